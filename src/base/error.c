@@ -1,0 +1,28 @@
+#include "base/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+G_DEFINE_QUARK(stead - error - quark, stead_error)
+
+static int code_of_errno(int errno_value) {
+    switch (errno_value) {
+    case ENOENT:
+    case ENOTDIR:
+        return STEAD_ERROR_NOT_FOUND;
+    case EEXIST:
+        return STEAD_ERROR_EXISTS;
+    default:
+        return STEAD_ERROR_IO;
+    }
+}
+
+bool set_io_error(GError **error, int errno_value, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, STEAD_ERROR, code_of_errno(errno_value), "%s: %s", text,
+                g_strerror(errno_value));
+    return false;
+}

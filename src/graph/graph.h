@@ -1,0 +1,66 @@
+#pragma once
+/* Graph: resources and the edges between them. Vertex numbers are indices in the order of addition.
+ */
+#include <glib.h>
+
+#include "graph/kind.h"
+#include "graph/resource.h"
+
+typedef struct Graph Graph;
+
+typedef enum {
+    EDGE_NOTIFY = 1 << 0, /* a change of `from` refreshes `to` */
+    EDGE_AUTO = 1 << 1,   /* found by graph_auto_edges() */
+    EDGE_SEND = 1 << 2,   /* added for a received value */
+} EdgeFlags;
+
+typedef struct {
+    unsigned from, to; /* from runs before to */
+    EdgeFlags flags;
+    Origin origin;
+} Edge;
+
+Graph *graph_new(void);
+Graph *graph_ref(Graph *graph);
+void graph_unref(Graph *graph); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Graph, graph_unref)
+
+typedef enum {
+    DUPLICATE_REFUSE,   /* error that shows both places */
+    DUPLICATE_COLLAPSE, /* equal ones become one vertex; different ones are refused */
+} DuplicateRule;
+
+/* Takes ownership of resource, also on error. Hidden resources may repeat a name. */
+bool graph_add(Graph *graph, Resource *resource, DuplicateRule rule, unsigned *ret_vertex,
+               GError **error);
+void graph_add_edge(Graph *graph, unsigned from, unsigned to, EdgeFlags flags, Origin origin);
+int graph_find(const Graph *graph, const char *kind, const char *name); /* -1: not there */
+bool graph_has_edge(const Graph *graph, unsigned from, unsigned to);
+
+unsigned graph_size(const Graph *graph);
+const Resource *graph_resource(const Graph *graph, unsigned vertex);
+
+/* Resolves receives (sender exists, has the output, types fit; adds EDGE_SEND edges), joins
+ * parallel edges (the later one wins, notify and flags included), orders topologically. Problems
+ * are appended to problems as GError*: a cycle is shown with the place of each of its edges. True
+ * when there were none. After that the graph does not change. */
+bool graph_seal(Graph *graph, GPtrArray *problems);
+unsigned graph_auto_group(
+    Graph *graph); /* after graph_seal(); returns how many vertices were merged into others */
+
+/* Sealed graphs. */
+const unsigned *graph_order(const Graph *graph); /* graph_size() vertices, predecessors first */
+unsigned graph_edge_count(const Graph *graph);
+const Edge *graph_edge(const Graph *graph, unsigned edge);
+/* Edge numbers into and out of a vertex; borrowed. */
+const unsigned *graph_edges_in(const Graph *graph, unsigned vertex, unsigned *ret_count);
+const unsigned *graph_edges_out(const Graph *graph, unsigned vertex, unsigned *ret_count);
+/* Groups: the leader of a vertex is itself unless merged; members of a leader include it. Edges of
+ * members are moved to the leader by graph_auto_group(). */
+unsigned graph_leader(const Graph *graph, unsigned vertex);
+const unsigned *graph_members(const Graph *graph, unsigned leader, unsigned *ret_count);
+
+void graph_digest(const Graph *graph,
+                  char ret_hex[DIGEST_HEX_SIZE]); /* of resources and edges, places left out */
+Value *graph_to_value(const Graph *graph);        /* for saved plans and --format json */
+Graph *graph_from_value(const Value *value, const KindSet *kinds, GError **error); /* unsealed */

@@ -1,0 +1,165 @@
+#pragma once
+/*
+ * Kind: what one sort of resource is: a parameter table and callbacks. A kind is one file in kinds/
+ * that ends with one const Kind; kinds/kinds.c lists them all.
+ *
+ * observe, diff and apply run in a worker thread, may block, and honour run->cancel. They keep no
+ * state of their own: all they know is in the KindRun. One apply must make the resource right or
+ * fail with a reason; the engine observes again after an apply and fails the resource when
+ * something still differs. On a prediction host (plan) the same code runs against an overlay.
+ */
+#include <glib.h>
+
+#include "graph/param.h"
+#include "graph/resource.h"
+#include "host/host.h"
+#include "loop/cancel.h"
+
+typedef struct AutoEdges AutoEdges;
+typedef struct Watcher Watcher;
+
+typedef enum {
+    KIND_INLINE = 1 << 0,      /* observe and apply never block: run in the loop's thread */
+    KIND_REFRESHES = 1 << 1,   /* does something when notified */
+    KIND_UNWATCHABLE = 1 << 2, /* cannot be watched: an agent polls it (meta poll, or every 60 s) */
+    KIND_UNPREDICTABLE =
+        1 << 3, /* its apply is never simulated: a plan shows it as "run", outputs as unknown */
+    KIND_STATELESS =
+        1 << 4, /* leaves nothing on the host: no ledger entry, no removal (print, noop, ...) */
+    KIND_RESTARTS =
+        1 << 5, /* a live swap replaces the vertex instead of changing it in place (timer, exit) */
+} KindFlags;
+
+/* A value that other resources may receive. */
+typedef struct {
+    const char *name;
+    ParamType type;
+    const char *help;
+} Output;
+
+typedef enum {
+    ACTION_NONE,
+    ACTION_CREATE,
+    ACTION_CHANGE,
+    ACTION_REMOVE,
+    ACTION_REPLACE, /* removed and created anew: file becomes directory, ... */
+    ACTION_RUN,     /* a command, its effects unknown in a plan */
+    ACTION_RESTART, /* restarted or reloaded, because it was notified */
+} Action;
+
+const char *action_name(Action action);
+
+/* What was found: one value per parameter row (only PARAM_PROPERTY rows count), NULL: not looked
+ * at. */
+typedef struct {
+    const Kind *kind;
+    bool exists;
+    Value **props; /* kind->n_params entries, owned */
+} State;
+
+State *state_new(const Kind *kind);
+void state_free(State *state); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(State, state_free)
+void state_set(State *state, unsigned param, Value *value); /* takes ownership */
+const Value *state_get(const State *state, unsigned param);
+Value *state_to_value(
+    const State *state); /* {"exists": bool, property: value...} for plan, ledger, journal */
+State *state_from_value(const Kind *kind, const Value *value); /* unknown names are dropped */
+
+typedef struct {
+    const char *
+        property; /* a parameter's name, or a word of the kind's own ("size"); interned or static */
+    Value *before, *after; /* owned; NULL: absent; after may be unknown */
+    char *diff;            /* owned text diff, or NULL; never of secrets */
+} Change;
+
+typedef struct {
+    Action action;
+    GArray *changes; /* of Change */
+    bool uncertain;  /* plan: whether or what happens is decided only when applied */
+} Changes;
+
+Changes *changes_new(void);
+void changes_free(Changes *changes); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Changes, changes_free)
+void changes_add(Changes *changes, const char *property, Value *before, Value *after,
+                 char *diff);               /* takes ownership */
+bool changes_empty(const Changes *changes); /* nothing to do: action is ACTION_NONE */
+const Change *changes_find(const Changes *changes, const char *property);
+
+/* Everything one observe-diff-apply round of one resource may use. */
+typedef struct KindRun {
+    Host *host;
+    const Resource *resource; /* with received values filled in */
+    Cancel *cancel;
+    bool refresh;      /* a notification waits */
+    bool planning;     /* host is a prediction */
+    uint64_t wall_now; /* microseconds since the epoch, virtual in tests */
+    const char
+        *state_dir; /* real directory for what a kind must keep (password, ...); may be NULL */
+    Value *outputs; /* map, filled by kind_run_send(); owned by the engine */
+    Value *kept; /* map the kind gave at its last success by kind_run_keep(), or NULL; borrowed */
+    Value *keep; /* what it wants kept; owned by the engine, stored in the ledger */
+    char *note;  /* owned: one line for people about what was done, or NULL */
+} KindRun;
+
+void kind_run_send(KindRun *run, const char *output, Value *value); /* takes ownership */
+void kind_run_keep(KindRun *run, Value *map);                       /* takes ownership */
+void kind_run_note(KindRun *run, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+struct Kind {
+    const char *name;    /* lower case; sub-kinds with a colon */
+    const char *summary; /* one line */
+    const char *help;    /* the manual's body: a few paragraphs */
+    const char *example; /* Lua that `stead check` accepts; run by a test */
+    const Param *params;
+    unsigned n_params;
+    const Output *outputs;
+    unsigned n_outputs;
+    KindFlags flags;
+
+    /* Pure check of all parameters together. NULL: nothing beyond types. */
+    bool (*validate)(const Resource *resource, GError **error);
+    /* Fills actual. Absent is no error: exists = false. */
+    bool (*observe)(KindRun *run, State *actual, GError **error);
+    /* What apply would do. NULL: kind_diff_properties(). Refreshes add ACTION_RESTART or _RUN when
+     * run->refresh. */
+    bool (*diff)(KindRun *run, const State *actual, Changes *changes, GError **error);
+    bool (*apply)(KindRun *run, const State *actual, const Changes *changes, GError **error);
+    /* Arms watches; called in the loop's thread. NULL: never changes by itself, or
+     * KIND_UNWATCHABLE. */
+    bool (*watch)(Watcher *watcher, const Resource *resource, GError **error);
+    /* Yields what this resource wants an edge with, and who it is to others: autoedge.h. */
+    void (*auto_edges)(const Resource *resource, AutoEdges *edges);
+    /* Whether a and b (of this kind) may become one vertex. apply_group gets all members that have
+     * changes. */
+    bool (*group_with)(const Resource *a, const Resource *b);
+    bool (*apply_group)(KindRun *const *runs, const State *const *actuals,
+                        const Changes *const *changes, unsigned n, GError **error);
+    /* The resource that undoes this one: before is the state found before stead's first change
+     * (NULL or exists = false: created by us). NULL result: cannot be undone (only forget or
+     * report). */
+    Resource *(*reverse)(const Resource *resource, const State *before, OnRemove how,
+                         GError **error);
+    /* Removes what a killed apply may have left (temporaries). NULL: leaves nothing. */
+    bool (*clean)(KindRun *run, GError **error);
+    /* Live edit check: NULL or true: in-place change from old to new is fine. */
+    bool (*can_morph)(const Resource *from, const Resource *to);
+};
+
+/* Compares every PARAM_PROPERTY row that is set in the resource with actual; action becomes create
+ * (actual does not exist), change or none. */
+bool kind_diff_properties(KindRun *run, const State *actual, Changes *changes, GError **error);
+
+int kind_param_index(const Kind *kind, const char *name); /* aliases too; -1: no such parameter */
+const Output *kind_find_output(const Kind *kind, const char *name);
+
+/* A set of kinds, as the language and loaders see it: names only, in the order listed. */
+typedef struct {
+    const Kind *const *kinds;
+    unsigned n_kinds;
+} KindSet;
+
+const Kind *kind_set_find(const KindSet *set, const char *name);
+/* "no such kind 'fil', did you mean 'file'?" as STEAD_ERROR_CONFIG without place. */
+void kind_set_unknown(const KindSet *set, const char *name, GError **error);

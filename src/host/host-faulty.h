@@ -1,0 +1,10 @@
+#pragma once
+/* Another host whose n-th call fails, for crash and error tests. */
+#include "host/host.h"
+
+Host *host_faulty_new(Host *base); /* base is borrowed */
+/* The n-th call (1: the next) fails with error_code and message; 0 disarms. call: an operation's
+ * name, or NULL for any. */
+void host_faulty_arm(Host *faulty, const char *call, unsigned n, int error_code,
+                     const char *message);
+unsigned host_faulty_calls(const Host *faulty); /* calls seen so far */

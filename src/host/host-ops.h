@@ -1,0 +1,55 @@
+#pragma once
+/* For implementers of hosts only: the table behind host.h. Every implementation embeds Host as its
+ * first member. */
+#include "host/host.h"
+
+typedef struct HostOps {
+    const char *name;
+    void (*free)(Host *host);
+    bool (*stat)(Host *host, const char *path, FileInfo *ret_info, GError **error);
+    GBytes *(*read)(Host *host, const char *path, size_t limit, GError **error);
+    bool (*digest)(Host *host, const char *path, const FileInfo *info,
+                   char ret_hex[DIGEST_HEX_SIZE], GError **error);
+    char *(*read_link)(Host *host, const char *path, GError **error);
+    char **(*list)(Host *host, const char *path, GError **error);
+    bool (*write)(Host *host, const char *path, GBytes *content, const FileAttributes *attributes,
+                  GError **error);
+    bool (*make_directory)(Host *host, const char *path, const FileAttributes *attributes,
+                           GError **error);
+    bool (*make_link)(Host *host, const char *path, const char *target, GError **error);
+    bool (*remove)(Host *host, const char *path, GError **error);
+    bool (*set_attributes)(Host *host, const char *path, const FileAttributes *attributes,
+                           GError **error);
+    GBytes *(*read_local)(Host *host, const char *path, size_t limit, GError **error);
+    bool (*run)(Host *host, const HostCommand *command, HostCommandResult *ret_result,
+                GError **error);
+    bool (*package_query)(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
+                          GError **error);
+    bool (*package_apply)(Host *host, const PackageAction *actions, size_t n_actions,
+                          Cancel *cancel, GError **error);
+    bool (*unit_query)(Host *host, const char *name, bool session, UnitInfo *ret_info,
+                       GError **error);
+    bool (*unit_apply)(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
+                       GError **error);
+    bool (*log)(Host *host, int priority, const char *text, const char *const *fields, bool journal,
+                bool syslog, GError **error);
+    HostWatch *(*watch)(Host *host, Loop *loop, HostWatchClass class, const char *name,
+                        uint64_t owner, HostWatchCallback callback, void *data, GError **error);
+} HostOps;
+
+struct Host {
+    const HostOps *ops;
+    char *root;
+    bool prediction;
+    bool privileged;
+};
+
+/* Every implementation embeds this first; host_watch_free() calls free. */
+struct HostWatch {
+    void (*free)(HostWatch *watch);
+    HostWatchCallback callback;
+    void *data;
+    uint64_t owner;
+};
+
+uint64_t host_writer(void); /* owner of writes made by this thread, 0: nobody's */

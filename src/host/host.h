@@ -1,0 +1,246 @@
+#pragma once
+/*
+ * host: the machine as kinds see it. Uses base and loop. Kinds touch a machine only through this
+ * interface.
+ *
+ * Implementations: real (host-real.h), overlay (host-overlay.h: reads through, keeps writes as
+ * predictions: plans run on it), fake (host-fake.h: all in memory), faulty (host-faulty.h: fails
+ * the n-th call of another host).
+ *
+ * Paths are absolute and mean "below the root of this host". A symbolic link inside the root never
+ * leads out of it: absolute targets are resolved from the root, ".." stops at it. All calls except
+ * host_watch() may block, may be made from any thread, and set GError (STEAD_ERROR_NOT_FOUND when
+ * the thing is absent).
+ */
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "loop/cancel.h"
+#include "loop/loop.h"
+
+typedef struct Host Host;
+
+void host_free(Host *host); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Host, host_free)
+
+const char *
+host_root(const Host *host); /* "/" or the directory given by --root, without a trailing slash */
+bool host_is_prediction(const Host *host); /* overlay: nothing done here happens */
+bool host_is_privileged(const Host *host); /* may change owners and act as other users */
+
+/* --- files
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+typedef enum { FILE_REGULAR, FILE_DIRECTORY, FILE_SYMLINK, FILE_OTHER, FILE_UNKNOWN } FileType;
+
+/* Of the thing at a path itself, never of what a link there points to. FILE_UNKNOWN only on an
+ * overlay: whether and what exists there is decided by a command that a plan does not run. */
+typedef struct {
+    FileType type;
+    mode_t mode; /* permission bits, 07777 */
+    uid_t uid;
+    gid_t gid;
+    uint64_t size;
+    uint64_t inode;
+    uint64_t device;
+    int64_t mtime_ns;
+    int64_t ctime_ns;
+} FileInfo;
+
+typedef enum { FILE_SET_MODE = 1 << 0, FILE_SET_UID = 1 << 1, FILE_SET_GID = 1 << 2 } FileSet;
+
+typedef struct {
+    FileSet set; /* which of the following count; the rest keeps what is there or the default of new
+                    files */
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+} FileAttributes;
+
+bool host_stat(Host *host, const char *path, FileInfo *ret_info, GError **error);
+/* Whole content of a regular file (links are followed inside the root); above limit bytes:
+ * STEAD_ERROR_LIMIT. */
+GBytes *host_read(Host *host, const char *path, size_t limit, GError **error);
+/* SHA-256 of the content. With info (of that path, just taken) an unchanged file is not read again:
+ * the host's fingerprint cache answers, see fingerprint.h. */
+bool host_digest(Host *host, const char *path, const FileInfo *info, char ret_hex[DIGEST_HEX_SIZE],
+                 GError **error);
+char *host_read_link(Host *host, const char *path, GError **error);
+char **host_list(Host *host, const char *path,
+                 GError **error); /* names without . and .., sorted; g_strfreev() */
+
+/* Replaces or creates a regular file in one step: temporary in the same directory, attributes,
+ * rename. Without FILE_SET_* a replaced file keeps its mode and owner, a new one gets 0644 and the
+ * caller's ids. A link at path is replaced, not followed. The parent must exist. A directory at
+ * path is an error (STEAD_ERROR_EXISTS). */
+bool host_write(Host *host, const char *path, GBytes *content, const FileAttributes *attributes,
+                GError **error);
+bool host_make_directory(Host *host, const char *path, const FileAttributes *attributes,
+                         GError **error); /* default 0755 */
+bool host_make_link(Host *host, const char *path, const char *target,
+                    GError **error); /* replaces a link or file */
+bool host_remove(Host *host, const char *path,
+                 GError **error); /* a file, link or empty directory */
+bool host_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
+                         GError **error);
+
+/* Content of a file beside the configuration, on the machine where stead runs, not below the root.
+ */
+GBytes *host_read_local(Host *host, const char *path, size_t limit, GError **error);
+
+/* Helpers over the above (host-files.c). */
+bool host_exists(Host *host, const char *path);
+bool host_remove_tree(Host *host, const char *path, const Cancel *cancel, GError **error);
+bool host_make_parents(Host *host, const char *path,
+                       GError **error); /* missing directories above path, 0755 */
+
+/* --- commands
+ * -------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const char *const *argv; /* argv[0] with a slash is below the root; else looked up in PATH of
+                                env, or a default */
+    const char *const *env; /* "NAME=value", NULL-terminated; NULL: only PATH, HOME, LANG=C.UTF-8 */
+    const char *cwd;        /* NULL: "/" of the host */
+    const char *user, *group; /* NULL: as the caller; names or numbers */
+    const void *input;        /* bytes for its standard input, or NULL */
+    size_t input_size;
+    Cancel *cancel; /* deadline and cancellation: SIGTERM to its process group, SIGKILL after 3 s */
+} HostCommand;
+
+typedef struct {
+    int exit_status; /* -1 when ended by a signal */
+    int signal_number;
+    GBytes *output; /* both streams as they came, at most LIMIT_COMMAND_OUTPUT */
+    GBytes *out, *err;
+    bool truncated;
+} HostCommandResult;
+
+void host_command_result_clear(HostCommandResult *result);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HostCommandResult, host_command_result_clear)
+
+/* Below --root: in a chroot when root, else with the root directory as cwd base; STEAD_ROOT is
+ * always set there. On an overlay: STEAD_ERROR_UNPREDICTABLE. A non-zero exit is a result, not an
+ * error. */
+bool host_run(Host *host, const HostCommand *command, HostCommandResult *ret_result,
+              GError **error);
+
+/* --- packages
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    char *version;   /* installed, or NULL */
+    char *candidate; /* newest available, or NULL; only filled when asked for */
+    bool held;
+    bool config_files; /* removed but not purged */
+    bool broken;       /* half installed or configured */
+} PackageInfo;
+
+void package_info_clear(PackageInfo *info);
+
+typedef enum {
+    PACKAGE_INSTALL,
+    PACKAGE_UPGRADE,
+    PACKAGE_VERSION,
+    PACKAGE_REMOVE,
+    PACKAGE_PURGE,
+    PACKAGE_HOLD,
+    PACKAGE_UNHOLD
+} PackageVerb;
+
+typedef struct {
+    const char *name;
+    PackageVerb verb;
+    const char *version; /* PACKAGE_VERSION */
+    bool allow_downgrade;
+    bool allow_untrusted;
+} PackageAction;
+
+/* An unknown name is no error: both versions NULL. */
+bool host_package_query(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
+                        GError **error);
+/* All actions as one transaction of the package manager. */
+bool host_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
+                        GError **error);
+
+/* --- units
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    bool exists;
+    bool active; /* active, activating or reloading */
+    bool failed;
+    bool enabled;   /* enabled or enabled-runtime */
+    bool is_static; /* static, generated, indirect, alias: enabling means nothing */
+    bool masked;
+    bool can_reload;
+    bool needs_daemon_reload;
+} UnitInfo;
+
+typedef enum {
+    UNIT_START,
+    UNIT_STOP,
+    UNIT_RESTART,
+    UNIT_RELOAD,
+    UNIT_ENABLE,
+    UNIT_DISABLE,
+    UNIT_MASK,
+    UNIT_UNMASK,
+    UNIT_DAEMON_RELOAD
+} UnitVerb;
+
+/* name with suffix ("nginx.service"). session: the caller's user manager instead of the system's.
+ * Below --root only enablement can be seen and changed. */
+bool host_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
+                     GError **error);
+bool host_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
+                     GError **error);
+
+/* --- messages
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+/* fields: "NAME=value", NULL-terminated, or NULL. priority as in syslog(3). */
+bool host_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,
+              bool syslog, GError **error);
+
+/* --- watches (loop thread only)
+ * ------------------------------------------------------------------------------------------ */
+
+typedef enum {
+    HOST_WATCH_FILE, /* name: a path; its content, attributes, appearance, also through missing or
+                        replaced parents */
+    HOST_WATCH_TREE, /* name: a directory; everything below it as well */
+    HOST_WATCH_UNIT, /* name: unit name, "user:" before it for the session manager */
+    HOST_WATCH_PACKAGES, /* name ignored: the package database */
+    HOST_WATCH_ACCOUNTS, /* name ignored: /etc/passwd, group, shadow, gshadow */
+} HostWatchClass;
+
+typedef enum {
+    HOST_EVENT_READY,   /* armed: whatever happens from here on is seen; comes once, from the loop,
+                           after host_watch() */
+    HOST_EVENT_CHANGED, /* something may have changed, or events were lost: look again */
+    HOST_EVENT_FAILED,  /* the watch is dead (limit, connection lost); free it; detail says why */
+} HostEvent;
+
+typedef struct HostWatch HostWatch;
+typedef void (*HostWatchCallback)(void *data, HostEvent event, const char *detail);
+
+/* owner: see host_writer_begin(); 0 for none. */
+HostWatch *host_watch(Host *host, Loop *loop, HostWatchClass class, const char *name,
+                      uint64_t owner, HostWatchCallback callback, void *data, GError **error);
+void host_watch_free(HostWatch *watch); /* accepts NULL; no callback afterwards */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostWatch, host_watch_free)
+
+/* Between begin and end, writes made by this thread belong to owner: watches of the same owner do
+ * not report them. Everybody else's watches do. */
+void host_writer_begin(uint64_t owner);
+void host_writer_end(void);

@@ -1,0 +1,56 @@
+#pragma once
+/*
+ * lang: configurations to graphs: Lua programs, mgmt YAML graphs. Uses base, host (facts), graph
+ * and Lua, libyaml; knows kinds only as tables. Evaluation is pure: same inputs, same graph.
+ */
+#include <glib.h>
+
+#include "graph/graph.h"
+
+typedef struct {
+    const KindSet *kinds;
+    Host *host; /* facts and read() are taken from it; may be NULL: facts are empty unless given */
+    const Value *values;          /* map from --values, or NULL */
+    const Value *facts;           /* overrides what is read from the host (tests), or NULL */
+    const char *const *env_names; /* environment variables the program may read; NULL: none */
+    uint64_t wall_now;            /* us since the epoch, for clock.* */
+    bool no_autoedges;
+    uint64_t max_instructions; /* 0: LIMIT_LUA_INSTRUCTIONS */
+    size_t max_memory;         /* 0: LIMIT_LUA_MEMORY */
+} LangInputs;
+
+/* What an evaluation gave. Sealed graph with autoedges (not yet grouped). */
+typedef struct {
+    Graph *graph;
+    char **files;         /* every file read: configuration, imports, templates, read(), values;
+                             NULL-terminated */
+    uint64_t next_change; /* wall us at which clock.* answers would differ; 0: never */
+    Value *reads; /* map of input name -> value as read (facts.os, values.port, env.HOME): for
+                     explaining */
+    unsigned auto_edge_count;
+} LangResult;
+
+void lang_result_clear(LangResult *result);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LangResult, lang_result_clear)
+
+/* Loads FILE by its suffix (.lua, .yaml, .yml). Problems (GError*, STEAD_ERROR_CONFIG, `file:line:
+ * text` with the line's text below) are appended to problems, all of them; false when there was
+ * any. */
+bool lang_load(const char *file, const LangInputs *inputs, LangResult *ret_result,
+               GPtrArray *problems);
+
+/* One row per function or table a program can use, for the generated reference and type stubs. */
+typedef struct {
+    const char *name;      /* "template", "std.text.trim" */
+    const char *signature; /* "(path: string, vars: table?): string" */
+    const char *help;
+} LangFunction;
+extern const LangFunction lang_functions[];
+extern const size_t lang_functions_count;
+
+/* Facts of a host as one map. */
+Value *lang_facts(Host *host);
+
+/* Renders a template, for tests and fuzzing. where is shown in errors. */
+char *lang_render(const char *text, size_t size, const char *where, const Value *vars,
+                  GError **error);

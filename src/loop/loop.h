@@ -1,0 +1,65 @@
+#pragma once
+/*
+ * loop: the one event loop (sd-event), timers, signals, messages from other threads, and workers
+ * for what blocks. Uses base. A Loop belongs to the thread that made it; only loop_post() may be
+ * called from others.
+ *
+ * Time is in microseconds. A virtual loop starts at zero and jumps to the next timer as soon as
+ * nothing else can happen (no message, no worker busy), so that tests with hours of delays take no
+ * time and are deterministic.
+ */
+#include <glib.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Loop Loop;
+typedef struct LoopTimer LoopTimer;
+typedef struct LoopSource LoopSource;
+typedef struct sd_event sd_event;
+
+typedef void (*LoopCallback)(void *data);
+typedef void (*LoopIoCallback)(void *data, int fd, uint32_t epoll_events);
+typedef void (*LoopSignalCallback)(void *data, int signal_number);
+
+Loop *loop_new(GError **error);
+Loop *loop_new_virtual(GError **error);
+void loop_free(Loop *loop); /* accepts NULL; pending messages are dropped */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Loop, loop_free)
+
+bool loop_is_virtual(const Loop *loop);
+uint64_t loop_now(const Loop *loop); /* CLOCK_BOOTTIME, or virtual time */
+uint64_t loop_wall_now(
+    const Loop *loop); /* CLOCK_REALTIME since the epoch; virtual: a fixed date + loop_now() */
+sd_event *loop_sd_event(Loop *loop); /* to attach sd-bus, or a host program's own loop */
+
+/* Runs until loop_quit(); returns false with error when the loop itself fails. */
+bool loop_run(Loop *loop, GError **error);
+void loop_quit(Loop *loop);
+/* Handles what is ready now without waiting. Returns whether anything was handled. */
+bool loop_turn(Loop *loop);
+
+/* Calls callback in the loop's thread as soon as possible, in posting order. Thread-safe. */
+void loop_post(Loop *loop, LoopCallback callback, void *data);
+
+/* Calls callback once at loop_now() >= deadline. *slot owns the timer: it is NULL again when the
+ * callback starts, and scheduling again through the same slot moves the timer. loop_timer_clear()
+ * is idempotent. */
+void loop_timer_set(Loop *loop, LoopTimer **slot, uint64_t deadline, LoopCallback callback,
+                    void *data);
+void loop_timer_clear(LoopTimer **slot);
+uint64_t loop_timer_deadline(const LoopTimer *timer);
+
+/* A file descriptor (borrowed; epoll events as in epoll_ctl) or a blocked signal. The source ends
+ * with its free. */
+LoopSource *loop_watch_fd(Loop *loop, int fd, uint32_t epoll_events, LoopIoCallback callback,
+                          void *data, GError **error);
+LoopSource *loop_watch_signal(Loop *loop, int signal_number, LoopSignalCallback callback,
+                              void *data, GError **error);
+void loop_source_free(LoopSource *source); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LoopSource, loop_source_free)
+
+/* Virtual loops do not jump while this is above zero: workers count themselves here. Thread-safe.
+ */
+void loop_hold(Loop *loop);
+void loop_release(Loop *loop);

@@ -1,0 +1,19 @@
+#pragma once
+/* Threads for blocking work. Each task runs once in some worker, then its done callback runs in the
+ * loop's thread. */
+#include <glib.h>
+
+#include "loop/loop.h"
+
+typedef struct WorkerPool WorkerPool;
+typedef void (*WorkFunction)(void *data);
+
+/* max_threads: 0 means twice the number of processors. Threads start on demand. */
+WorkerPool *worker_pool_new(Loop *loop, unsigned max_threads);
+void worker_pool_free(WorkerPool *pool); /* waits for running tasks; queued ones do not start, their
+                                            done still runs */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(WorkerPool, worker_pool_free)
+
+/* Loop thread only. Tasks start in the order they were pushed. */
+void worker_pool_push(WorkerPool *pool, WorkFunction work, LoopCallback done, void *data);
+unsigned worker_pool_busy(const WorkerPool *pool); /* queued and running */
