@@ -5,7 +5,7 @@
 
 typedef struct HostOps {
     const char *name;
-    void (*free)(Host *host);
+    void (*free)(Host *host); /* everything, root and the host itself included */
     bool (*stat)(Host *host, const char *path, FileInfo *ret_info, GError **error);
     GBytes *(*read)(Host *host, const char *path, size_t limit, GError **error);
     bool (*digest)(Host *host, const char *path, const FileInfo *info,

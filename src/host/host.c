@@ -1,0 +1,156 @@
+#include "host/host.h"
+
+#include "host/host-ops.h"
+
+static _Thread_local uint64_t current_writer;
+
+void host_writer_begin(uint64_t owner) {
+    g_assert(current_writer == 0);
+    current_writer = owner;
+}
+
+void host_writer_end(void) {
+    current_writer = 0;
+}
+
+uint64_t host_writer(void) {
+    return current_writer;
+}
+
+void host_free(Host *host) {
+    if (host != NULL)
+        host->ops->free(host);
+}
+
+const char *host_root(const Host *host) {
+    return host->root;
+}
+
+bool host_is_prediction(const Host *host) {
+    return host->prediction;
+}
+
+bool host_is_privileged(const Host *host) {
+    return host->privileged;
+}
+
+/* Paths come from configurations: a relative one is the author's mistake, not ours. */
+static bool path_check(const char *path, GError **error) {
+    if (path != NULL && path[0] == '/')
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "refuse path '%s': it must be absolute, starting with '/'", path ? path : "");
+    return false;
+}
+
+bool host_stat(Host *host, const char *path, FileInfo *ret_info, GError **error) {
+    return path_check(path, error) && host->ops->stat(host, path, ret_info, error);
+}
+
+GBytes *host_read(Host *host, const char *path, size_t limit, GError **error) {
+    return path_check(path, error) ? host->ops->read(host, path, limit, error) : NULL;
+}
+
+bool host_digest(Host *host, const char *path, const FileInfo *info, char ret_hex[DIGEST_HEX_SIZE],
+                 GError **error) {
+    return path_check(path, error) && host->ops->digest(host, path, info, ret_hex, error);
+}
+
+char *host_read_link(Host *host, const char *path, GError **error) {
+    return path_check(path, error) ? host->ops->read_link(host, path, error) : NULL;
+}
+
+char **host_list(Host *host, const char *path, GError **error) {
+    return path_check(path, error) ? host->ops->list(host, path, error) : NULL;
+}
+
+bool host_write(Host *host, const char *path, GBytes *content, const FileAttributes *attributes,
+                GError **error) {
+    return path_check(path, error) && host->ops->write(host, path, content, attributes, error);
+}
+
+bool host_make_directory(Host *host, const char *path, const FileAttributes *attributes,
+                         GError **error) {
+    return path_check(path, error) && host->ops->make_directory(host, path, attributes, error);
+}
+
+bool host_make_link(Host *host, const char *path, const char *target, GError **error) {
+    return path_check(path, error) && host->ops->make_link(host, path, target, error);
+}
+
+bool host_remove(Host *host, const char *path, GError **error) {
+    return path_check(path, error) && host->ops->remove(host, path, error);
+}
+
+bool host_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
+                         GError **error) {
+    return path_check(path, error) && host->ops->set_attributes(host, path, attributes, error);
+}
+
+GBytes *host_read_local(Host *host, const char *path, size_t limit, GError **error) {
+    return host->ops->read_local(host, path, limit, error);
+}
+
+void host_command_result_clear(HostCommandResult *result) {
+    g_clear_pointer(&result->output, g_bytes_unref);
+    g_clear_pointer(&result->out, g_bytes_unref);
+    g_clear_pointer(&result->err, g_bytes_unref);
+    *result = (HostCommandResult){ 0 };
+}
+
+bool host_run(Host *host, const HostCommand *command, HostCommandResult *ret_result,
+              GError **error) {
+    if (command->argv == NULL || command->argv[0] == NULL || command->argv[0][0] == '\0') {
+        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "run: the command is empty");
+        return false;
+    }
+    *ret_result = (HostCommandResult){ 0 };
+    return host->ops->run(host, command, ret_result, error);
+}
+
+void package_info_clear(PackageInfo *info) {
+    g_free(info->version);
+    g_free(info->candidate);
+    *info = (PackageInfo){ 0 };
+}
+
+bool host_package_query(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
+                        GError **error) {
+    *ret_info = (PackageInfo){ 0 };
+    return host->ops->package_query(host, name, want_candidate, ret_info, error);
+}
+
+bool host_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
+                        GError **error) {
+    return n_actions == 0 || host->ops->package_apply(host, actions, n_actions, cancel, error);
+}
+
+bool host_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
+                     GError **error) {
+    *ret_info = (UnitInfo){ 0 };
+    return host->ops->unit_query(host, name, session, ret_info, error);
+}
+
+bool host_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
+                     GError **error) {
+    return host->ops->unit_apply(host, name, session, verb, cancel, error);
+}
+
+bool host_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,
+              bool syslog, GError **error) {
+    return host->ops->log(host, priority, text, fields, journal, syslog, error);
+}
+
+HostWatch *host_watch(Host *host, Loop *loop, HostWatchClass class, const char *name,
+                      uint64_t owner, HostWatchCallback callback, void *data, GError **error) {
+    bool is_path = class == HOST_WATCH_FILE || class == HOST_WATCH_TREE;
+    if (is_path && !path_check(name, error))
+        return NULL;
+    HostWatch *watch = host->ops->watch(host, loop, class, name, owner, callback, data, error);
+    return watch;
+}
+
+void host_watch_free(HostWatch *watch) {
+    if (watch != NULL)
+        watch->free(watch);
+}
