@@ -54,7 +54,8 @@ const char *action_name(Action action);
 typedef struct {
     const Kind *kind;
     bool exists;
-    Value **props; /* kind->n_params entries, owned */
+    Value **props;   /* kind->n_params entries, owned */
+    GBytes *content; /* owned; only in a pre-image: see Kind.preimage */
 } State;
 
 State *state_new(const Kind *kind);
@@ -87,11 +88,29 @@ void changes_add(Changes *changes, const char *property, Value *before, Value *a
 bool changes_empty(const Changes *changes); /* nothing to do: action is ACTION_NONE */
 const Change *changes_find(const Changes *changes, const char *property);
 
+/* Why a round takes place. What cannot see its own state (a command without guards, a timer) acts
+ * at START and EVENT only. */
+typedef enum {
+    REASON_START,  /* the first round since the process started or the definition changed, and its
+                      retries */
+    REASON_EVENT,  /* the watch reported something, or somebody asked for it */
+    REASON_POLL,   /* nothing is known to have happened, only time has passed */
+    REASON_VERIFY, /* after an apply: proves that nothing differs any more */
+} RunReason;
+
+/* What the graph says about a path. */
+typedef enum {
+    PATH_FREE,    /* nothing */
+    PATH_HOLDS,   /* a resource manages something below it */
+    PATH_MANAGED, /* a resource manages exactly this path (without a trailing slash) */
+} PathClaim;
+
 /* Everything one observe-diff-apply round of one resource may use. */
 typedef struct KindRun {
     Host *host;
     const Resource *resource; /* with received values filled in */
     Cancel *cancel;
+    RunReason reason;
     bool refresh;      /* a notification waits */
     bool planning;     /* host is a prediction */
     uint64_t wall_now; /* microseconds since the epoch, virtual in tests */
@@ -99,9 +118,21 @@ typedef struct KindRun {
         *state_dir; /* real directory for what a kind must keep (password, ...); may be NULL */
     Value *outputs; /* map, filled by kind_run_send(); owned by the engine */
     Value *kept; /* map the kind gave at its last success by kind_run_keep(), or NULL; borrowed */
-    Value *keep; /* what it wants kept; owned by the engine, stored in the ledger */
+    Value *keep; /* what observe or apply want kept; owned by the engine, stored in the ledger when
+                    the round succeeds */
     char *note;  /* owned: one line for people about what was done, or NULL */
+    /* Claims of all resources of the graph by their "path" identities (auto_edges_am()), for kinds
+     * that clear directories. Thread-safe. NULL: nothing is claimed. */
+    PathClaim (*claim)(void *claim_data, const char *path);
+    void *claim_data;
+    int exit_code; /* -1; set by apply: the whole run ends with this code once the round is over */
+    bool rearm;    /* set by apply: the watch is to be ended and armed anew */
 } KindRun;
+
+/* run->claim with its NULL case. */
+static inline PathClaim kind_run_claim(const KindRun *run, const char *path) {
+    return run->claim != NULL ? run->claim(run->claim_data, path) : PATH_FREE;
+}
 
 void kind_run_send(KindRun *run, const char *output, Value *value); /* takes ownership */
 void kind_run_keep(KindRun *run, Value *map);                       /* takes ownership */
@@ -136,9 +167,15 @@ struct Kind {
     bool (*group_with)(const Resource *a, const Resource *b);
     bool (*apply_group)(KindRun *const *runs, const State *const *actuals,
                         const Changes *const *changes, unsigned n, GError **error);
+    /* Called once, before the first effect stead ever has on this resource: puts the bytes that a
+     * later restore needs into before->content, and makes the property that describes them
+     * ("sha256:HEX") agree with these very bytes. The engine stores them by their SHA-256 and fills
+     * before->content again for reverse(). Bytes above LIMIT_PREIMAGE are left out: no error. NULL:
+     * the properties say everything. */
+    bool (*preimage)(KindRun *run, State *before, GError **error);
     /* The resource that undoes this one: before is the state found before stead's first change
-     * (NULL or exists = false: created by us). NULL result: cannot be undone (only forget or
-     * report). */
+     * (NULL or exists = false: created by us). NULL result without error: cannot be undone (only
+     * forget or report). Its runs get what this one kept in run->kept. */
     Resource *(*reverse)(const Resource *resource, const State *before, OnRemove how,
                          GError **error);
     /* Removes what a killed apply may have left (temporaries). NULL: leaves nothing. */

@@ -1,5 +1,19 @@
 #pragma once
-/* kinds: one file each. Uses base, loop, host, graph; never the engine. The list is kinds.c. */
+/*
+ * kinds: one file each. Uses base, loop, host, graph; never the engine. The list is kinds.c.
+ *
+ * A new kind is one new file that ends with one const Kind, a line here, a line in kinds.c and a
+ * line in meson.build. test-kinds.c then checks its table, and kind-test.h drives its callbacks on
+ * every sort of host.
+ */
 #include "graph/kind.h"
 
 extern const KindSet builtin_kinds;
+
+extern const Kind kind_exec;
+extern const Kind kind_exit;
+extern const Kind kind_file;
+extern const Kind kind_ini;
+extern const Kind kind_line;
+extern const Kind kind_tar;
+extern const Kind kind_timer;
