@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdarg.h>
 
+/* clang-format off: the name is no subtraction */
 G_DEFINE_QUARK(stead - error - quark, stead_error)
+/* clang-format on */
 
 static int code_of_errno(int errno_value) {
     switch (errno_value) {

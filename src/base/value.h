@@ -37,7 +37,8 @@ value_ref(const Value *value);  /* NULL gives NULL; constness is of the content,
 void value_unref(Value *value); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Value, value_unref)
 
-/* Adds to a list or map that nobody else holds yet. Takes ownership of item. */
+/* Adds to a list or map that nobody else holds yet. Takes ownership of item (NULL adds nil), which
+ * must be complete: what is added to it later is not seen as secret or unknown from here. */
 void value_list_append(Value *list, Value *item);
 void value_map_set(Value *map, const char *key,
                    Value *item); /* replaces an earlier item of that key */
@@ -61,17 +62,22 @@ const char *value_map_string(const Value *map, const char *key, const char *fall
 int64_t value_map_int(const Value *map, const char *key, int64_t fallback);
 bool value_map_bool(const Value *map, const char *key, bool fallback);
 
-bool value_equal(const Value *a,
-                 const Value *b); /* deep; NULL equals nil; secrecy does not matter */
-int value_compare(const Value *a, const Value *b); /* total order: type, then content */
+/* Deep. NULL equals nil; secrecy does not matter; the integer 1 and the float 1.0 differ, NaN
+ * equals NaN; whatever has an unknown in it equals nothing. value_compare() is a total order, by
+ * type and then by content (unknowns are one place in it); equal values have equal hashes. */
+bool value_equal(const Value *a, const Value *b);
+int value_compare(const Value *a, const Value *b);
 guint value_hash(const Value *value);
+
+bool value_has_unknown(const Value *value); /* is unknown, or has an unknown item at any depth */
 
 /* Secrets. value_as_secret() returns a copy that is masked wherever it is shown; name (may be NULL)
  * is how the saved plan refers to it. A list or map that contains a secret is secret itself. */
 Value *value_as_secret(const Value *value, const char *name);
-bool value_is_secret(const Value *value);
+bool value_is_secret(const Value *value);          /* itself, or by an item at any depth */
+bool value_is_masked(const Value *value);          /* itself: shown as (secret) as a whole */
 const char *value_secret_name(const Value *value); /* NULL when not a named secret */
 
-/* For people, one line, at most max_chars characters (0: all), secrets as "(secret)". Caller frees.
- */
+/* For people, one line, at most max_chars characters (0: all), secrets as "(secret)".
+ * Strings are quoted and escaped, so that nothing in them reaches a terminal. Caller frees. */
 char *value_show(const Value *value, size_t max_chars);
