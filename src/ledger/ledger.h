@@ -6,11 +6,22 @@
  *
  * Files below DIR: ledger.db (SQLite, WAL), intent.log (steps in progress, append-only),
  * preimages/SHA256 (contents), lock (who has it open for writing). All 0600 below a 0700 directory.
+ * A directory and a lock are all that is made before there is something to write, and nothing but
+ * the lock is touched by a run that changes nothing.
  *
- * Threads: ledger_begin() from any thread. Everything else from the thread that opened it. Writing
- * happens in one thread of the ledger's own, in batches; ledger_flush() waits for it. A process
- * killed at any instant loses nothing that was begun: ledger_interrupted() lists it at the next
- * start.
+ * Threads: ledger_begin(), ledger_store_content() and ledger_load_content() from any thread.
+ * Everything else from the thread that opened it. Writing happens in one thread of the ledger's
+ * own, in batches; ledger_flush() waits for it. A process killed at any instant loses nothing that
+ * was begun: ledger_interrupted() lists it at the next start. A loss of power may take the last
+ * moments with it (nobody waits for the disk on the way of a change), but leaves a ledger that
+ * opens and names no content that is not there.
+ *
+ * In memory there is an index only (about 150 bytes a resource): what an entry or status says is
+ * read from the database when asked for.
+ *
+ * When writing fails (disk full, read-only file system) what was handed in is kept and tried again
+ * with the next change, flush, or after some seconds; meanwhile ledger_begin() refuses to start
+ * steps that could not be noted. When the database turns out to be damaged nothing more is written.
  */
 #include <glib.h>
 
@@ -32,6 +43,10 @@ bool ledger_repair(const char *dir, char **ret_report, GError **error);
 void ledger_close(Ledger *ledger); /* flushes; accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_close)
 
+/* Called once when writing or reading begins to fail; again only after it has worked in between.
+ * From the ledger's thread or the caller's: post it to the loop. */
+void ledger_on_error(Ledger *ledger, void (*report)(void *data, const GError *error), void *data);
+
 /* What we own. All members owned by the entry. */
 typedef struct {
     char *kind, *name;
@@ -43,39 +58,54 @@ typedef struct {
     char **needs;    /* "kind\x1fname" of its predecessors in the last graph; NULL-terminated */
     int on_remove;   /* OnRemove */
     bool protect;
-    bool created;    /* did not exist before us */
-    char *origin;    /* "file:line" */
-    int64_t since;   /* wall us */
-    int64_t changed; /* wall us of the last change by us; 0: never */
+    bool created;           /* did not exist before us */
+    char *origin;           /* "file:line" */
+    int64_t since;          /* wall us */
+    int64_t changed;        /* wall us of the last change by us; 0: never */
+    uint64_t resource_hash; /* of resource and whatever else makes an entry out of date, by the
+                               caller's own rule, for ledger_entry_matches(); 0: none */
 } LedgerEntry;
 
 LedgerEntry *ledger_entry_new(const char *kind, const char *name);
 void ledger_entry_free(LedgerEntry *entry);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LedgerEntry, ledger_entry_free)
 
-const LedgerEntry *ledger_find(Ledger *ledger, const char *kind,
-                               const char *name); /* valid until it is put or forgotten */
-void ledger_visit(Ledger *ledger, void (*visit)(void *data, const LedgerEntry *entry),
-                  void *data); /* by kind, name */
-void ledger_put(
-    Ledger *ledger,
-    LedgerEntry *entry); /* takes ownership; nothing is written when equal to what is there */
+/* Whether there is an entry with this resource_hash (never 0). Reads nothing: a run that changes
+ * nothing asks this 10,000 times and never needs ledger_find(). */
+bool ledger_entry_matches(Ledger *ledger, const char *kind, const char *name,
+                          uint64_t resource_hash);
+/* NULL: not ours, or it cannot be read (then ledger_flush() says so and every ledger_begin()
+ * fails). Valid until it is put or forgotten, or ledger_trim(). */
+const LedgerEntry *ledger_find(Ledger *ledger, const char *kind, const char *name);
+void ledger_trim(Ledger *ledger); /* gives back the memory of all that ledger_find() returned */
+unsigned ledger_count(Ledger *ledger); /* entries */
+/* In the order of kind and name. What is visited is valid during the call; entries may be put and
+ * forgotten in it. The first only names them and reads nothing. */
+void ledger_visit_keys(Ledger *ledger,
+                       void (*visit)(void *data, const char *kind, const char *name), void *data);
+void ledger_visit(Ledger *ledger, void (*visit)(void *data, const LedgerEntry *entry), void *data);
+/* Takes ownership; nothing is written when equal to what is there. */
+void ledger_put(Ledger *ledger, LedgerEntry *entry);
+/* With its status, retries and the notifications from and to it. */
 void ledger_forget(Ledger *ledger, const char *kind, const char *name);
 
-/* Written ahead of the first effect of a step; durable when it returns. preimage (may be NULL) as
- * in LedgerEntry: kept only when there is no entry with one yet. */
+/* Written ahead of the first effect of a step; when it returns, the end of this process can no
+ * longer lose it. preimage (may be NULL) as in LedgerEntry: kept only when there is no entry with
+ * one yet; of several since the last end, the first counts: it is what was there before us. */
 bool ledger_begin(Ledger *ledger, const char *kind, const char *name, const Value *preimage,
                   GError **error);
-/* The step is over (whatever came out) and everything put before this call is to be written with
- * it. */
+/* The step is over (whatever came out). It counts as ended as soon as everything handed in before
+ * this call (entry, pending, retries, journal) is committed; killed before that, it is interrupted.
+ */
 void ledger_end(Ledger *ledger, const char *kind, const char *name);
 
 typedef struct {
     char *kind, *name;
     Value *preimage; /* as given to ledger_begin(), or NULL */
 } LedgerStep;
-/* Steps begun by an earlier process that never ended; kept until each has been begun and ended
- * again, or discarded. */
+/* Steps begun by an earlier process that never ended, oldest first; kept until each has been ended
+ * (begun again or not) or discarded. Valid until one is. LEDGER_READ while another stead writes:
+ * the steps it is at. */
 const GPtrArray *ledger_interrupted(Ledger *ledger); /* of LedgerStep */
 void ledger_discard_interrupted(Ledger *ledger, const char *kind, const char *name);
 
@@ -88,12 +118,14 @@ bool ledger_is_pending(Ledger *ledger, const char *from_kind, const char *from_n
 void ledger_set_retries(Ledger *ledger, const char *kind, const char *name, int used);
 int ledger_get_retries(Ledger *ledger, const char *kind, const char *name);
 
-/* Large contents of pre-images: stored by digest, durable when it returns; thread-safe. */
+/* Large contents of pre-images: stored by digest, thread-safe. Named by their digest in preimage or
+ * kept of an entry they stay as long as that says so; others go when the ledger is closed. */
 bool ledger_store_content(Ledger *ledger, GBytes *content, char ret_hex[DIGEST_HEX_SIZE],
                           GError **error);
 GBytes *ledger_load_content(Ledger *ledger, const char *hex, GError **error);
 
-/* Fingerprints: loaded at open into cache, saved by every flush that has changes. */
+/* Fingerprints: loaded into cache now, what changed in it is saved by every flush and by close.
+ * cache (borrowed) must outlive the ledger. */
 void ledger_attach_fingerprints(Ledger *ledger, FingerprintCache *cache);
 
 /* Drift journal. */
@@ -124,13 +156,14 @@ bool ledger_read_journal(Ledger *ledger, const JournalFilter *filter,
                          GError **error);
 
 /* Last outcome of each resource, for status and why when no agent runs. map: {state, error,
- * checked, next, waits, ...} */
-void ledger_set_status(Ledger *ledger, const char *kind, const char *name,
-                       Value *status); /* takes ownership */
+ * checked, next, waits, ...}. Takes ownership; NULL: none any more. An equal one is not written, so
+ * a time of checking in it costs a write each time. */
+void ledger_set_status(Ledger *ledger, const char *kind, const char *name, Value *status);
 void ledger_visit_status(Ledger *ledger,
                          void (*visit)(void *data, const char *kind, const char *name,
                                        const Value *status),
                          void *data);
 
-bool ledger_flush(Ledger *ledger,
-                  GError **error); /* waits until all is on disk; reports the first failed write */
+/* Waits until all that was handed in is committed. Reports the first failure to write it, or to
+ * read, since the last flush that was fine; what could not be written is kept for the next. */
+bool ledger_flush(Ledger *ledger, GError **error);
