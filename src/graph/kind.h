@@ -136,7 +136,8 @@ static inline PathClaim kind_run_claim(const KindRun *run, const char *path) {
 
 void kind_run_send(KindRun *run, const char *output, Value *value); /* takes ownership */
 void kind_run_keep(KindRun *run, Value *map);                       /* takes ownership */
-void kind_run_note(KindRun *run, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void kind_run_note(KindRun *run, const char *format, ...)
+    G_GNUC_PRINTF(2, 3); /* replaces an earlier note */
 
 struct Kind {
     const char *name;    /* lower case; sub-kinds with a colon */
@@ -185,7 +186,8 @@ struct Kind {
 };
 
 /* Compares every PARAM_PROPERTY row that is set in the resource with actual; action becomes create
- * (actual does not exist), change or none. */
+ * (actual does not exist), change or none. Properties that were not looked at do not count;
+ * unknown ones make it uncertain. Texts of several lines get a diff. */
 bool kind_diff_properties(KindRun *run, const State *actual, Changes *changes, GError **error);
 
 int kind_param_index(const Kind *kind, const char *name); /* aliases too; -1: no such parameter */
@@ -200,3 +202,7 @@ typedef struct {
 const Kind *kind_set_find(const KindSet *set, const char *name);
 /* "no such kind 'fil', did you mean 'file'?" as STEAD_ERROR_CONFIG without place. */
 void kind_set_unknown(const KindSet *set, const char *name, GError **error);
+
+/* A resource as resource_to_value() gave it, from a plan or the ledger: kind, parameters and meta
+ * are checked as if they came from a configuration. Origin is left out. */
+Resource *resource_from_value(const Value *value, const KindSet *kinds, GError **error);

@@ -11,15 +11,15 @@
 #include "base/value.h"
 
 typedef enum {
-    PARAM_STRING, /* any text */
+    PARAM_STRING, /* any text; an integer counts as its digits */
     PARAM_PATH,   /* absolute path, normalised: no "//", "/./", no ".."; a trailing slash is kept */
     PARAM_BOOL,
     PARAM_INT,
-    PARAM_FLOAT,
+    PARAM_FLOAT,    /* finite */
     PARAM_ENUM,     /* one of choices */
     PARAM_MODE,     /* "0644" or "u=rw,go=r"; kept as four octal digits */
-    PARAM_DURATION, /* "500ms", "10s", "5m", "2h", "1d" or a number in the row's unit; kept as int
-                       microseconds */
+    PARAM_DURATION, /* "500ms", "10s", "5m", "2h", "1d", "1h30m" or a number in the row's unit; kept
+                       as int microseconds */
     PARAM_STRINGS,  /* a list of strings; one string counts as a list of one */
     PARAM_MAP,      /* string keys, string values (numbers and booleans become text) */
     PARAM_ANY,
@@ -46,6 +46,15 @@ typedef struct {
 } Param;
 
 /* Converts input to the row's type. The error says what was expected and what was found, with the
- * nearest choice suggested; it names neither parameter nor resource: the caller prefixes them. */
+ * nearest choice suggested; it names neither parameter nor resource: the caller prefixes them.
+ * Secrets stay secret, and an unknown value is passed through. */
 Value *param_convert(const Param *param, const Value *input, GError **error);
+/* A value that was converted before and comes back from a plan or the ledger: the same check, but
+ * durations are microseconds already, and a named secret may be empty still. */
+Value *param_restore(const Param *param, const Value *stored, GError **error);
+/* The row's default, converted; NULL when it has none. A default that does not convert is a mistake
+ * in the table: asserted. "" is an empty list or map. */
+Value *param_fallback(const Param *param);
+/* Index of the row with that name or alias, or -1. */
+int param_find(const Param *params, size_t n_params, const char *name);
 const char *param_type_name(ParamType type); /* for documentation: "string", "duration", ... */
