@@ -32,6 +32,7 @@ void state_free(State *state) {
         return;
     for (unsigned i = 0; i < state->kind->n_params; i++)
         value_unref(state->props[i]);
+    g_clear_pointer(&state->content, g_bytes_unref);
     g_free(state);
 }
 
@@ -170,7 +171,7 @@ bool kind_diff_properties(KindRun *run, const State *actual, Changes *changes, G
         bool looked_at = !actual->exists || found;
         if (!(row->flags & PARAM_PROPERTY) || !wanted || !looked_at || value_equal(wanted, found))
             continue;
-        if (value_type(wanted) == VALUE_UNKNOWN || value_type(found) == VALUE_UNKNOWN)
+        if (value_has_unknown(wanted) || value_has_unknown(found))
             changes->uncertain = true;
         /* Whoever knows one side of a secret must not learn the other from the change. */
         g_autoptr(Value) before = masked(row, found);

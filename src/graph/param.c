@@ -12,14 +12,17 @@ typedef Value *(*Converter)(const Param *param, const Value *input, GError **err
 
 /* --- errors */
 
+/* Control characters become spaces: nothing in a wrong text reaches a terminal. */
 static char *show_text(const Value *text) {
     size_t size = value_string_size(text);
     g_autofree char *part = g_utf8_make_valid(value_string(text), MIN(size, SHOWN_MAX));
-    for (char *at = part; *at; at++) {
-        if (g_ascii_iscntrl(*at))
-            *at = ' ';
+    GString *shown = g_string_new("'");
+    for (char *at = part; *at; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        g_string_append_unichar(shown, g_unichar_iscntrl(c) ? ' ' : c);
     }
-    return g_strdup_printf("'%s%s'", part, size > SHOWN_MAX ? "..." : "");
+    g_string_append(shown, size > SHOWN_MAX ? "...'" : "'");
+    return g_string_free(shown, FALSE);
 }
 
 static char *show_found(const Value *found) {
@@ -457,9 +460,11 @@ static const struct {
 /* Takes ownership of converted, which came from input. */
 static Value *keep_secrecy(const Param *param, const Value *input, Value *converted) {
     g_autoptr(Value) value = converted;
-    if (value_is_secret(value) || value_type(value) == VALUE_UNKNOWN)
+    if (value_is_masked(value) || value_type(value) == VALUE_UNKNOWN)
         return g_steal_pointer(&value);
-    if (value_is_secret(input))
+    /* A list made of one secret text has it as its item: that is enough. */
+    bool lost = !value_is_secret(value) || value_type(value) == value_type(input);
+    if (value_is_masked(input) && lost)
         return value_as_secret(value, value_secret_name(input));
     return param->flags & PARAM_SECRET ? value_as_secret(value, NULL) : g_steal_pointer(&value);
 }

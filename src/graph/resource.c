@@ -238,7 +238,7 @@ bool resource_receives(const Resource *resource, unsigned param) {
 
 bool resource_is_unknown(const Resource *resource, unsigned param) {
     const Value *value = resource_get(resource, param);
-    return value ? value_type(value) == VALUE_UNKNOWN : resource_receives(resource, param);
+    return value ? value_has_unknown(value) : resource_receives(resource, param);
 }
 
 /* --- comparing */
