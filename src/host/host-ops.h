@@ -23,6 +23,9 @@ typedef struct HostOps {
     GBytes *(*read_local)(Host *host, const char *path, size_t limit, GError **error);
     bool (*run)(Host *host, const HostCommand *command, HostCommandResult *ret_result,
                 GError **error);
+    /* NULL: commands do not run here. */
+    bool (*spawn)(Host *host, const HostCommand *command, int *ret_stdout_fd, pid_t *ret_pid,
+                  GError **error);
     bool (*package_query)(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
                           GError **error);
     bool (*package_apply)(Host *host, const PackageAction *actions, size_t n_actions,

@@ -98,14 +98,31 @@ void host_command_result_clear(HostCommandResult *result) {
     *result = (HostCommandResult){ 0 };
 }
 
+static bool check_command(const HostCommand *command, GError **error) {
+    if (command->argv != NULL && command->argv[0] != NULL && command->argv[0][0] != '\0')
+        return true;
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "run: the command is empty");
+    return false;
+}
+
 bool host_run(Host *host, const HostCommand *command, HostCommandResult *ret_result,
               GError **error) {
-    if (command->argv == NULL || command->argv[0] == NULL || command->argv[0][0] == '\0') {
-        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "run: the command is empty");
+    if (!check_command(command, error))
         return false;
-    }
     *ret_result = (HostCommandResult){ 0 };
     return host->ops->run(host, command, ret_result, error);
+}
+
+bool host_spawn(Host *host, const HostCommand *command, int *ret_stdout_fd, pid_t *ret_pid,
+                GError **error) {
+    if (!check_command(command, error))
+        return false;
+    if (host->ops->spawn != NULL)
+        return host->ops->spawn(host, command, ret_stdout_fd, ret_pid, error);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+                "start '%s': the %s host does not run commands in the background", command->argv[0],
+                host->ops->name);
+    return false;
 }
 
 void package_info_clear(PackageInfo *info) {

@@ -131,6 +131,13 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HostCommandResult, host_command_result_clear)
 bool host_run(Host *host, const HostCommand *command, HostCommandResult *ret_result,
               GError **error);
 
+/* Starts a command that runs on, for watches: its standard output is the pipe *ret_stdout_fd (read
+ * end, non-blocking and close-on-exec; the caller closes it), its standard error is the caller's,
+ * it leads a process group of its own, which the caller ends and reaps. cancel is not used: nothing
+ * here waits. STEAD_ERROR_UNSUPPORTED where commands do not run. */
+bool host_spawn(Host *host, const HostCommand *command, int *ret_stdout_fd, pid_t *ret_pid,
+                GError **error);
+
 /* --- packages
  * ----------------------------------------------------------------------------------------------------
  */
