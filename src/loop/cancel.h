@@ -18,5 +18,7 @@ bool cancel_wants_kill(const Cancel *cancel);
 /* Returns false with STEAD_ERROR_CANCELLED or _TIMEOUT once requested or late. NULL never cancels.
  */
 bool cancel_check(const Cancel *cancel, GError **error);
-int cancel_fd(Cancel *cancel); /* readable once requested; made on first use; owned by cancel */
-int cancel_poll_timeout_ms(const Cancel *cancel); /* until the deadline; -1: none */
+/* Readable once requested (not at the deadline); made on first use; owned by cancel. -1 when the
+ * process has no descriptor left: poll() skips it, and only the deadline is seen. */
+int cancel_fd(Cancel *cancel);
+int cancel_poll_timeout_ms(const Cancel *cancel); /* until the deadline, rounded up; -1: none */

@@ -1,8 +1,8 @@
 #pragma once
 /*
  * loop: the one event loop (sd-event), timers, signals, messages from other threads, and workers
- * for what blocks. Uses base. A Loop belongs to the thread that made it; only loop_post() may be
- * called from others.
+ * for what blocks. Uses base. A Loop belongs to the thread that made it; only loop_post(),
+ * loop_hold() and loop_release() may be called from others, and those must end before loop_free().
  *
  * Time is in microseconds. A virtual loop starts at zero and jumps to the next timer as soon as
  * nothing else can happen (no message, no worker busy), so that tests with hours of delays take no
@@ -12,6 +12,9 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#define LOOP_VIRTUAL_EPOCH                                                                         \
+    1704067200000000ull /* wall clock of a virtual loop at its start: 2024-01-01 */
 
 typedef struct Loop Loop;
 typedef struct LoopTimer LoopTimer;
@@ -24,7 +27,8 @@ typedef void (*LoopSignalCallback)(void *data, int signal_number);
 
 Loop *loop_new(GError **error);
 Loop *loop_new_virtual(GError **error);
-void loop_free(Loop *loop); /* accepts NULL; pending messages are dropped */
+/* Accepts NULL. Pending messages and timers are dropped; sources must have been freed. */
+void loop_free(Loop *loop);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Loop, loop_free)
 
 bool loop_is_virtual(const Loop *loop);
@@ -32,26 +36,37 @@ uint64_t loop_now(const Loop *loop); /* CLOCK_BOOTTIME, or virtual time */
 uint64_t loop_wall_now(
     const Loop *loop); /* CLOCK_REALTIME since the epoch; virtual: a fixed date + loop_now() */
 sd_event *loop_sd_event(Loop *loop); /* to attach sd-bus, or a host program's own loop */
+/* The longest time in microseconds, of the real clock, that a callback kept the loop busy; those
+ * attached to loop_sd_event() directly are not seen. The budget is 10 ms. */
+uint64_t loop_longest_callback(const Loop *loop);
 
-/* Runs until loop_quit(); returns false with error when the loop itself fails. */
+/* Runs until loop_quit() (which ends the next loop_run() when none is running); returns false with
+ * error when the loop itself fails. A virtual loop fails with "deadlock" when it has no timer,
+ * message, source or hold and could only wait for ever. */
 bool loop_run(Loop *loop, GError **error);
 void loop_quit(Loop *loop);
-/* Handles what is ready now without waiting. Returns whether anything was handled. */
+/* Handles what is ready now without waiting (virtual time does not pass). Returns whether anything
+ * was handled. */
 bool loop_turn(Loop *loop);
 
 /* Calls callback in the loop's thread as soon as possible, in posting order. Thread-safe. */
 void loop_post(Loop *loop, LoopCallback callback, void *data);
+/* Takes back what was posted with this callback and data and has not been delivered: before data
+ * goes away. Costs a walk through all pending messages. */
+void loop_unpost(Loop *loop, LoopCallback callback, const void *data);
 
-/* Calls callback once at loop_now() >= deadline. *slot owns the timer: it is NULL again when the
+/* Calls callback once at loop_now() >= deadline; timers of one deadline in the order they were set.
+ * *slot (NULL at first, and not to be moved while set) owns the timer: it is NULL again when the
  * callback starts, and scheduling again through the same slot moves the timer. loop_timer_clear()
- * is idempotent. */
+ * is idempotent. A deadline in the past counts as now. */
 void loop_timer_set(Loop *loop, LoopTimer **slot, uint64_t deadline, LoopCallback callback,
                     void *data);
 void loop_timer_clear(LoopTimer **slot);
 uint64_t loop_timer_deadline(const LoopTimer *timer);
 
-/* A file descriptor (borrowed; epoll events as in epoll_ctl) or a blocked signal. The source ends
- * with its free. */
+/* A file descriptor (borrowed; epoll events as in epoll_ctl), or a signal, which is blocked in this
+ * thread while it is watched: watch before other threads start, or they may get it. A source may be
+ * freed by any callback, also its own. */
 LoopSource *loop_watch_fd(Loop *loop, int fd, uint32_t epoll_events, LoopIoCallback callback,
                           void *data, GError **error);
 LoopSource *loop_watch_signal(Loop *loop, int signal_number, LoopSignalCallback callback,

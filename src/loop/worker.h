@@ -1,6 +1,8 @@
 #pragma once
-/* Threads for blocking work. Each task runs once in some worker, then its done callback runs in the
- * loop's thread. */
+/*
+ * Threads for blocking work. Each task runs once in some worker, then its done callback runs in the
+ * loop's thread. Workers have all signals blocked; a program started by one must set its own mask.
+ */
 #include <glib.h>
 
 #include "loop/loop.h"
@@ -10,10 +12,11 @@ typedef void (*WorkFunction)(void *data);
 
 /* max_threads: 0 means twice the number of processors. Threads start on demand. */
 WorkerPool *worker_pool_new(Loop *loop, unsigned max_threads);
-void worker_pool_free(WorkerPool *pool); /* waits for running tasks; queued ones do not start, their
-                                            done still runs */
+/* Accepts NULL. Waits for running tasks; queued ones do not start; done of all runs from here. Not
+ * to be called by a done callback. */
+void worker_pool_free(WorkerPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WorkerPool, worker_pool_free)
 
-/* Loop thread only. Tasks start in the order they were pushed. */
+/* Loop's thread only. Tasks start in the order they were pushed. done may be NULL. */
 void worker_pool_push(WorkerPool *pool, WorkFunction work, LoopCallback done, void *data);
-unsigned worker_pool_busy(const WorkerPool *pool); /* queued and running */
+unsigned worker_pool_busy(const WorkerPool *pool); /* tasks whose done has not begun */
