@@ -1,0 +1,33 @@
+#pragma once
+/* What the kinds user and group share: rules for names, and one change of the account files at a
+ * time. */
+#include <glib.h>
+
+#include "graph/kind.h"
+#include "host/accounts.h"
+
+extern const char *const account_states[];   /* "exists", "absent", and Puppet's "present" */
+extern const char *const membership_rules[]; /* "minimum", "inclusive" */
+
+/* what: "user" or "group". Refuses what would break the files or be taken for a number or option.
+ */
+bool account_name_check(const char *what, const char *name, GError **error);
+/* A field of a line in /etc/passwd: no colon, no control character. */
+bool account_field_check(const char *param, const char *text, GError **error);
+bool account_id_check(const char *param, int64_t id, GError **error);
+
+bool account_wants_absent(const Resource *resource, unsigned state_param);
+
+/* Choosing a free id and taking it are two calls: workers of this process do it one at a time. */
+void account_files_lock(void);
+void account_files_unlock(void);
+
+/* A PARAM_STRINGS value as a sorted set; caller frees with g_strfreev(). NULL gives an empty one.
+ */
+char **account_set_from(const Value *strings);
+Value *account_set_value(const char *const *names);
+/* What a list should become: wanted, and with "minimum" also what is there. */
+char **account_set_wanted(const Value *strings, const char *const *actual, const char *membership);
+
+/* Names of the users whose primary group is gid, as /etc/passwd says; g_strfreev(). */
+char **account_primary_users(Host *host, gid_t gid, GError **error);

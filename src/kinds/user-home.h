@@ -1,0 +1,22 @@
+#pragma once
+/* Home directories of the kind user: made from /etc/skel, given to another id, removed. */
+#include "graph/kind.h"
+#include "host/accounts.h"
+
+/* Whether user's home is there and is his (without privileges: is there). */
+bool user_home_ready(Host *host, const User *user, bool *ret_ready, GError **error);
+
+/* Creates what is missing of it and gives it to the user. A directory that another account owns is
+ * refused; one that nobody or root owns is taken over. */
+bool user_home_make(KindRun *run, const User *user, GError **error);
+
+/* The user's ids have changed: what he owned below his home goes with him. */
+bool user_home_follow(KindRun *run, const User *before, const User *after, GError **error);
+
+/* Removes the home and the mail spool. Refuses what is not surely this user's alone. */
+bool user_home_check_removable(KindRun *run, const User *user, GError **error);
+bool user_home_remove(KindRun *run, const User *user, GError **error);
+
+/* KEY=VALUE of /etc/default/useradd or "KEY VALUE" of /etc/login.defs; fallback when there is none;
+ * caller frees. */
+char *user_default(Host *host, const char *file, const char *key, const char *fallback);

@@ -1,0 +1,682 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/autoedge.h"
+#include "graph/watcher.h"
+#include "kinds/account.h"
+#include "kinds/kinds.h"
+#include "kinds/user-home.h"
+
+/* user: a line of /etc/passwd and /etc/shadow, memberships in /etc/group, and a home directory. */
+
+enum {
+    P_STATE,
+    P_UID,
+    P_GID,
+    P_GROUP,
+    P_GROUPS,
+    P_MEMBERSHIP,
+    P_HOMEDIR,
+    P_MANAGEHOME,
+    P_PURGE_HOME,
+    P_SHELL,
+    P_COMMENT,
+    P_PASSWORD,
+    P_EXPIRY,
+    P_SYSTEM,
+    P_ALLOWDUPLICATEUID,
+    N_PARAMS
+};
+
+static const Param params[N_PARAMS] = {
+    [P_STATE] = { "state", PARAM_ENUM, PARAM_PROPERTY, "Whether the user exists.",
+                  .fallback = "exists", .choices = account_states, .aliases = "ensure" },
+    [P_UID] = { "uid", PARAM_INT, PARAM_PROPERTY,
+                "Its number. Unset: a new user gets the lowest free one, an existing one keeps its "
+                "own. What the user owns in its home follows a change." },
+    [P_GID] = { "gid", PARAM_INT, PARAM_PROPERTY,
+                "Its primary group by number. Not together with `group`." },
+    [P_GROUP] = { "group", PARAM_STRING, PARAM_PROPERTY,
+                  "Its primary group by name. Without `group` and `gid` a new user gets a group of "
+                  "its own name, which is made if need be." },
+    [P_GROUPS] = { "groups", PARAM_STRINGS, PARAM_PROPERTY,
+                   "Further groups it is in, by name. They must exist." },
+    [P_MEMBERSHIP] = { "membership", PARAM_ENUM, 0,
+                       "Whether `groups` are the least it is in (minimum) or all of them "
+                       "(inclusive: it is taken out of others).",
+                       .fallback = "minimum", .choices = membership_rules },
+    [P_HOMEDIR] = { "homedir", PARAM_PATH, PARAM_PROPERTY,
+                    "Its home directory. A new user gets /home/NAME. A change does not move files.",
+                    .aliases = "home" },
+    [P_MANAGEHOME] = { "managehome", PARAM_BOOL, PARAM_PROPERTY,
+                       "Make the home directory from /etc/skel and keep it in the user's hands.",
+                       .fallback = "false" },
+    [P_PURGE_HOME] = { "purge_home", PARAM_BOOL, 0,
+                       "Remove the home directory and the mail spool when the user is removed.",
+                       .fallback = "false", .aliases = "force" },
+    [P_SHELL] = { "shell", PARAM_PATH, PARAM_PROPERTY,
+                  "Its login shell. A new user gets the one of /etc/default/useradd, or /bin/sh." },
+    [P_COMMENT] = { "comment", PARAM_STRING, PARAM_PROPERTY,
+                    "Its full name or purpose (the GECOS field)." },
+    [P_PASSWORD] = { "password", PARAM_STRING, PARAM_PROPERTY | PARAM_RECEIVES | PARAM_SECRET,
+                     "Its password as a crypt(5) hash (\"$y$...\"), or \"!\" for none. A new user "
+                     "gets \"!\"." },
+    [P_EXPIRY] = { "expiry", PARAM_STRING, PARAM_PROPERTY,
+                   "The first day on which the account is shut, as YYYY-MM-DD, or \"never\"." },
+    [P_SYSTEM] = { "system", PARAM_BOOL, 0,
+                   "A new user without `uid` gets its number from the range for system users.",
+                   .fallback = "false" },
+    [P_ALLOWDUPLICATEUID] = { "allowduplicateuid", PARAM_BOOL, 0,
+                              "Accept a `uid` that another user has.", .fallback = "false",
+                              .aliases = "allowdupe" },
+};
+
+static const Output outputs[] = {
+    { "uid", PARAM_INT, "The number of the user." },
+    { "gid", PARAM_INT, "The number of its primary group." },
+    { "home", PARAM_PATH, "Its home directory." },
+};
+
+/* --- parameters --- */
+
+#define NEVER (-1)
+
+/* YYYY-MM-DD; false when it is no day of the calendar. */
+static bool parse_day(const char *text, GDate *ret_date) {
+    for (unsigned i = 0; i < 10; i++)
+        if (i == 4 || i == 7 ? text[i] != '-' : !g_ascii_isdigit(text[i]))
+            return false;
+    unsigned long year = strtoul(text, NULL, 10), month = strtoul(text + 5, NULL, 10),
+                  day = strtoul(text + 8, NULL, 10);
+    if (text[10] || !g_date_valid_dmy((GDateDay)day, (GDateMonth)month, (GDateYear)year))
+        return false;
+    g_date_set_dmy(ret_date, (GDateDay)day, (GDateMonth)month, (GDateYear)year);
+    return true;
+}
+
+static int64_t days_since_epoch(const GDate *date) {
+    GDate epoch;
+    g_date_set_dmy(&epoch, 1, G_DATE_JANUARY, 1970);
+    return g_date_days_between(&epoch, date);
+}
+
+static bool parse_expiry(const char *text, int64_t *ret_day, GError **error) {
+    GDate date;
+    *ret_day = NEVER;
+    if (g_str_equal(text, "never") || g_str_equal(text, "absent"))
+        return true;
+    if (parse_day(text, &date)) {
+        *ret_day = days_since_epoch(&date);
+        if (*ret_day > 0) /* shadow(5): 0 may be read as never or as long ago */
+            return true;
+    }
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                "refuse expiry '%s': write a day after 1970-01-01 as YYYY-MM-DD, or \"never\"",
+                text);
+    return false;
+}
+
+static char *show_expiry(int64_t day) {
+    GDate date;
+    if (day < 0 || day > G_MAXUINT16 * 4)
+        return g_strdup("never");
+    g_date_set_dmy(&date, 1, G_DATE_JANUARY, 1970);
+    g_date_add_days(&date, (guint)day);
+    return g_strdup_printf("%04u-%02u-%02u", g_date_get_year(&date), g_date_get_month(&date),
+                           g_date_get_day(&date));
+}
+
+/* The value itself must not come into the message. */
+static bool check_password(const char *hash, GError **error) {
+    const char *problem = NULL;
+    if (!*hash)
+        problem = "an empty one lets everybody in; use \"!\" for no password";
+    else if (strpbrk(hash, ":\n\r") || strpbrk(hash, " \t"))
+        problem = "a colon, space or line break cannot be part of it";
+    else if (!strchr("$!*_", hash[0]) && strlen(hash) != 13)
+        problem = "it is not a crypt(5) hash such as \"$y$...\"; make one with mkpasswd, or with "
+                  "the kind password and its output 'hash'";
+    if (problem)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "refuse the password: %s", problem);
+    return !problem;
+}
+
+/* Set and known. In a plan a received value is not, yet. */
+static const Value *known(const Resource *resource, unsigned param) {
+    const Value *value = resource_get(resource, param);
+    return value && value_type(value) != VALUE_UNKNOWN ? value : NULL;
+}
+
+static bool validate_texts(const Resource *resource, GError **error) {
+    static const unsigned fields[] = { P_HOMEDIR, P_SHELL, P_COMMENT };
+    for (unsigned i = 0; i < G_N_ELEMENTS(fields); i++) {
+        const char *text = resource_string(resource, fields[i]);
+        if (text && !account_field_check(params[fields[i]].name, text, error))
+            return false;
+    }
+    const Value *password = known(resource, P_PASSWORD);
+    int64_t day;
+    return (!password || check_password(value_string(password), error)) &&
+           (!resource_get(resource, P_EXPIRY) ||
+            parse_expiry(resource_string(resource, P_EXPIRY), &day, error));
+}
+
+static bool validate_groups(const Resource *resource, GError **error) {
+    const char *group = resource_string(resource, P_GROUP);
+    if (group && resource_get(resource, P_GID)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "set either 'group' or 'gid', not both: they are the same thing by name and by "
+                    "number");
+        return false;
+    }
+    if (group && !account_name_check("group", group, error))
+        return false;
+    const Value *groups = resource_get(resource, P_GROUPS);
+    for (size_t i = 0; groups && i < value_size(groups); i++)
+        if (!account_name_check("group", value_string(value_list_at(groups, i)), error))
+            return false;
+    return true;
+}
+
+static bool user_validate(const Resource *resource, GError **error) {
+    static const unsigned ids[] = { P_UID, P_GID };
+    if (!account_name_check("user", resource->name, error))
+        return false;
+    for (unsigned i = 0; i < G_N_ELEMENTS(ids); i++) {
+        const Value *id = resource_get(resource, ids[i]);
+        if (id && !account_id_check(params[ids[i]].name, value_int(id), error))
+            return false;
+    }
+    return validate_texts(resource, error) && validate_groups(resource, error);
+}
+
+/* A trailing slash means nothing here, and login(1) would not expect it. */
+static char *plain_path(const char *path) {
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    return g_strndup(path, length);
+}
+
+static Value *new_secret(const char *text) {
+    g_autoptr(Value) plain = value_new_string(text);
+    return value_as_secret(plain, NULL);
+}
+
+/* --- observe --- */
+
+static void send_user(KindRun *run, const User *user) {
+    kind_run_send(run, "uid", value_new_int(user->uid));
+    kind_run_send(run, "gid", value_new_int(user->gid));
+    kind_run_send(run, "home", value_new_string(user->home));
+}
+
+/* NULL without error: no such user. */
+static User *find_user(KindRun *run, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    User *user = accounts_find_user(run->host, run->resource->name, &problem);
+    if (!user && !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        g_propagate_error(error, g_steal_pointer(&problem));
+    return user;
+}
+
+static bool observe_groups(KindRun *run, const User *user, State *actual, GError **error) {
+    const char *wanted = resource_string(run->resource, P_GROUP);
+    gid_t gid;
+    g_autofree char *group = NULL;
+    if (wanted && accounts_gid(run->host, wanted, &gid, NULL) && gid == user->gid)
+        group = g_strdup(wanted); /* not another group of the same number */
+    else
+        group = accounts_group_name(run->host, user->gid);
+    g_auto(GStrv) groups = accounts_groups_of(run->host, user->name, error);
+    if (!groups)
+        return false;
+    state_set(actual, P_GROUP, value_new_string(group));
+    state_set(actual, P_GROUPS, account_set_value((const char *const *)groups));
+    return true;
+}
+
+static void observe_fields(const User *user, State *actual) {
+    g_autofree char *home = plain_path(user->home), *expiry = show_expiry(user->expires_day);
+    state_set(actual, P_UID, value_new_int(user->uid));
+    state_set(actual, P_GID, value_new_int(user->gid));
+    state_set(actual, P_HOMEDIR, value_new_string(home));
+    state_set(actual, P_SHELL, value_new_string(user->shell));
+    state_set(actual, P_COMMENT, value_new_string(user->comment));
+    state_set(actual, P_EXPIRY, value_new_string(expiry));
+    if (user->password_hash)
+        state_set(actual, P_PASSWORD, new_secret(user->password_hash));
+}
+
+static bool user_observe(KindRun *run, State *actual, GError **error) {
+    GError *problem = NULL;
+    g_autoptr(User) user = find_user(run, &problem);
+    if (problem) {
+        g_propagate_error(error, problem);
+        return false;
+    }
+    actual->exists = user != NULL;
+    state_set(actual, P_STATE, value_new_string(user ? "exists" : "absent"));
+    if (!user)
+        return true;
+    observe_fields(user, actual);
+    if (!observe_groups(run, user, actual, error))
+        return false;
+    if (resource_bool(run->resource, P_MANAGEHOME)) {
+        bool ready;
+        if (!user_home_ready(run->host, user, &ready, error))
+            return false;
+        state_set(actual, P_MANAGEHOME, value_new_bool(ready));
+    }
+    send_user(run, user);
+    return true;
+}
+
+/* --- diff --- */
+
+static bool check_uid_free(KindRun *run, GError **error) {
+    const Value *uid = resource_get(run->resource, P_UID);
+    if (!uid || resource_bool(run->resource, P_ALLOWDUPLICATEUID))
+        return true;
+    g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, value_int(uid));
+    g_autofree char *owner = accounts_user_name(run->host, (uid_t)value_int(uid));
+    if (g_str_equal(owner, number) || g_str_equal(owner, run->resource->name))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "refuse uid %s: user '%s' has it; choose another or set allowduplicateuid = true",
+                number, owner);
+    return false;
+}
+
+static char **wanted_groups(const Resource *resource, const State *actual) {
+    g_auto(GStrv) found = account_set_from(state_get(actual, P_GROUPS));
+    return account_set_wanted(resource_get(resource, P_GROUPS), (const char *const *)found,
+                              resource_string(resource, P_MEMBERSHIP));
+}
+
+/* What a property should be in the form observe gives, or NULL when it is not asked for. Caller
+ * unrefs. */
+static Value *wanted_value(const Resource *resource, const State *actual, unsigned param) {
+    const Value *wanted = known(resource, param);
+    if (!wanted)
+        return NULL;
+    if (param == P_GROUPS) {
+        g_auto(GStrv) groups = wanted_groups(resource, actual);
+        return account_set_value((const char *const *)groups);
+    }
+    if (param == P_HOMEDIR) {
+        g_autofree char *home = plain_path(value_string(wanted));
+        return value_new_string(home);
+    }
+    if (param == P_EXPIRY) {
+        int64_t day;
+        bool valid = parse_expiry(value_string(wanted), &day, NULL);
+        g_assert(valid);
+        g_autofree char *text = show_expiry(day);
+        return value_new_string(text);
+    }
+    if (param == P_MANAGEHOME && !value_bool(wanted))
+        return NULL;
+    return value_ref(wanted);
+}
+
+static void add_difference(const Resource *resource, const State *actual, unsigned param,
+                           Changes *changes) {
+    g_autoptr(Value) wanted = wanted_value(resource, actual, param);
+    const Value *found = state_get(actual, param);
+    if (!wanted || (found && value_equal(found, wanted)))
+        return;
+    if (!found && value_type(wanted) == VALUE_LIST && value_size(wanted) == 0)
+        return;
+    changes_add(changes, params[param].name, value_ref(found), g_steal_pointer(&wanted), NULL);
+}
+
+static bool diff_absent(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    if (!actual->exists)
+        return true;
+    if (value_int(state_get(actual, P_UID)) == 0) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "refuse to remove user '%s': it has uid 0", run->resource->name);
+        return false;
+    }
+    changes->action = ACTION_REMOVE;
+    changes_add(changes, "state", value_new_string("exists"), value_new_string("absent"), NULL);
+    if (!resource_bool(run->resource, P_PURGE_HOME))
+        return true;
+    g_autoptr(User) user = accounts_find_user(run->host, run->resource->name, error);
+    if (!user || !user_home_check_removable(run, user, error))
+        return false;
+    if (host_exists(run->host, user->home))
+        changes_add(changes, "homedir", value_new_string(user->home), NULL, NULL);
+    return true;
+}
+
+static bool user_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    static const unsigned compared[] = { P_UID,   P_GID,     P_GROUP,    P_GROUPS, P_HOMEDIR,
+                                         P_SHELL, P_COMMENT, P_PASSWORD, P_EXPIRY, P_MANAGEHOME };
+    if (account_wants_absent(run->resource, P_STATE))
+        return diff_absent(run, actual, changes, error);
+    if (!actual->exists)
+        changes_add(changes, "state", value_new_string("absent"), value_new_string("exists"), NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(compared); i++)
+        add_difference(run->resource, actual, compared[i], changes);
+    if (changes->changes->len == 0)
+        return true;
+    changes->action = actual->exists ? ACTION_CHANGE : ACTION_CREATE;
+    return !changes_find(changes, "uid") || check_uid_free(run, error);
+}
+
+/* --- apply --- */
+
+/* In a plan the group may come from a package's script or a command, which a plan does not run: it
+ * is taken as made, and the plan says so. */
+static bool missing_group(KindRun *run, const char *name, GError **error) {
+    if (run->planning) {
+        kind_run_note(run, "needs group '%s', which nothing in this plan makes", name);
+        return true;
+    }
+    g_set_error(
+        error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+        "cannot put user '%s' into group '%s': there is no such group; declare group '%s' {}",
+        run->resource->name, name, name);
+    return false;
+}
+
+static bool make_group(Host *host, const char *name, gid_t gid, GError **error) {
+    g_autoptr(Group) group = g_new0(Group, 1);
+    group->name = g_strdup(name);
+    group->gid = gid;
+    group->members = g_new0(char *, 1);
+    return accounts_put_group(host, group, error);
+}
+
+static bool has_group(Host *host, gid_t gid) {
+    g_autofree char *number = g_strdup_printf("%u", gid);
+    g_autofree char *name = accounts_group_name(host, gid);
+    return !g_str_equal(name, number);
+}
+
+/* The group of the user's own name, made with the user's number where that is free. */
+static bool own_group(KindRun *run, uid_t uid, gid_t *ret_gid, GError **error) {
+    g_autoptr(Group) group = accounts_find_group(run->host, run->resource->name, NULL);
+    if (group) {
+        *ret_gid = group->gid;
+        return true;
+    }
+    *ret_gid = uid;
+    return (!has_group(run->host, uid) ||
+            accounts_free_gid(run->host, resource_bool(run->resource, P_SYSTEM), ret_gid, error)) &&
+           make_group(run->host, run->resource->name, *ret_gid, error);
+}
+
+static bool named_group(KindRun *run, const char *name, gid_t *ret_gid, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    if (accounts_gid(run->host, name, ret_gid, &problem))
+        return true;
+    if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
+    }
+    return missing_group(run, name, error) && accounts_free_gid(run->host, false, ret_gid, error) &&
+           make_group(run->host, name, *ret_gid, error);
+}
+
+static bool primary_group(KindRun *run, bool exists, User *user, GError **error) {
+    const Value *gid = resource_get(run->resource, P_GID);
+    const char *group = resource_string(run->resource, P_GROUP);
+    if (group)
+        return named_group(run, group, &user->gid, error);
+    if (!gid)
+        return exists || own_group(run, user->uid, &user->gid, error);
+    user->gid = (gid_t)value_int(gid);
+    if (has_group(run->host, user->gid))
+        return true;
+    g_autofree char *number = g_strdup_printf("%u", user->gid);
+    return missing_group(run, number, error);
+}
+
+static User *new_user(KindRun *run, GError **error) {
+    g_autoptr(User) user = g_new0(User, 1);
+    const Value *uid = resource_get(run->resource, P_UID);
+    if (uid)
+        user->uid = (uid_t)value_int(uid);
+    else if (!accounts_free_uid(run->host, resource_bool(run->resource, P_SYSTEM), &user->uid,
+                                error))
+        return NULL;
+    const char *defaults = "/etc/default/useradd";
+    g_autofree char *homes = user_default(run->host, defaults, "HOME", "/home");
+    user->name = g_strdup(run->resource->name);
+    user->home = g_build_filename(homes, user->name, NULL);
+    user->shell = user_default(run->host, defaults, "SHELL", "/bin/sh");
+    user->comment = g_strdup("");
+    user->password_hash = g_strdup("!");
+    user->expires_day = NEVER;
+    return g_steal_pointer(&user);
+}
+
+static void replace_text(char **text, const char *with) {
+    if (!with)
+        return;
+    g_free(*text);
+    *text = g_strdup(with);
+}
+
+static void set_fields(const Resource *resource, User *user) {
+    const Value *uid = resource_get(resource, P_UID), *password = known(resource, P_PASSWORD);
+    const char *home = resource_string(resource, P_HOMEDIR);
+    g_autofree char *plain = home ? plain_path(home) : NULL;
+    if (uid)
+        user->uid = (uid_t)value_int(uid);
+    replace_text(&user->home, plain);
+    replace_text(&user->shell, resource_string(resource, P_SHELL));
+    replace_text(&user->comment, resource_string(resource, P_COMMENT));
+    replace_text(&user->password_hash, password ? value_string(password) : NULL);
+    if (resource_get(resource, P_EXPIRY)) {
+        bool valid = parse_expiry(resource_string(resource, P_EXPIRY), &user->expires_day, NULL);
+        g_assert(valid);
+    }
+}
+
+static bool put_groups(KindRun *run, GError **error) {
+    const Value *groups = resource_get(run->resource, P_GROUPS);
+    if (!groups)
+        return true;
+    bool keep_others = g_str_equal(resource_string(run->resource, P_MEMBERSHIP), "minimum");
+    g_auto(GStrv) wanted = account_set_from(groups);
+    for (char **name = wanted; *name; name++) {
+        g_autoptr(Group) group = accounts_find_group(run->host, *name, NULL);
+        gid_t gid;
+        if (!group && (!missing_group(run, *name, error) ||
+                       !accounts_free_gid(run->host, false, &gid, error) ||
+                       !make_group(run->host, *name, gid, error)))
+            return false;
+    }
+    return accounts_set_groups_of(run->host, run->resource->name, (const char *const *)wanted,
+                                  keep_others, error);
+}
+
+/* With the lock: choosing ids and writing them is one step. *ret_before is NULL for a new user. */
+static bool put_user(KindRun *run, User **ret_before, User **ret_after, GError **error) {
+    GError *problem = NULL;
+    g_autoptr(User) before = find_user(run, &problem);
+    if (problem) {
+        g_propagate_error(error, problem);
+        return false;
+    }
+    g_autoptr(User) after =
+        before ? accounts_find_user(run->host, run->resource->name, error) : new_user(run, error);
+    if (!after || !check_uid_free(run, error))
+        return false;
+    set_fields(run->resource, after);
+    if (!primary_group(run, before != NULL, after, error) ||
+        !accounts_put_user(run->host, after, error) || !put_groups(run, error))
+        return false;
+    *ret_before = g_steal_pointer(&before);
+    *ret_after = g_steal_pointer(&after);
+    return true;
+}
+
+static bool apply_present(KindRun *run, GError **error) {
+    g_autoptr(User) before = NULL, after = NULL;
+    account_files_lock();
+    bool done = put_user(run, &before, &after, error);
+    account_files_unlock();
+    if (!done)
+        return false;
+    send_user(run, after);
+    if (before && (before->uid != after->uid || before->gid != after->gid) &&
+        !user_home_follow(run, before, after, error))
+        return false;
+    return !resource_bool(run->resource, P_MANAGEHOME) || user_home_make(run, after, error);
+}
+
+/* As userdel(8): the group that was made for the user goes with it, unless somebody else uses it.
+ */
+static bool remove_own_group(KindRun *run, const User *user, GError **error) {
+    g_autoptr(Group) group = accounts_find_group(run->host, user->name, NULL);
+    if (!group || group->gid != user->gid)
+        return true;
+    const char *const only[] = { user->name, NULL };
+    g_auto(GStrv) users = account_primary_users(run->host, group->gid, error);
+    if (!users)
+        return false;
+    bool shared = !g_strv_equal((const char *const *)users, only) ||
+                  (group->members[0] && !g_strv_equal((const char *const *)group->members, only));
+    return shared || accounts_remove_group(run->host, group->name, error);
+}
+
+/* The group goes first: a run that is killed in between finds the user and does the rest. */
+static bool remove_accounts(KindRun *run, const User *user, GError **error) {
+    account_files_lock();
+    bool done =
+        remove_own_group(run, user, error) && accounts_remove_user(run->host, user->name, error);
+    account_files_unlock();
+    return done;
+}
+
+static bool apply_absent(KindRun *run, GError **error) {
+    GError *problem = NULL;
+    g_autoptr(User) user = find_user(run, &problem);
+    if (problem)
+        g_propagate_error(error, problem);
+    if (!user)
+        return !problem;
+    bool purge = resource_bool(run->resource, P_PURGE_HOME);
+    if ((purge && !user_home_remove(run, user, error)) || !remove_accounts(run, user, error))
+        return false;
+    if (!purge && host_exists(run->host, user->home))
+        kind_run_note(run, "kept home '%s'", user->home);
+    return true;
+}
+
+static bool user_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
+    return changes->action == ACTION_REMOVE ? apply_absent(run, error) : apply_present(run, error);
+}
+
+/* --- the rest --- */
+
+static bool user_watch(Watcher *watcher, const Resource *resource, GError **error) {
+    if (!watcher_host(watcher, HOST_WATCH_ACCOUNTS, "", error))
+        return false;
+    const char *home = resource_string(resource, P_HOMEDIR);
+    g_autofree char *plain =
+        home ? plain_path(home) : g_build_filename("/home", resource->name, NULL);
+    return !resource_bool(resource, P_MANAGEHOME) ||
+           watcher_host(watcher, HOST_WATCH_FILE, plain, error);
+}
+
+static void user_auto_edges(const Resource *resource, AutoEdges *edges) {
+    static const struct {
+        unsigned param;
+        const char *identity;
+    } numbers[] = { { P_UID, "uid" }, { P_GID, "gid" } };
+    bool first =
+        !account_wants_absent(resource, P_STATE); /* an absent user goes before its groups */
+    const char *group = resource_string(resource, P_GROUP);
+    auto_edges_am(edges, "user", resource->name);
+    for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        const Value *id = resource_get(resource, numbers[i].param);
+        if (!id)
+            continue;
+        g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, value_int(id));
+        if (numbers[i].param == P_UID)
+            auto_edges_am(edges, "uid", number);
+        else
+            auto_edges_want(edges, "gid", number, first);
+    }
+    auto_edges_want(edges, "group", group ? group : resource->name, first);
+    const Value *groups = resource_get(resource, P_GROUPS);
+    for (size_t i = 0; groups && i < value_size(groups); i++)
+        auto_edges_want(edges, "group", value_string(value_list_at(groups, i)), first);
+    const char *home = resource_string(resource, P_HOMEDIR);
+    if (home && first && resource_bool(resource, P_MANAGEHOME))
+        auto_edges_want_parent(edges, home);
+}
+
+/* Puts back what this resource set, as it was before. A password comes back only while it is in
+ * memory: the ledger never has it. */
+static Resource *user_reverse(const Resource *resource, const State *before, OnRemove how,
+                              GError **error) {
+    static const unsigned restored[] = { P_UID,     P_GID,   P_GROUP,   P_GROUPS,
+                                         P_HOMEDIR, P_SHELL, P_COMMENT, P_EXPIRY };
+    Resource *undo = resource_copy(resource);
+    bool existed = before && before->exists && how != ON_REMOVE_REMOVE;
+    bool was_removed = account_wants_absent(resource, P_STATE);
+    resource_put(undo, P_STATE, value_new_string(existed ? "exists" : "absent"));
+    resource_put(undo, P_PASSWORD, NULL);
+    g_clear_pointer(&undo->receives, g_array_unref); /* the sender may be gone */
+    if (!existed)
+        return undo;
+    resource_put(undo, P_MANAGEHOME, value_new_bool(false));
+    resource_put(undo, P_MEMBERSHIP, value_new_string("inclusive"));
+    for (unsigned i = 0; i < G_N_ELEMENTS(restored); i++)
+        if (was_removed || resource_get(resource, restored[i]))
+            resource_put(undo, restored[i], value_ref(state_get(before, restored[i])));
+    if (was_removed) /* by number, because its group may be gone as well */
+        resource_put(undo, P_GROUP, NULL);
+    const Value *hash = state_get(before, P_PASSWORD);
+    if (hash && *value_string(hash) && (was_removed || resource_get(resource, P_PASSWORD)))
+        resource_put(undo, P_PASSWORD, value_ref(hash));
+    return undo;
+}
+
+const Kind kind_user = {
+    .name = "user",
+    .summary = "Keep a user account",
+    .help =
+        "Keeps a user in /etc/passwd and /etc/shadow, its groups, and if asked its home directory. "
+        "Only what is set is kept; the rest is chosen once, as useradd(8) would (ranges of "
+        "/etc/login.defs, HOME, SHELL and SKEL of /etc/default/useradd, a group of the user's own "
+        "name), and then left alone. `managehome = true` makes the home from /etc/skel with mode "
+        "0700 (or HOME_MODE) and makes it again when it is lost; files are never moved.\n\n"
+        "`password` takes a hash, never the password, and is shown nowhere. `groups` are added to "
+        "those the user has; `membership = \"inclusive\"` takes it out of all others (mgmt always "
+        "does that).\n\n"
+        "`state = \"absent\"` removes the user and the group of its name if nobody else is in it. "
+        "The "
+        "home stays unless `purge_home = true`, which refuses directories of the system, homes "
+        "that "
+        "others own, share or live below, and homes in which other resources manage files. uid 0 "
+        "is never removed.\n\n"
+        "When the resource leaves the configuration, a user that stead created is removed, and one "
+        "that existed before gets back what was changed, except its password. Works on the files "
+        "below `--root`, without privileges as well: owners are then left alone.",
+    .example = "user \"ada\" {\n"
+               "  comment = \"Ada Lovelace\",\n"
+               "  groups = { \"sudo\" },\n"
+               "  shell = \"/bin/bash\",\n"
+               "  managehome = true,\n"
+               "}\n"
+               "user \"old\" { state = \"absent\", purge_home = true }\n",
+    .params = params,
+    .n_params = N_PARAMS,
+    .outputs = outputs,
+    .n_outputs = G_N_ELEMENTS(outputs),
+    .validate = user_validate,
+    .observe = user_observe,
+    .diff = user_diff,
+    .apply = user_apply,
+    .watch = user_watch,
+    .auto_edges = user_auto_edges,
+    .reverse = user_reverse,
+};
