@@ -1,0 +1,415 @@
+#include <string.h>
+
+#include "graph/autoedge.h"
+#include "graph/watcher.h"
+#include "kinds/kinds.h"
+
+/* svc: a unit of systemd: whether it runs, starts at boot, is masked, and what a notification does.
+ */
+
+enum { P_STATE, P_STARTUP, P_ENABLED, P_MASKED, P_SESSION, P_ON_NOTIFY, N_PARAMS };
+
+static const char *const states[] = { "running", "stopped", "", NULL };
+static const char *const startups[] = { "enabled", "disabled", "", NULL };
+static const char *const notify_rules[] = { "reload-or-restart", "reload", "restart", "none",
+                                            NULL };
+
+static const Param params[N_PARAMS] = {
+    [P_STATE] = { "state", PARAM_ENUM, PARAM_PROPERTY, "Whether it runs now. Empty: left as it is.",
+                  .fallback = "", .choices = states, .aliases = "ensure" },
+    [P_STARTUP] = { "startup", PARAM_ENUM, PARAM_PROPERTY,
+                    "Whether it starts at boot, as mgmt writes it; the same as `enabled`. Empty: "
+                    "left "
+                    "as it is.",
+                    .fallback = "", .choices = startups },
+    [P_ENABLED] = { "enabled", PARAM_BOOL, PARAM_PROPERTY,
+                    "Whether it starts at boot. Unset: left as it is.", .aliases = "enable" },
+    [P_MASKED] = { "masked", PARAM_BOOL, PARAM_PROPERTY,
+                   "Whether it is masked: nothing can start it. Unset: left as it is.",
+                   .aliases = "mask" },
+    [P_SESSION] = { "session", PARAM_BOOL, PARAM_REWATCH,
+                    "The unit belongs to the user manager of whoever runs stead, not to the "
+                    "system's.",
+                    .fallback = "false" },
+    [P_ON_NOTIFY] = { "on_notify", PARAM_ENUM, 0,
+                      "What a notification does to a unit that runs. reload-or-restart reloads "
+                      "where "
+                      "the unit can, unless the unit file itself has changed.",
+                      .fallback = "reload-or-restart", .choices = notify_rules },
+};
+
+/* --- names --- */
+
+static const char *const suffixes[] = { ".service", ".socket", ".timer",    ".path",
+                                        ".mount",   ".swap",   ".target",   ".slice",
+                                        ".device",  ".scope",  ".automount" };
+
+static bool has_suffix(const char *name) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(suffixes); i++)
+        if (g_str_has_suffix(name, suffixes[i]))
+            return true;
+    return false;
+}
+
+static char *unit_name(const Resource *resource) {
+    return g_strconcat(resource->name, has_suffix(resource->name) ? "" : ".service", NULL);
+}
+
+/* "getty@.service" for "getty@tty1.service"; NULL when it is no instance. */
+static char *template_name(const char *unit) {
+    const char *at = strchr(unit, '@'), *dot = strrchr(unit, '.');
+    return at && at + 1 < dot ? g_strdup_printf("%.*s%s", (int)(at + 1 - unit), unit, dot) : NULL;
+}
+
+/* --- what is wanted --- */
+
+/* NULL: left as it is. */
+static const bool *wanted_enabled(const Resource *resource) {
+    static const bool yes = true, no = false;
+    const char *startup = resource_string(resource, P_STARTUP);
+    if (*startup)
+        return g_str_equal(startup, "enabled") ? &yes : &no;
+    if (!resource_get(resource, P_ENABLED))
+        return NULL;
+    return resource_bool(resource, P_ENABLED) ? &yes : &no;
+}
+
+static bool wants_running(const Resource *resource) {
+    return g_str_equal(resource_string(resource, P_STATE), "running");
+}
+
+static bool wants_stopped(const Resource *resource) {
+    return g_str_equal(resource_string(resource, P_STATE), "stopped");
+}
+
+static bool contradict(GError **error, const char *one, const char *other) {
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%s and %s contradict", one, other);
+    return false;
+}
+
+static bool svc_validate(const Resource *resource, GError **error) {
+    const char *name = resource->name;
+    if (!*name || *name == '-' || strchr(name, '/') || strlen(name) > 200 ||
+        strpbrk(name, " \t\r\n*?[")) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "refuse unit name '%s': it is a name such as 'nginx' or 'backup.timer'", name);
+        return false;
+    }
+    const char *startup = resource_string(resource, P_STARTUP);
+    const bool *enabled = wanted_enabled(resource);
+    if (*startup && resource_get(resource, P_ENABLED) &&
+        *enabled != resource_bool(resource, P_ENABLED))
+        return contradict(error, "'startup'", "'enabled'");
+    if (!resource_bool(resource, P_MASKED))
+        return true;
+    if (wants_running(resource))
+        return contradict(error, "masked = true", "state = 'running'");
+    return !enabled || !*enabled || contradict(error, "masked = true", "enabled = true");
+}
+
+/* --- observe --- */
+
+static bool query(KindRun *run, UnitInfo *ret_info, GError **error) {
+    g_autofree char *unit = unit_name(run->resource);
+    return host_unit_query(run->host, unit, resource_bool(run->resource, P_SESSION), ret_info,
+                           error);
+}
+
+static bool has_other_root(Host *host) {
+    return !g_str_equal(host_root(host), "/");
+}
+
+static bool svc_observe(KindRun *run, State *actual, GError **error) {
+    if (has_other_root(run->host) && wants_running(run->resource)) {
+        g_set_error(
+            error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+            "cannot start '%s' below --root '%s': nothing runs there; leave 'state' unset and "
+            "say enabled = true",
+            run->resource->name, host_root(run->host));
+        return false;
+    }
+    UnitInfo info = { 0 };
+    if (!query(run, &info, error))
+        return false;
+    actual->exists = info.exists;
+    state_set(actual, P_MASKED, value_new_bool(info.masked));
+    if (!info.exists && !info.masked)
+        return true;
+    state_set(actual, P_STATE, value_new_string(info.active ? "running" : "stopped"));
+    state_set(actual, P_STARTUP, value_new_string(info.enabled ? "enabled" : "disabled"));
+    state_set(actual, P_ENABLED, value_new_bool(info.enabled));
+    return true;
+}
+
+/* --- diff --- */
+
+static bool is_running(const State *actual) {
+    const Value *state = state_get(actual, P_STATE);
+    return state && g_str_equal(value_string(state), "running");
+}
+
+/* Something that this plan does not run may bring the unit: a package, a command. */
+static bool diff_missing(KindRun *run, Changes *changes, GError **error) {
+    const bool *enabled = wanted_enabled(run->resource);
+    bool run_it = wants_running(run->resource), enable = enabled && *enabled;
+    if (!run_it && !enable)
+        return true;
+    if (!run->planning) {
+        g_autofree char *unit = unit_name(run->resource);
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                    "no unit '%s' is known to systemd; install the package that has it, or declare "
+                    "its unit file, before this resource",
+                    unit);
+        return false;
+    }
+    if (run->reason == REASON_VERIFY)
+        return true;
+    changes->uncertain = true;
+    changes->action = ACTION_CHANGE;
+    if (enable)
+        changes_add(changes, "enabled", NULL, value_new_bool(true), NULL);
+    if (run_it)
+        changes_add(changes, "state", NULL, value_new_string("running"), NULL);
+    return true;
+}
+
+static bool diff_mask(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    const Resource *resource = run->resource;
+    bool masked = value_bool(state_get(actual, P_MASKED));
+    if (resource_get(resource, P_MASKED)) {
+        bool wanted = resource_bool(resource, P_MASKED);
+        if (wanted != masked)
+            changes_add(changes, "masked", value_new_bool(masked), value_new_bool(wanted), NULL);
+        return true;
+    }
+    const bool *enabled = wanted_enabled(resource);
+    if (!masked || !((wants_running(resource) && !is_running(actual)) || (enabled && *enabled)))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "refuse to start or enable '%s': somebody has masked it; set masked = false to "
+                "unmask it",
+                resource->name);
+    return false;
+}
+
+/* Static units and aliases have nothing to enable: what wants them starts them. */
+static bool diff_enabled(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    const bool *wanted = wanted_enabled(run->resource);
+    bool found = value_bool(state_get(actual, P_ENABLED));
+    if (!wanted || *wanted == found)
+        return true;
+    UnitInfo info = { 0 };
+    if (!query(run, &info, error))
+        return false;
+    if (info.is_static)
+        kind_run_note(run, "has nothing to %s: it is started by what needs it",
+                      *wanted ? "enable" : "disable");
+    else
+        changes_add(changes, "enabled", value_new_bool(found), value_new_bool(*wanted), NULL);
+    return true;
+}
+
+/* What a notification does: a verb of systemctl, or NULL for nothing. */
+static bool refresh_word(KindRun *run, const char **ret_word, GError **error) {
+    const char *rule = resource_string(run->resource, P_ON_NOTIFY);
+    UnitInfo info = { 0 };
+    *ret_word = NULL;
+    if (g_str_equal(rule, "none"))
+        return true;
+    if (!query(run, &info, error))
+        return false;
+    if (g_str_equal(rule, "reload") && !info.can_reload) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+                    "cannot reload '%s': its unit has no ExecReload=; set on_notify = \"restart\"",
+                    run->resource->name);
+        return false;
+    }
+    bool restart = g_str_equal(rule, "restart") || (g_str_equal(rule, "reload-or-restart") &&
+                                                    (!info.can_reload || info.needs_daemon_reload));
+    *ret_word = restart ? "restart" : "reload";
+    return true;
+}
+
+static bool diff_refresh(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    const char *word;
+    if (!run->refresh || !is_running(actual) || changes_find(changes, "state"))
+        return true;
+    if (!refresh_word(run, &word, error))
+        return false;
+    if (!word)
+        return true;
+    changes->action = ACTION_RESTART;
+    changes_add(changes, "notified", NULL, value_new_string(word), NULL);
+    return true;
+}
+
+static bool svc_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    if (!diff_mask(run, actual, changes, error))
+        return false;
+    bool known = state_get(actual, P_STATE) != NULL;
+    if (!known && !diff_missing(run, changes, error))
+        return false;
+    if (known) {
+        const char *wanted = resource_string(run->resource, P_STATE);
+        bool running = is_running(actual);
+        if (!diff_enabled(run, actual, changes, error))
+            return false;
+        if ((running && wants_stopped(run->resource)) || (!running && wants_running(run->resource)))
+            changes_add(changes, "state", value_ref(state_get(actual, P_STATE)),
+                        value_new_string(wanted), NULL);
+    }
+    if (changes->changes->len > 0)
+        changes->action = ACTION_CHANGE;
+    return diff_refresh(run, actual, changes, error);
+}
+
+/* --- apply --- */
+
+static bool do_verb(KindRun *run, UnitVerb verb, GError **error) {
+    g_autofree char *unit = unit_name(run->resource);
+    return host_unit_apply(run->host, unit, resource_bool(run->resource, P_SESSION), verb,
+                           run->cancel, error);
+}
+
+/* systemd must have read the unit file that is there now. */
+static bool reload_definition(KindRun *run, GError **error) {
+    UnitInfo info = { 0 };
+    if (!query(run, &info, error))
+        return false;
+    return !info.needs_daemon_reload || do_verb(run, UNIT_DAEMON_RELOAD, error);
+}
+
+static bool apply_bool(KindRun *run, const Changes *changes, const char *property, bool when,
+                       UnitVerb verb, GError **error) {
+    const Change *change = changes_find(changes, property);
+    return !change || value_bool(change->after) != when || do_verb(run, verb, error);
+}
+
+static bool apply_running(KindRun *run, const Changes *changes, GError **error) {
+    static const struct {
+        const char *property, *after;
+        UnitVerb verb;
+    } steps[] = { { "state", "running", UNIT_START },
+                  { "notified", "restart", UNIT_RESTART },
+                  { "notified", "reload", UNIT_RELOAD } };
+    for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
+        const Change *change = changes_find(changes, steps[i].property);
+        if (change && g_str_equal(value_string(change->after), steps[i].after))
+            return reload_definition(run, error) && do_verb(run, steps[i].verb, error);
+    }
+    return true;
+}
+
+static bool apply_stopped(KindRun *run, const Changes *changes, GError **error) {
+    const Change *change = changes_find(changes, "state");
+    return !change || !g_str_equal(value_string(change->after), "stopped") ||
+           do_verb(run, UNIT_STOP, error);
+}
+
+static bool svc_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
+    bool known = state_get(actual, P_STATE) != NULL;
+    if (!known && run->planning && changes->uncertain)
+        return true; /* what brings the unit does not run in a plan */
+    return apply_bool(run, changes, "masked", false, UNIT_UNMASK, error) &&
+           apply_bool(run, changes, "enabled", false, UNIT_DISABLE, error) &&
+           apply_bool(run, changes, "enabled", true, UNIT_ENABLE, error) &&
+           apply_stopped(run, changes, error) && apply_running(run, changes, error) &&
+           apply_bool(run, changes, "masked", true, UNIT_MASK, error);
+}
+
+/* --- the rest --- */
+
+static const char *const system_directories[] = {
+    "/etc/systemd/system", "/run/systemd/system",     "/usr/local/lib/systemd/system",
+    "/lib/systemd/system", "/usr/lib/systemd/system", NULL
+};
+static const char *const session_directories[] = { "/etc/systemd/user", "/run/systemd/user",
+                                                   "/usr/local/lib/systemd/user",
+                                                   "/usr/lib/systemd/user", NULL };
+
+static const char *const *unit_directories(const Resource *resource) {
+    return resource_bool(resource, P_SESSION) ? session_directories : system_directories;
+}
+
+static bool svc_watch(Watcher *watcher, const Resource *resource, GError **error) {
+    g_autofree char *unit = unit_name(resource);
+    g_autofree char *name =
+        g_strconcat(resource_bool(resource, P_SESSION) ? "user:" : "", unit, NULL);
+    if (!watcher_host(watcher, HOST_WATCH_UNIT, name, error))
+        return false;
+    for (const char *const *dir = unit_directories(resource); *dir; dir++) {
+        g_autofree char *path = g_build_filename(*dir, unit, NULL);
+        if (!watcher_host(watcher, HOST_WATCH_FILE, path, error))
+            return false;
+    }
+    return true;
+}
+
+static void want_files(AutoEdges *edges, const Resource *resource, const char *unit) {
+    for (const char *const *dir = unit_directories(resource); *dir; dir++) {
+        g_autofree char *path = g_build_filename(*dir, unit, NULL);
+        auto_edges_want(edges, "path", path, true);
+    }
+}
+
+static void svc_auto_edges(const Resource *resource, AutoEdges *edges) {
+    g_autofree char *unit = unit_name(resource), *template = template_name(unit);
+    auto_edges_am(edges, "unit", unit);
+    want_files(edges, resource, unit);
+    if (template)
+        want_files(edges, resource, template);
+    g_autofree char *package = g_strndup(unit, strcspn(unit, "@."));
+    auto_edges_want(edges, "package", package, true);
+}
+
+/* What it was before for what this resource set; stopped and disabled when its unit came later. */
+static Resource *svc_reverse(const Resource *resource, const State *before, OnRemove how,
+                             GError **error) {
+    Resource *undo = resource_copy(resource);
+    bool existed = before && state_get(before, P_STATE) && how != ON_REMOVE_REMOVE;
+    const char *state = existed ? value_string(state_get(before, P_STATE)) : "stopped";
+    bool enabled = existed && value_bool(state_get(before, P_ENABLED));
+    bool masked = existed && value_bool(state_get(before, P_MASKED));
+    if (*resource_string(resource, P_STATE) || resource_bool(resource, P_MASKED))
+        resource_put(undo, P_STATE, value_new_string(state));
+    if (wanted_enabled(resource))
+        resource_put(undo, P_ENABLED, value_new_bool(enabled));
+    resource_put(undo, P_STARTUP, value_new_string(""));
+    if (resource_get(resource, P_MASKED))
+        resource_put(undo, P_MASKED, value_new_bool(masked));
+    return undo;
+}
+
+const Kind kind_svc = {
+    .name = "svc",
+    .summary = "Keep a service running, enabled or masked, and reload it when notified",
+    .help =
+        "Keeps a unit of systemd as declared; what is not set is left alone. A name without suffix "
+        "means a service. A unit that runs and is notified is reloaded if it can, else restarted; "
+        "a "
+        "changed unit file always means a restart, after systemd has read it again. One that was "
+        "started or stopped in the same round is not touched again, and a notification never "
+        "starts "
+        "anything.\n\n"
+        "Unit files that are resources too, and a package of the unit's name, come first by "
+        "themselves. A unit that nobody has is an error when it should run, and fine when it "
+        "should not. In a plan it may still come with a package, so it is shown as uncertain.\n\n"
+        "`masked` must be said: a unit that somebody has masked is not unmasked in passing. Static "
+        "units have nothing to enable, so `enabled` is satisfied either way, with a note. Below "
+        "`--root` nothing runs: only `enabled` and `masked` can be kept there.\n\n"
+        "When the resource leaves the configuration, what it set goes back to what it was before.",
+    .example = "pkg \"nginx\" {}\n"
+               "svc \"nginx\" { state = \"running\", enabled = true }\n"
+               "file \"/etc/nginx/conf.d/shop.conf\" { content = \"\", notify = svc \"nginx\" }\n"
+               "svc \"apt-daily.timer\" { masked = true, state = \"stopped\" }\n",
+    .params = params,
+    .n_params = N_PARAMS,
+    .flags = KIND_REFRESHES,
+    .validate = svc_validate,
+    .observe = svc_observe,
+    .diff = svc_diff,
+    .apply = svc_apply,
+    .watch = svc_watch,
+    .auto_edges = svc_auto_edges,
+    .reverse = svc_reverse,
+};
