@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/printable.h"
 #include "base/value.h"
 
 /* A text under construction; bytes beyond limit cannot be part of what is shown. */
@@ -12,39 +13,10 @@ static bool show_full(const Show *show) {
     return show->out->len > show->limit;
 }
 
-/* Appends one character that may not go out as it is. Returns false when it may. */
-static bool show_escape(GString *out, gunichar c) {
-    static const char letters[] = {
-        ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['"'] = '"', ['\\'] = '\\'
-    };
-    if (c < sizeof letters && letters[c]) {
-        g_string_append_c(out, '\\');
-        g_string_append_c(out, letters[c]);
-        return true;
-    }
-    if (c >= ' ' && c < 0x7f)
-        return false;
-    if (c < 0x80)
-        g_string_append_printf(out, "\\x%02x", c);
-    else if (!g_unichar_isprint(c)) /* among them those that turn the direction of writing */
-        g_string_append_printf(out, "\\u{%x}", c);
-    else
-        return false;
-    return true;
-}
-
+/* A character has at least one byte, and none is shown by less. */
 static void show_string(Show *show, const char *text, size_t size) {
     g_string_append_c(show->out, '"');
-    for (const char *end = text + size; text < end && !show_full(show);) {
-        gunichar c = *text ? g_utf8_get_char_validated(text, end - text) : 0;
-        if (c >= (gunichar)-2) { /* not UTF-8 */
-            g_string_append_printf(show->out, "\\x%02x", (unsigned char)*text++);
-            continue;
-        }
-        if (!show_escape(show->out, c))
-            g_string_append_unichar(show->out, c);
-        text += *text ? g_utf8_skip[(unsigned char)*text] : 1;
-    }
+    printable_append(show->out, text, MIN(size, show->limit), PRINTABLE_QUOTED);
     g_string_append_c(show->out, '"');
 }
 

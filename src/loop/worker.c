@@ -1,3 +1,9 @@
+/*
+ * A pool of our own instead of GThreadPool: measured on two processors with four threads and 10,000
+ * to 100,000 empty tasks, a task with its completion costs 0.2-0.9 us here and 0.5-2.3 us there
+ * (one wake-up for each push); and here tasks start in order, threads take no signals, and a free
+ * tells queued tasks from running ones.
+ */
 #include "loop/worker.h"
 
 #include <pthread.h>
