@@ -2,6 +2,7 @@
 /* Named limits on anything sized by input. Beyond them we refuse with STEAD_ERROR_LIMIT and say the
  * name. */
 #define LIMIT_RESOURCES        500000u               /* resources of one graph */
+#define LIMIT_EDGES            5000000u              /* edges of one graph */
 #define LIMIT_LUA_MEMORY       (1024u * 1024 * 1024) /* bytes one evaluation may hold */
 #define LIMIT_LUA_INSTRUCTIONS 2000000000ull /* virtual machine instructions of one evaluation */
 #define LIMIT_CONFIG_FILE                                                                          \

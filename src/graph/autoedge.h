@@ -9,16 +9,27 @@ typedef struct Graph Graph;
 
 /* What a kind says about one resource. Identities are (type, text) pairs in one hash: "path"
  * "/etc/x", "user" "ada", "uid" "1000", "group", "gid", "package", "unit". Types and texts are
- * copied. */
+ * copied. A trailing slash of a path does not count. Where several resources have one identity,
+ * the first declared one that is not the asking one is meant. */
 void auto_edges_am(AutoEdges *edges, const char *type, const char *text);
 /* The resource with that identity, if there is one and it is not this one, goes before (or after)
  * this resource. Several wants are all tried. */
 void auto_edges_want(AutoEdges *edges, const char *type, const char *text, bool before_me);
-/* Only the first of a list that exists counts: nearest managed parent directory. */
+/* Only the first of a NULL-terminated list that exists counts. */
 void auto_edges_want_first(AutoEdges *edges, const char *type, char *const *texts, bool before_me);
 /* Shorthand: the nearest managed parent directory of path, asked without building a list. */
 void auto_edges_want_parent(AutoEdges *edges, const char *path);
 
-/* Runs the pass over graph: all kinds are asked first, then identities are looked up. An edge is
- * not added where a manual edge, in either direction, exists. Returns the number added. */
+/* Runs the pass over graph: all kinds are asked first, then identities are looked up. Hidden
+ * resources and those with autoedge = false take no part. An edge is not added where one, in either
+ * direction, exists. Returns the number added. */
 unsigned graph_auto_edges(Graph *graph);
+
+/* The paths of all resources ("path" identities, also of hidden ones and those with autoedge =
+ * false), for kinds that clear directories: KindRun.claim. Only read, so any thread may ask. */
+typedef struct PathClaims PathClaims;
+
+PathClaims *path_claims_new(const Graph *graph);
+void path_claims_free(PathClaims *claims); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PathClaims, path_claims_free)
+PathClaim path_claims_find(const PathClaims *claims, const char *path);

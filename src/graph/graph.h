@@ -40,16 +40,24 @@ bool graph_has_edge(const Graph *graph, unsigned from, unsigned to);
 unsigned graph_size(const Graph *graph);
 const Resource *graph_resource(const Graph *graph, unsigned vertex);
 
-/* Resolves receives (sender exists, has the output, types fit; adds EDGE_SEND edges), joins
- * parallel edges (the later one wins, notify and flags included), orders topologically. Problems
- * are appended to problems as GError*: a cycle is shown with the place of each of its edges. True
- * when there were none. After that the graph does not change. */
+/* Resolves receives (sender exists, has the output, types fit; adds EDGE_SEND edges, or the flag
+ * where an edge is already), joins parallel edges (the later one wins, notify and flags included),
+ * orders topologically. Problems are appended to problems as GError*, each with its place: a cycle
+ * with the place of each of its edges. True when there were none. After that the graph does not
+ * change, except by graph_auto_group(); when there were problems it can only be freed. */
 bool graph_seal(Graph *graph, GPtrArray *problems);
-unsigned graph_auto_group(
-    Graph *graph); /* after graph_seal(); returns how many vertices were merged into others */
+/* After graph_seal(), at most once. Resources of one kind become one vertex where Kind.group_with
+ * says so, their meta parameters run alike, and neither reaches the other, also through the groups
+ * made so far. The first declared leads. Edges of members move to the leader: what notifies a
+ * member refreshes the leader, and a change of any notifies for all. Returns how many vertices were
+ * merged into others. Algorithm: greedy, each group with the sets of what it reaches and what
+ * reaches it; a budget of steps bounds it, and what is not reached stays alone. */
+unsigned graph_auto_group(Graph *graph);
 
 /* Sealed graphs. */
-const unsigned *graph_order(const Graph *graph); /* graph_size() vertices, predecessors first */
+/* graph_size() vertices, predecessors first, of those that are ready the first declared. Members
+ * merged into a leader have no edges and stand anywhere. */
+const unsigned *graph_order(const Graph *graph);
 unsigned graph_edge_count(const Graph *graph);
 const Edge *graph_edge(const Graph *graph, unsigned edge);
 /* Edge numbers into and out of a vertex; borrowed. */
@@ -60,7 +68,10 @@ const unsigned *graph_edges_out(const Graph *graph, unsigned vertex, unsigned *r
 unsigned graph_leader(const Graph *graph, unsigned vertex);
 const unsigned *graph_members(const Graph *graph, unsigned leader, unsigned *ret_count);
 
-void graph_digest(const Graph *graph,
-                  char ret_hex[DIGEST_HEX_SIZE]); /* of resources and edges, places left out */
-Value *graph_to_value(const Graph *graph);        /* for saved plans and --format json */
+/* Both show a sealed graph as declared, whether grouped or not. The digest is of resources (secrets
+ * in clear) and edges, independent of the order of declaration, places left out. */
+void graph_digest(const Graph *graph, char ret_hex[DIGEST_HEX_SIZE]);
+/* {"resources": [...], "edges": [{"from": index, "to": index, "notify", "auto", "send"}]}, for
+ * saved plans and --format json; secrets by name. */
+Value *graph_to_value(const Graph *graph);
 Graph *graph_from_value(const Value *value, const KindSet *kinds, GError **error); /* unsealed */

@@ -1,5 +1,7 @@
 #include "graph/test-kinds.h"
 
+#include <string.h>
+
 #include "graph/autoedge.h"
 
 static const char *const file_states[] = { "exists", "absent", NULL };
@@ -113,4 +115,42 @@ Resource *test_resource(const Kind *kind, const char *name, unsigned line) {
     g_autofree char *messages = test_messages(problems);
     g_assert_cmpstr(messages, ==, "");
     return resource;
+}
+
+unsigned test_add(Graph *graph, const Kind *kind, const char *name, unsigned line) {
+    unsigned vertex;
+    g_autoptr(GError) error = NULL;
+    (void)graph_add(graph, test_resource(kind, name, line), DUPLICATE_REFUSE, &vertex, &error);
+    g_assert_no_error(error);
+    return vertex;
+}
+
+void test_edge(Graph *graph, unsigned from, unsigned to, EdgeFlags flags) {
+    graph_add_edge(graph, from, to, flags, test_origin(100 + to));
+}
+
+void test_seal(Graph *graph) {
+    g_autoptr(GPtrArray) problems = test_problems_new();
+    (void)graph_seal(graph, problems); /* shown by the assertion */
+    g_autofree char *messages = test_messages(problems);
+    g_assert_cmpstr(messages, ==, "");
+}
+
+static int compare_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char *test_edges(const Graph *graph) {
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+    for (unsigned i = 0; i < graph_edge_count(graph); i++) {
+        const Edge *edge = graph_edge(graph, i);
+        g_ptr_array_add(
+            texts, g_strdup_printf(
+                       "%s>%s%s%s%s", graph_resource(graph, edge->from)->name,
+                       graph_resource(graph, edge->to)->name, edge->flags & EDGE_NOTIFY ? "!" : "",
+                       edge->flags & EDGE_AUTO ? "~" : "", edge->flags & EDGE_SEND ? "$" : ""));
+    }
+    g_ptr_array_sort(texts, compare_text);
+    g_ptr_array_add(texts, NULL);
+    return g_strjoinv(" ", (char **)texts->pdata);
 }

@@ -1,0 +1,264 @@
+#include "graph/autoedge.h"
+
+#include <string.h>
+
+#include "graph/graph-private.h"
+
+#define SEPARATOR "\x1f" /* between type and text of an identity */
+#define PATH_TYPE "path"
+#define NONE      G_MAXUINT
+
+/* One owner of an identity; those of the same key are linked in order of declaration. */
+typedef struct {
+    const char *key;
+    unsigned vertex;
+    unsigned next, last; /* last: of the chain, kept by its first; NONE: end */
+} Identity;
+
+typedef enum { WANT_ALL, WANT_PARENT } WantWay;
+
+/* keys[first .. first + n - 1] in order of preference; for WANT_PARENT one key, whose parent
+ * directories are tried. */
+typedef struct {
+    unsigned vertex, first, n;
+    bool before;
+    WantWay way;
+} Want;
+
+struct AutoEdges {
+    unsigned vertex; /* who is being asked */
+    GStringChunk *texts;
+    GString *key;       /* for building one */
+    GArray *identities; /* of Identity */
+    GHashTable *by_key; /* key -> index of its first Identity + 1 */
+    GArray *wants;      /* of Want */
+    GPtrArray *wanted;  /* keys, in texts */
+};
+
+static void auto_edges_init(AutoEdges *edges) {
+    *edges = (AutoEdges){
+        .texts = g_string_chunk_new(64 * 1024),
+        .key = g_string_new(NULL),
+        .identities = g_array_new(FALSE, FALSE, sizeof(Identity)),
+        .by_key = g_hash_table_new(g_str_hash, g_str_equal),
+        .wants = g_array_new(FALSE, FALSE, sizeof(Want)),
+        .wanted = g_ptr_array_new(),
+    };
+}
+
+static void auto_edges_clear(AutoEdges *edges) {
+    g_hash_table_unref(edges->by_key);
+    g_array_unref(edges->identities);
+    g_array_unref(edges->wants);
+    g_ptr_array_unref(edges->wanted);
+    g_string_free(edges->key, TRUE);
+    g_string_chunk_free(edges->texts);
+}
+
+/* --- what kinds say */
+
+/* "type\x1ftext" in edges->key; paths without trailing slashes. */
+static void build_key(AutoEdges *edges, const char *type, const char *text) {
+    g_string_assign(edges->key, type);
+    g_string_append(edges->key, SEPARATOR);
+    gsize shortest = edges->key->len + 1;
+    g_string_append(edges->key, text);
+    if (strcmp(type, PATH_TYPE) != 0)
+        return;
+    while (edges->key->len > shortest && edges->key->str[edges->key->len - 1] == '/')
+        g_string_truncate(edges->key, edges->key->len - 1);
+}
+
+static const char *copy_key(AutoEdges *edges) {
+    return g_string_chunk_insert_len(edges->texts, edges->key->str, (gssize)edges->key->len);
+}
+
+static unsigned find_first(const AutoEdges *edges, const char *key) {
+    return GPOINTER_TO_UINT(g_hash_table_lookup(edges->by_key, key)) - 1; /* absent: NONE */
+}
+
+static Identity *identity_at(const AutoEdges *edges, unsigned index) {
+    return &g_array_index(edges->identities, Identity, index);
+}
+
+void auto_edges_am(AutoEdges *edges, const char *type, const char *text) {
+    build_key(edges, type, text);
+    unsigned first = find_first(edges, edges->key->str);
+    unsigned index = edges->identities->len;
+    Identity identity = { NULL, edges->vertex, NONE, index };
+    identity.key = first == NONE ? copy_key(edges) : identity_at(edges, first)->key;
+    g_array_append_val(edges->identities, identity);
+    if (first == NONE) {
+        g_hash_table_insert(edges->by_key, (void *)(uintptr_t)identity.key,
+                            GUINT_TO_POINTER(index + 1));
+        return;
+    }
+    identity_at(edges, identity_at(edges, first)->last)->next = index;
+    identity_at(edges, first)->last = index;
+}
+
+static void add_want(AutoEdges *edges, unsigned n_keys, bool before, WantWay way) {
+    Want want = { edges->vertex, edges->wanted->len - n_keys, n_keys, before, way };
+    g_array_append_val(edges->wants, want);
+}
+
+void auto_edges_want(AutoEdges *edges, const char *type, const char *text, bool before_me) {
+    build_key(edges, type, text);
+    g_ptr_array_add(edges->wanted, (void *)(uintptr_t)copy_key(edges));
+    add_want(edges, 1, before_me, WANT_ALL);
+}
+
+void auto_edges_want_first(AutoEdges *edges, const char *type, char *const *texts, bool before_me) {
+    unsigned n = 0;
+    for (; texts[n]; n++) {
+        build_key(edges, type, texts[n]);
+        g_ptr_array_add(edges->wanted, (void *)(uintptr_t)copy_key(edges));
+    }
+    add_want(edges, n, before_me, WANT_ALL);
+}
+
+void auto_edges_want_parent(AutoEdges *edges, const char *path) {
+    build_key(edges, PATH_TYPE, path);
+    g_ptr_array_add(edges->wanted, (void *)(uintptr_t)copy_key(edges));
+    add_want(edges, 1, true, WANT_PARENT);
+}
+
+/* --- matching */
+
+static unsigned find_owner(const AutoEdges *edges, const char *key, unsigned asking) {
+    unsigned at = find_first(edges, key);
+    while (at != NONE && identity_at(edges, at)->vertex == asking)
+        at = identity_at(edges, at)->next;
+    return at == NONE ? NONE : identity_at(edges, at)->vertex;
+}
+
+/* Cuts the last component off a key "path\x1f/a/b"; false at the root. */
+static bool cut_component(GString *key) {
+    const gsize root = strlen(PATH_TYPE SEPARATOR "/");
+    if (key->len <= root)
+        return false;
+    const char *slash = memrchr(key->str, '/', key->len);
+    if (!slash)
+        return false;
+    g_string_truncate(key, MAX((gsize)(slash - key->str), root));
+    return true;
+}
+
+static unsigned find_parent(AutoEdges *edges, const char *key, unsigned asking) {
+    g_string_assign(edges->key, key);
+    while (cut_component(edges->key)) {
+        unsigned owner = find_owner(edges, edges->key->str, asking);
+        if (owner != NONE)
+            return owner;
+    }
+    return NONE;
+}
+
+static unsigned find_wanted(AutoEdges *edges, const Want *want) {
+    if (want->way == WANT_PARENT)
+        return find_parent(edges, edges->wanted->pdata[want->first], want->vertex);
+    for (unsigned i = 0; i < want->n; i++) {
+        unsigned owner = find_owner(edges, edges->wanted->pdata[want->first + i], want->vertex);
+        if (owner != NONE)
+            return owner;
+    }
+    return NONE;
+}
+
+static bool add_auto_edge(Graph *graph, const Want *want, unsigned owner) {
+    if (graph_has_edge(graph, owner, want->vertex) || graph_has_edge(graph, want->vertex, owner))
+        return false;
+    Origin origin = graph_resource(graph, want->vertex)->origin;
+    if (want->before)
+        graph_add_edge(graph, owner, want->vertex, EDGE_AUTO, origin);
+    else
+        graph_add_edge(graph, want->vertex, owner, EDGE_AUTO, origin);
+    return true;
+}
+
+static bool takes_part(const Resource *resource) {
+    const Meta *meta = resource_meta(resource);
+    return meta->autoedge && !meta->hidden;
+}
+
+static void ask_kinds(AutoEdges *edges, const Graph *graph, bool everybody) {
+    for (unsigned i = 0; i < graph_size(graph); i++) {
+        const Resource *resource = graph_resource(graph, i);
+        if (!resource->kind->auto_edges || !(everybody || takes_part(resource)))
+            continue;
+        edges->vertex = i;
+        resource->kind->auto_edges(resource, edges);
+    }
+}
+
+unsigned graph_auto_edges(Graph *graph) {
+    AutoEdges edges;
+    auto_edges_init(&edges);
+    ask_kinds(&edges, graph, false);
+    unsigned n_added = 0;
+    for (unsigned i = 0; i < edges.wants->len; i++) {
+        const Want *want = &g_array_index(edges.wants, Want, i);
+        unsigned owner = find_wanted(&edges, want);
+        n_added += owner != NONE && add_auto_edge(graph, want, owner);
+    }
+    auto_edges_clear(&edges);
+    return n_added;
+}
+
+/* --- claims */
+
+struct PathClaims {
+    GStringChunk *texts;
+    GHashTable *claims; /* path without trailing slash -> PathClaim */
+};
+
+/* Everything above an entry is an entry too, so climbing ends at the first one known. */
+static void claim_parents(PathClaims *claims, GString *path) {
+    while (path->len > 1) {
+        const char *slash = memrchr(path->str, '/', path->len);
+        g_string_truncate(path, slash ? MAX((gsize)(slash - path->str), 1) : 0);
+        if (path->len == 0 || g_hash_table_contains(claims->claims, path->str))
+            return;
+        g_hash_table_insert(claims->claims, g_string_chunk_insert(claims->texts, path->str),
+                            GINT_TO_POINTER(PATH_HOLDS));
+    }
+}
+
+PathClaims *path_claims_new(const Graph *graph) {
+    AutoEdges edges;
+    auto_edges_init(&edges);
+    ask_kinds(&edges, graph, true);
+    PathClaims *claims = g_new(PathClaims, 1);
+    claims->texts = g_string_chunk_new(64 * 1024);
+    claims->claims = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GString) path = g_string_new(NULL);
+    for (unsigned i = 0; i < edges.identities->len; i++) {
+        const char *key = identity_at(&edges, i)->key;
+        if (!g_str_has_prefix(key, PATH_TYPE SEPARATOR))
+            continue;
+        g_string_assign(path, key + strlen(PATH_TYPE SEPARATOR));
+        g_hash_table_insert(claims->claims, g_string_chunk_insert(claims->texts, path->str),
+                            GINT_TO_POINTER(PATH_MANAGED));
+        claim_parents(claims, path);
+    }
+    auto_edges_clear(&edges);
+    return claims;
+}
+
+void path_claims_free(PathClaims *claims) {
+    if (!claims)
+        return;
+    g_hash_table_unref(claims->claims);
+    g_string_chunk_free(claims->texts);
+    g_free(claims);
+}
+
+PathClaim path_claims_find(const PathClaims *claims, const char *path) {
+    size_t length = strlen(path);
+    if (length < 2 || path[length - 1] != '/')
+        return GPOINTER_TO_INT(g_hash_table_lookup(claims->claims, path));
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    g_autofree char *bare = g_strndup(path, length);
+    return GPOINTER_TO_INT(g_hash_table_lookup(claims->claims, bare));
+}
