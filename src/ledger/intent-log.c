@@ -1,0 +1,357 @@
+#include "ledger/intent-log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "ledger/files.h"
+#include "ledger/intent-parse.h"
+#include "ledger/record.h"
+
+/* Where a begin stands in the file. */
+typedef struct {
+    uint64_t id;
+    size_t offset, size;
+} Begin;
+
+typedef struct {
+    char *kind, *name;
+    GArray *begins; /* of Begin, oldest first, never empty */
+    bool has_preimage;
+    Value *preimage; /* as read at open; NULL for those begun since */
+} LiveStep;
+
+struct IntentLog {
+    char *path;
+    GMutex lock; /* over all below */
+    int fd;      /* -1: not open yet */
+    size_t size; /* whole records; the file may be longer by a torn one when torn is set */
+    bool torn;
+    uint64_t last_id;
+    GHashTable *live; /* step_key() -> LiveStep, both owned */
+    size_t live_size; /* bytes of the begins of live */
+    unsigned skipped;
+};
+
+static void live_step_free(LiveStep *step) {
+    g_free(step->kind);
+    g_free(step->name);
+    g_array_unref(step->begins);
+    value_unref(step->preimage);
+    g_free(step);
+}
+
+static LiveStep *add_begin(IntentLog *log, char *key, const char *kind, const char *name,
+                           Begin begin) {
+    LiveStep *step = g_hash_table_lookup(log->live, key);
+    if (step) {
+        g_free(key);
+    } else {
+        step = g_new0(LiveStep, 1);
+        step->kind = g_strdup(kind);
+        step->name = g_strdup(name);
+        step->begins = g_array_sized_new(FALSE, FALSE, sizeof(Begin), 1);
+        g_hash_table_insert(log->live, key, step);
+    }
+    g_array_append_val(step->begins, begin);
+    log->live_size += begin.size;
+    log->last_id = MAX(log->last_id, begin.id);
+    return step;
+}
+
+/* Forgets the begins that id covers, and the step when none is left. */
+static void drop_begins(IntentLog *log, const char *key, uint64_t id) {
+    LiveStep *step = g_hash_table_lookup(log->live, key);
+    if (!step)
+        return;
+    unsigned covered = 0;
+    while (covered < step->begins->len) {
+        const Begin *begin = &g_array_index(step->begins, Begin, covered);
+        if (begin->id > id)
+            break;
+        log->live_size -= begin->size;
+        covered++;
+    }
+    if (covered == step->begins->len)
+        g_hash_table_remove(log->live, key);
+    else if (covered > 0)
+        g_array_remove_range(step->begins, 0, covered);
+}
+
+static void replay(void *data, const IntentRecord *record) {
+    IntentLog *log = data;
+    g_autofree char *key = step_key(record->kind, record->name);
+    log->last_id = MAX(log->last_id, record->id);
+    if (!record->is_begin) {
+        drop_begins(log, key, record->id);
+        return;
+    }
+    Begin begin = { record->id, record->offset, record->size };
+    LiveStep *step = add_begin(log, g_steal_pointer(&key), record->kind, record->name, begin);
+    if (record->preimage && !step->has_preimage) {
+        step->preimage = value_ref(record->preimage);
+        step->has_preimage = true;
+    }
+}
+
+IntentLog *intent_log_open(const char *path, IntentRule rule, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(GBytes) text = file_read(path, LIMIT_INTENT_LOG, &problem);
+    if (!text && !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return NULL;
+    }
+    g_autoptr(IntentLog) log = g_new0(IntentLog, 1);
+    log->path = g_strdup(path);
+    g_mutex_init(&log->lock);
+    log->fd = -1;
+    log->live =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)live_step_free);
+    if (!text)
+        return g_steal_pointer(&log);
+    gsize size;
+    const char *bytes = g_bytes_get_data(text, &size);
+    IntentParsed parsed;
+    if (size > 0 && !intent_parse(bytes, size, path, rule, replay, log, &parsed, error))
+        return NULL;
+    if (size > 0) {
+        log->size = parsed.valid_size;
+        log->torn = parsed.valid_size < size;
+        log->skipped = parsed.skipped;
+    }
+    return g_steal_pointer(&log);
+}
+
+void intent_log_free(IntentLog *log) {
+    if (!log)
+        return;
+    if (log->fd >= 0)
+        close(log->fd);
+    g_hash_table_unref(log->live);
+    g_mutex_clear(&log->lock);
+    g_free(log->path);
+    g_free(log);
+}
+
+static int by_first_begin(gconstpointer a, gconstpointer b) {
+    const LiveStep *left = *(LiveStep *const *)a, *right = *(LiveStep *const *)b;
+    uint64_t left_id = g_array_index(left->begins, Begin, 0).id;
+    uint64_t right_id = g_array_index(right->begins, Begin, 0).id;
+    return left_id < right_id ? -1 : left_id > right_id;
+}
+
+static GPtrArray *steps_in_order(IntentLog *log) {
+    GPtrArray *steps = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer step;
+    g_hash_table_iter_init(&iter, log->live);
+    while (g_hash_table_iter_next(&iter, NULL, &step))
+        g_ptr_array_add(steps, step);
+    g_ptr_array_sort(steps, by_first_begin);
+    return steps;
+}
+
+void intent_log_visit(IntentLog *log,
+                      void (*visit)(void *data, const char *kind, const char *name,
+                                    const Value *preimage),
+                      void *data) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    g_autoptr(GPtrArray) steps = steps_in_order(log);
+    for (unsigned i = 0; i < steps->len; i++) {
+        const LiveStep *step = steps->pdata[i];
+        visit(data, step->kind, step->name, step->preimage);
+    }
+}
+
+void intent_log_forget_preimages(IntentLog *log) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    GHashTableIter iter;
+    gpointer value;
+    g_hash_table_iter_init(&iter, log->live);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        g_clear_pointer(&((LiveStep *)value)->preimage, value_unref);
+}
+
+unsigned intent_log_skipped(const IntentLog *log) {
+    return log->skipped;
+}
+
+/* --- writing; all with the lock held --- */
+
+static bool open_for_writing(IntentLog *log, GError **error) {
+    if (log->fd >= 0)
+        return true;
+    int fd = open(log->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return set_io_error(error, errno, "open '%s'", log->path);
+    log->fd = fd;
+    return true;
+}
+
+static bool cut(IntentLog *log, size_t size, GError **error) {
+    if (ftruncate(log->fd, (off_t)size) < 0)
+        return set_io_error(error, errno, "cut '%s'", log->path);
+    log->size = size;
+    log->torn = false;
+    return true;
+}
+
+/* One write for all of text; what a failed one left behind is cut off, at the latest before the
+ * next. */
+static bool append(IntentLog *log, const GString *text, GError **error) {
+    if (!open_for_writing(log, error) || (log->torn && !cut(log, log->size, error)))
+        return false;
+    if (!write_all(log->fd, text->str, text->len)) {
+        int saved = errno;
+        log->torn = true;
+        (void)cut(log, log->size, NULL); /* stays torn: tried again by the next append */
+        return set_io_error(error, saved, "write '%s'", log->path);
+    }
+    log->size += text->len;
+    return true;
+}
+
+/* The JSON of a record from the kind on. */
+static char *record_rest(const char *kind, const char *name, const Value *preimage, bool is_begin) {
+    GString *rest = g_string_sized_new(128);
+    append_json_string(rest, kind);
+    g_string_append_c(rest, ',');
+    append_json_string(rest, name);
+    if (is_begin) {
+        g_string_append_c(rest, ',');
+        json_append(rest, preimage, JSON_COMPACT);
+    }
+    g_string_append_c(rest, ']');
+    return g_string_free(rest, FALSE);
+}
+
+/* Whether an earlier begin of the step already says what was there before. */
+static bool knows_preimage(IntentLog *log, const char *key) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    const LiveStep *step = g_hash_table_lookup(log->live, key);
+    return step && step->has_preimage;
+}
+
+bool intent_log_begin(IntentLog *log, const char *kind, const char *name, const Value *preimage,
+                      GError **error) {
+    g_autofree char *key = step_key(kind, name);
+    if (preimage && knows_preimage(log, key))
+        preimage = NULL;
+    g_autofree char *rest = record_rest(kind, name, preimage, true);
+    g_autoptr(GString) text = g_string_sized_new(256);
+
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    if (log->size == 0)
+        intent_append_header(text);
+    Begin begin = { .id = log->last_id + 1, .offset = log->size + text->len };
+    size_t header_size = text->len;
+    intent_append_record(text, true, begin.id, rest);
+    begin.size = text->len - header_size;
+    if (!append(log, text, error))
+        return false;
+    LiveStep *step = add_begin(log, g_steal_pointer(&key), kind, name, begin);
+    step->has_preimage |= preimage != NULL;
+    return true;
+}
+
+uint64_t intent_log_last(IntentLog *log, const char *kind, const char *name) {
+    g_autofree char *key = step_key(kind, name);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    const LiveStep *step = g_hash_table_lookup(log->live, key);
+    return step ? g_array_index(step->begins, Begin, step->begins->len - 1).id : 0;
+}
+
+/* Appends the begins of step as they stand in the file and notes where they will stand. */
+static bool copy_begins(IntentLog *log, const LiveStep *step, GString *out, GArray *offsets,
+                        GError **error) {
+    for (unsigned i = 0; i < step->begins->len; i++) {
+        const Begin *begin = &g_array_index(step->begins, Begin, i);
+        size_t offset = out->len;
+        g_string_set_size(out, offset + begin->size);
+        ssize_t n = pread(log->fd, out->str + offset, begin->size, (off_t)begin->offset);
+        if (n != (ssize_t)begin->size)
+            return set_io_error(error, n < 0 ? errno : EIO, "read '%s'", log->path);
+        g_array_append_val(offsets, offset);
+    }
+    return true;
+}
+
+static void move_begins(GPtrArray *steps, const GArray *offsets) {
+    unsigned next = 0;
+    for (unsigned i = 0; i < steps->len; i++) {
+        GArray *begins = ((LiveStep *)steps->pdata[i])->begins;
+        for (unsigned j = 0; j < begins->len; j++)
+            g_array_index(begins, Begin, j).offset = g_array_index(offsets, size_t, next++);
+    }
+}
+
+/* Replaces the log by one of text. */
+static bool replace_file(IntentLog *log, const GString *text, GError **error) {
+    g_autofree char *temporary = g_strconcat(log->path, ".new", NULL);
+    int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return set_io_error(error, errno, "create '%s'", temporary);
+    if (!write_all(fd, text->str, text->len) || rename(temporary, log->path) < 0) {
+        int saved = errno;
+        (void)unlink(temporary);
+        close(fd);
+        return set_io_error(error, saved, "write '%s'", temporary);
+    }
+    close(log->fd);
+    log->fd = fd;
+    log->size = text->len;
+    log->torn = false;
+    return true;
+}
+
+static bool compact(IntentLog *log, GError **error) {
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(size_t));
+    g_autoptr(GPtrArray) steps = steps_in_order(log);
+    intent_append_header(text);
+    for (unsigned i = 0; i < steps->len; i++)
+        if (!copy_begins(log, steps->pdata[i], text, offsets, error))
+            return false;
+    if (!replace_file(log, text, error))
+        return false;
+    move_begins(steps, offsets);
+    return true;
+}
+
+static bool append_ends(IntentLog *log, const IntentEnd *ends, size_t n_ends, GError **error) {
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (size_t i = 0; i < n_ends; i++) {
+        g_autofree char *rest = record_rest(ends[i].kind, ends[i].name, NULL, false);
+        intent_append_record(text, false, ends[i].id, rest);
+    }
+    return append(log, text, error);
+}
+
+bool intent_log_end(IntentLog *log, const IntentEnd *ends, size_t n_ends, GError **error) {
+    if (n_ends == 0)
+        return true;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    for (size_t i = 0; i < n_ends; i++) {
+        g_autofree char *key = step_key(ends[i].kind, ends[i].name);
+        drop_begins(log, key, ends[i].id);
+    }
+    if (g_hash_table_size(log->live) == 0)
+        return open_for_writing(log, error) && cut(log, 0, error);
+    if (!append_ends(log, ends, n_ends, error))
+        return false;
+    if (log->size > INTENT_LOG_COMPACT && log->live_size < log->size / 2)
+        return compact(log, error);
+    return true;
+}
+
+GBytes *intent_log_text(IntentLog *log, GError **error) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    if (log->size == 0)
+        return g_bytes_new_static("", 0);
+    return file_read(log->path, LIMIT_INTENT_LOG, error);
+}

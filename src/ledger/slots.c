@@ -1,0 +1,294 @@
+/* The index in memory, and what is kept by resource: entries, statuses, retries. */
+#include <string.h>
+
+#include "base/json.h"
+#include "ledger/ledger-private.h"
+#include "ledger/record.h"
+
+guint slot_hash(gconstpointer slot) {
+    const Slot *key = slot;
+    return g_str_hash(key->name) * 31 + g_str_hash(key->kind);
+}
+
+gboolean slot_equal(gconstpointer a, gconstpointer b) {
+    const Slot *left = a, *right = b;
+    return strcmp(left->name, right->name) == 0 && strcmp(left->kind, right->kind) == 0;
+}
+
+void slot_free(Slot *slot) {
+    if (!slot)
+        return;
+    g_clear_pointer(&slot->entry_text, g_bytes_unref);
+    g_clear_pointer(&slot->status_text, g_bytes_unref);
+    ledger_entry_free(slot->entry);
+    g_free(slot);
+}
+
+Slot *slot_find(Ledger *ledger, const char *kind, const char *name) {
+    const Slot key = { .kind = kind, .name = name };
+    return g_hash_table_lookup(ledger->slots, &key);
+}
+
+Slot *slot_add(Ledger *ledger, const char *kind, const char *name, int64_t id) {
+    size_t size = strlen(name) + 1;
+    Slot *slot = g_malloc(sizeof *slot + size);
+    char *copy = (char *)(slot + 1);
+    memcpy(copy, name, size);
+    *slot = (Slot){ .kind = g_intern_string(kind), .name = copy, .id = id };
+    ledger->last_id = MAX(ledger->last_id, id);
+    g_hash_table_add(ledger->slots, slot);
+    return slot;
+}
+
+static Slot *slot_need(Ledger *ledger, const char *kind, const char *name) {
+    Slot *slot = slot_find(ledger, kind, name);
+    return slot ? slot : slot_add(ledger, kind, name, ledger->last_id + 1);
+}
+
+bool slot_is_gone(const Slot *slot) {
+    return slot->entry_hash == 0 && slot->status_hash == 0 && slot->retries == 0;
+}
+
+static gboolean slot_can_go(gpointer slot, gpointer value, gpointer data) {
+    return slot_is_gone(slot) && !(((const Slot *)slot)->flags & SLOT_WAITS);
+}
+
+void slots_purge(Ledger *ledger) {
+    (void)g_hash_table_foreach_remove(ledger->slots, slot_can_go, NULL);
+}
+
+/* --- entries --- */
+
+bool ledger_entry_matches(Ledger *ledger, const char *kind, const char *name,
+                          uint64_t resource_hash) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    const Slot *slot = slot_find(ledger, kind, name);
+    return slot && slot->entry_hash != 0 && resource_hash != 0 &&
+           slot->resource_hash == resource_hash;
+}
+
+unsigned ledger_count(Ledger *ledger) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    return ledger->n_entries;
+}
+
+GBytes *slot_entry_text(Ledger *ledger, Slot *slot, GError **error) {
+    g_mutex_lock(&ledger->lock);
+    GBytes *text = slot->entry_text ? g_bytes_ref(slot->entry_text) : NULL;
+    g_mutex_unlock(&ledger->lock);
+    return text ? text : ledger_read_body(ledger, SQL_GET_ENTRY, slot->id, error);
+}
+
+/* Reads what slot stands for and makes sure that it is what was written. */
+static LedgerEntry *read_entry(Ledger *ledger, Slot *slot, GError **error) {
+    g_autoptr(GBytes) text = slot_entry_text(ledger, slot, error);
+    if (!text)
+        return NULL;
+    gsize size;
+    const char *json = g_bytes_get_data(text, &size);
+    if (text_hash(json, size) != slot->entry_hash) {
+        set_damaged_error(error, ledger->path, "an entry does not fit its checksum");
+        return NULL;
+    }
+    g_autoptr(LedgerEntry) entry = entry_from_text(text, ledger->path, error);
+    if (entry && (strcmp(entry->kind, slot->kind) != 0 || strcmp(entry->name, slot->name) != 0)) {
+        set_damaged_error(error, ledger->path, "an entry is stored under another's name");
+        return NULL;
+    }
+    return g_steal_pointer(&entry);
+}
+
+const LedgerEntry *ledger_find(Ledger *ledger, const char *kind, const char *name) {
+    g_mutex_lock(&ledger->lock);
+    Slot *slot = slot_find(ledger, kind, name);
+    bool ours = slot && slot->entry_hash != 0;
+    g_mutex_unlock(&ledger->lock);
+    if (!ours)
+        return NULL;
+    GError *error = NULL;
+    if (!slot->entry && !(slot->entry = read_entry(ledger, slot, &error)))
+        ledger_break(ledger, error);
+    return slot->entry;
+}
+
+void ledger_trim(Ledger *ledger) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, ledger->slots);
+    while (g_hash_table_iter_next(&iter, &key, NULL))
+        g_clear_pointer(&((Slot *)key)->entry, ledger_entry_free);
+}
+
+void ledger_put(Ledger *ledger, LedgerEntry *entry) {
+    g_assert(ledger->mode == LEDGER_WRITE);
+    g_autoptr(LedgerEntry) owned = entry;
+    EntryFlags flags;
+    g_autoptr(GBytes) text = entry_to_text(entry, &flags);
+    uint64_t hash = text_hash(g_bytes_get_data(text, NULL), g_bytes_get_size(text));
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    Slot *slot = slot_need(ledger, entry->kind, entry->name);
+    if (slot->entry_hash == hash)
+        return;
+    if (slot->entry_hash == 0)
+        ledger->n_entries++;
+    if (slot->flags & ENTRY_NAMES_CONTENT)
+        g_atomic_int_set(&ledger->may_sweep, true);
+    g_clear_pointer(&slot->entry, ledger_entry_free);
+    g_clear_pointer(&slot->entry_text, g_bytes_unref);
+    slot->entry_text = g_steal_pointer(&text);
+    slot->entry_hash = hash;
+    slot->resource_hash = entry->resource_hash;
+    slot->flags &= ~(unsigned)(ENTRY_HAS_PREIMAGE | ENTRY_NAMES_CONTENT);
+    slot->flags |= flags;
+    writer_add_slot(ledger, slot, SLOT_ENTRY_DIRTY);
+}
+
+void ledger_forget(Ledger *ledger, const char *kind, const char *name) {
+    g_assert(ledger->mode == LEDGER_WRITE);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    pending_forget(ledger, kind, name);
+    Slot *slot = slot_find(ledger, kind, name);
+    if (!slot || slot_is_gone(slot))
+        return;
+    if (slot->entry_hash != 0)
+        ledger->n_entries--;
+    if (slot->flags & ENTRY_NAMES_CONTENT)
+        g_atomic_int_set(&ledger->may_sweep, true);
+    g_clear_pointer(&slot->entry, ledger_entry_free);
+    g_clear_pointer(&slot->entry_text, g_bytes_unref);
+    g_clear_pointer(&slot->status_text, g_bytes_unref);
+    slot->entry_hash = slot->resource_hash = slot->status_hash = 0;
+    slot->retries = 0;
+    slot->flags &= ~(unsigned)(ENTRY_HAS_PREIMAGE | ENTRY_NAMES_CONTENT);
+    writer_add_slot(ledger, slot, SLOT_ENTRY_DIRTY | SLOT_STATUS_DIRTY);
+}
+
+/* --- visits --- */
+
+static int by_name(gconstpointer a, gconstpointer b) {
+    const Slot *left = *(const Slot *const *)a, *right = *(const Slot *const *)b;
+    int order = left->kind == right->kind ? 0 : strcmp(left->kind, right->kind);
+    return order != 0 ? order : strcmp(left->name, right->name);
+}
+
+/* Slots stay until visit_end(), also forgotten ones. */
+static GPtrArray *visit_start(Ledger *ledger) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    GPtrArray *slots = g_ptr_array_sized_new(g_hash_table_size(ledger->slots));
+    GHashTableIter iter;
+    gpointer slot;
+    g_hash_table_iter_init(&iter, ledger->slots);
+    while (g_hash_table_iter_next(&iter, &slot, NULL))
+        g_ptr_array_add(slots, slot);
+    g_ptr_array_sort(slots, by_name);
+    ledger->visits++;
+    return slots;
+}
+
+static void visit_end(Ledger *ledger, GPtrArray *slots) {
+    ledger->visits--;
+    g_ptr_array_unref(slots);
+}
+
+void ledger_visit_keys(Ledger *ledger,
+                       void (*visit)(void *data, const char *kind, const char *name), void *data) {
+    GPtrArray *slots = visit_start(ledger);
+    for (unsigned i = 0; i < slots->len; i++) {
+        const Slot *slot = slots->pdata[i];
+        if (slot->entry_hash != 0)
+            visit(data, slot->kind, slot->name);
+    }
+    visit_end(ledger, slots);
+}
+
+void ledger_visit(Ledger *ledger, void (*visit)(void *data, const LedgerEntry *entry), void *data) {
+    GPtrArray *slots = visit_start(ledger);
+    for (unsigned i = 0; i < slots->len; i++) {
+        Slot *slot = slots->pdata[i];
+        if (slot->entry_hash == 0)
+            continue;
+        GError *error = NULL;
+        /* Not kept in the slot: a visit of everything must not hold everything in memory. */
+        g_autoptr(LedgerEntry) entry = read_entry(ledger, slot, &error);
+        if (entry)
+            visit(data, entry);
+        else
+            ledger_break(ledger, error);
+    }
+    visit_end(ledger, slots);
+}
+
+/* --- statuses and retries --- */
+
+void ledger_set_status(Ledger *ledger, const char *kind, const char *name, Value *status) {
+    g_assert(ledger->mode == LEDGER_WRITE);
+    g_autoptr(Value) owned = status;
+    g_autoptr(GBytes) text = NULL;
+    uint64_t hash = 0;
+    if (status) {
+        GString *json = g_string_sized_new(128);
+        json_append(json, status, JSON_COMPACT);
+        hash = text_hash(json->str, json->len);
+        text = g_string_free_to_bytes(json);
+    }
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    Slot *slot = status ? slot_need(ledger, kind, name) : slot_find(ledger, kind, name);
+    if (!slot || slot->status_hash == hash)
+        return;
+    g_clear_pointer(&slot->status_text, g_bytes_unref);
+    slot->status_text = g_steal_pointer(&text);
+    slot->status_hash = hash;
+    writer_add_slot(ledger, slot, SLOT_STATUS_DIRTY);
+}
+
+static Value *read_status(Ledger *ledger, Slot *slot, GError **error) {
+    g_mutex_lock(&ledger->lock);
+    g_autoptr(GBytes) text = slot->status_text ? g_bytes_ref(slot->status_text) : NULL;
+    g_mutex_unlock(&ledger->lock);
+    if (!text && !(text = ledger_read_body(ledger, SQL_GET_STATUS, slot->id, error)))
+        return NULL;
+    gsize size;
+    const char *json = g_bytes_get_data(text, &size);
+    Value *status = text_hash(json, size) == slot->status_hash
+                        ? json_parse(json, size, ledger->path, NULL)
+                        : NULL;
+    if (!status)
+        set_damaged_error(error, ledger->path, "a status does not fit its checksum");
+    return status;
+}
+
+void ledger_visit_status(Ledger *ledger,
+                         void (*visit)(void *data, const char *kind, const char *name,
+                                       const Value *status),
+                         void *data) {
+    GPtrArray *slots = visit_start(ledger);
+    for (unsigned i = 0; i < slots->len; i++) {
+        Slot *slot = slots->pdata[i];
+        if (slot->status_hash == 0)
+            continue;
+        GError *error = NULL;
+        g_autoptr(Value) status = read_status(ledger, slot, &error);
+        if (status)
+            visit(data, slot->kind, slot->name, status);
+        else
+            ledger_break(ledger, error);
+    }
+    visit_end(ledger, slots);
+}
+
+void ledger_set_retries(Ledger *ledger, const char *kind, const char *name, int used) {
+    g_assert(ledger->mode == LEDGER_WRITE);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    Slot *slot = used != 0 ? slot_need(ledger, kind, name) : slot_find(ledger, kind, name);
+    if (!slot || slot->retries == used)
+        return;
+    slot->retries = used;
+    writer_add_slot(ledger, slot, 0);
+}
+
+int ledger_get_retries(Ledger *ledger, const char *kind, const char *name) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    const Slot *slot = slot_find(ledger, kind, name);
+    return slot ? slot->retries : 0;
+}
