@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "base/suggest.h"
 
 #define SHOWN_MAX 60 /* bytes of a wrong text that an error repeats */
@@ -12,15 +13,10 @@ typedef Value *(*Converter)(const Param *param, const Value *input, GError **err
 
 /* --- errors */
 
-/* Control characters become spaces: nothing in a wrong text reaches a terminal. */
 static char *show_text(const Value *text) {
     size_t size = value_string_size(text);
-    g_autofree char *part = g_utf8_make_valid(value_string(text), MIN(size, SHOWN_MAX));
     GString *shown = g_string_new("'");
-    for (char *at = part; *at; at = g_utf8_next_char(at)) {
-        gunichar c = g_utf8_get_char(at);
-        g_string_append_unichar(shown, g_unichar_iscntrl(c) ? ' ' : c);
-    }
+    printable_append(shown, value_string(text), MIN(size, SHOWN_MAX), PRINTABLE_PLAIN);
     g_string_append(shown, size > SHOWN_MAX ? "...'" : "'");
     return g_string_free(shown, FALSE);
 }

@@ -8,17 +8,25 @@
 
 typedef struct Watcher Watcher;
 
-typedef enum { WATCH_READY, WATCH_EVENT, WATCH_FAILED } WatchSignal;
+typedef enum {
+    WATCH_READY,  /* once: every part is armed; whatever happens from here on is seen */
+    WATCH_EVENT,  /* something may have changed; several at once are one. Only after WATCH_READY */
+    WATCH_FAILED, /* once and last: a part died, all parts are ended; detail says why */
+} WatchSignal;
+/* Always called from the loop, never from within a function below. May free the watcher. detail is
+ * NULL except with WATCH_FAILED, and borrowed for the call. */
 typedef void (*WatchSink)(void *data, WatchSignal signal, const char *detail);
 
+/* host and loop are borrowed and must outlive the watcher. owner: see host_writer_begin(). */
 Watcher *watcher_new(Host *host, Loop *loop, uint64_t owner, WatchSink sink, void *data);
-void watcher_free(Watcher *watcher); /* accepts NULL */
+void watcher_free(Watcher *watcher); /* accepts NULL; no signal afterwards */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Watcher, watcher_free)
 
 bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GError **error);
-void watcher_interval(Watcher *watcher, uint64_t interval_us); /* an event each interval */
-/* Every line the command prints is an event; its end is a failure. Below --root it runs there. */
+void watcher_interval(Watcher *watcher, uint64_t interval_us); /* an event each interval, above 0 */
+/* Every line the command prints is an event; its end is a failure. Below --root it runs there. It
+ * is copied. When the watcher ends, its process group gets SIGTERM, and SIGKILL after 3 s. */
 bool watcher_command(Watcher *watcher, const HostCommand *command, GError **error);
 /* The kind armed everything: WATCH_READY follows from the loop when each part is armed. Called by
- * the engine. */
+ * the engine; nothing is signalled before. */
 void watcher_start(Watcher *watcher);

@@ -1,0 +1,182 @@
+#include "graph/watcher.h"
+
+#include "graph/watch-command.h"
+
+/* One thing that is watched: exactly one of host, timer's interval, command. */
+typedef struct {
+    Watcher *watcher;
+    HostWatch *host;
+    WatchCommand *command;
+    LoopTimer *timer;
+    uint64_t interval, deadline;
+    bool armed;
+} Part;
+
+struct Watcher {
+    Host *host;
+    Loop *loop;
+    uint64_t owner;
+    WatchSink sink;
+    void *data;
+    GPtrArray *parts; /* of Part */
+    unsigned n_arming;
+    bool started, ready, event; /* ready: told; event: to be told */
+    char *failure;              /* to be told */
+    LoopTimer *flush;
+};
+
+static void part_free(void *data) {
+    Part *part = data;
+    host_watch_free(part->host);
+    watch_command_free(part->command);
+    loop_timer_clear(&part->timer);
+    g_free(part);
+}
+
+Watcher *watcher_new(Host *host, Loop *loop, uint64_t owner, WatchSink sink, void *data) {
+    Watcher *watcher = g_new0(Watcher, 1);
+    watcher->host = host;
+    watcher->loop = loop;
+    watcher->owner = owner;
+    watcher->sink = sink;
+    watcher->data = data;
+    watcher->parts = g_ptr_array_new_with_free_func(part_free);
+    return watcher;
+}
+
+void watcher_free(Watcher *watcher) {
+    if (!watcher)
+        return;
+    loop_timer_clear(&watcher->flush);
+    g_ptr_array_unref(watcher->parts);
+    g_free(watcher->failure);
+    g_free(watcher);
+}
+
+/* --- telling the sink */
+
+/* One signal a call, as the last thing: the sink may free the watcher. */
+static void flush(void *data) {
+    Watcher *watcher = data;
+    if (watcher->failure) {
+        g_autofree char *detail = g_steal_pointer(&watcher->failure);
+        watcher->started = false; /* nothing more is told */
+        g_ptr_array_set_size(watcher->parts, 0);
+        watcher->sink(watcher->data, WATCH_FAILED, detail);
+    } else if (!watcher->ready && watcher->n_arming == 0) {
+        watcher->ready = true;
+        watcher->event = false; /* whoever is told READY looks anyway */
+        watcher->sink(watcher->data, WATCH_READY, NULL);
+    } else if (watcher->ready && watcher->event) {
+        watcher->event = false;
+        watcher->sink(watcher->data, WATCH_EVENT, NULL);
+    }
+}
+
+/* What comes until the loop is back there becomes one signal. */
+static void schedule(Watcher *watcher) {
+    if (watcher->started && !watcher->flush)
+        loop_timer_set(watcher->loop, &watcher->flush, loop_now(watcher->loop), flush, watcher);
+}
+
+static void note_event(Watcher *watcher) {
+    watcher->event = true;
+    if (watcher->ready)
+        schedule(watcher);
+}
+
+static void note_failure(Watcher *watcher, const char *detail) {
+    if (!watcher->failure)
+        watcher->failure = g_strdup(detail);
+    schedule(watcher);
+}
+
+void watcher_start(Watcher *watcher) {
+    watcher->started = true;
+    schedule(watcher);
+}
+
+/* --- parts */
+
+static Part *add_part(Watcher *watcher) {
+    Part *part = g_new0(Part, 1);
+    part->watcher = watcher;
+    g_ptr_array_add(watcher->parts, part);
+    return part;
+}
+
+static void on_host(void *data, HostEvent event, const char *detail) {
+    Part *part = data;
+    Watcher *watcher = part->watcher;
+    switch (event) {
+    case HOST_EVENT_READY:
+        if (part->armed)
+            break;
+        part->armed = true;
+        if (--watcher->n_arming == 0)
+            schedule(watcher);
+        break;
+    case HOST_EVENT_CHANGED:
+        note_event(watcher);
+        break;
+    case HOST_EVENT_FAILED:
+        note_failure(watcher, detail ? detail : "the watch ended");
+        break;
+    }
+}
+
+bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GError **error) {
+    Part *part = add_part(watcher);
+    watcher->n_arming++;
+    part->host =
+        host_watch(watcher->host, watcher->loop, class, name, watcher->owner, on_host, part, error);
+    if (part->host)
+        return true;
+    watcher->n_arming--;
+    (void)g_ptr_array_remove(watcher->parts, part);
+    return false;
+}
+
+static void on_interval(void *data);
+
+/* Without drift; intervals missed while the machine slept are not made up for. */
+static void wait_interval(Part *part) {
+    Loop *loop = part->watcher->loop;
+    uint64_t now = loop_now(loop);
+    part->deadline += part->interval;
+    if (part->deadline <= now)
+        part->deadline = now + part->interval;
+    loop_timer_set(loop, &part->timer, part->deadline, on_interval, part);
+}
+
+static void on_interval(void *data) {
+    Part *part = data;
+    wait_interval(part);
+    note_event(part->watcher);
+}
+
+void watcher_interval(Watcher *watcher, uint64_t interval_us) {
+    g_assert(interval_us > 0);
+    Part *part = add_part(watcher);
+    part->interval = interval_us;
+    part->deadline = loop_now(watcher->loop);
+    wait_interval(part);
+}
+
+static void on_command(void *data, const char *failure) {
+    Part *part = data;
+    if (failure)
+        note_failure(part->watcher, failure);
+    else
+        note_event(part->watcher);
+}
+
+bool watcher_command(Watcher *watcher, const HostCommand *command, GError **error) {
+    Part *part = add_part(watcher);
+    part->command =
+        watch_command_new(watcher->host, watcher->loop, command, on_command, part, error);
+    if (part->command)
+        return true;
+    (void)g_ptr_array_remove(watcher->parts, part);
+    return false;
+}
