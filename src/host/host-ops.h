@@ -36,16 +36,25 @@ typedef struct HostOps {
                        GError **error);
     bool (*log)(Host *host, int priority, const char *text, const char *const *fields, bool journal,
                 bool syslog, GError **error);
+    /* NULL: no other program changes the accounts of this host. Takes the lock that they respect;
+     * closing *ret_fd releases it, -1: there is nothing to close. */
+    bool (*lock_accounts)(Host *host, int *ret_fd, GError **error);
     HostWatch *(*watch)(Host *host, Loop *loop, HostWatchClass class, const char *name,
                         uint64_t owner, HostWatchCallback callback, void *data, GError **error);
 } HostOps;
+
+struct HostAccounts; /* accounts-private.h */
 
 struct Host {
     const HostOps *ops;
     char *root;
     bool prediction;
     bool privileged;
+    bool is_machine; /* reads this very machine, not a tree below a root: NSS speaks of it, too */
+    struct HostAccounts *accounts; /* atomic; made on first use, freed by host_free() */
 };
+
+void host_accounts_free(struct HostAccounts *accounts); /* accepts NULL */
 
 /* Every implementation embeds this first; host_watch_free() calls free. */
 struct HostWatch {

@@ -18,8 +18,10 @@ uint64_t host_writer(void) {
 }
 
 void host_free(Host *host) {
-    if (host != NULL)
-        host->ops->free(host);
+    if (host == NULL)
+        return;
+    host_accounts_free(host->accounts);
+    host->ops->free(host);
 }
 
 const char *host_root(const Host *host) {

@@ -1,0 +1,28 @@
+#pragma once
+/* Shared by accounts.c (looking) and accounts-change.c (changing) only. */
+#include "host/account-file.h"
+#include "host/accounts.h"
+
+/* What a host remembers of its account files, and the lock of those who change them. Made on first
+ * use, freed with the host. */
+struct HostAccounts {
+    GMutex lock; /* of files */
+    struct {
+        AccountFile *file;
+        FileInfo info; /* what the file looked like just before it was read */
+    } files[N_ACCOUNT_FILES];
+
+    GRecMutex change; /* held between accounts_lock() and accounts_unlock() */
+    unsigned depth;   /* of nested locks, under change */
+    int lock_fd;      /* of /etc/.pwd.lock; -1: this host has none */
+};
+
+struct HostAccounts *accounts_of(Host *host);
+
+/* A new reference. A file that does not exist is empty. */
+AccountFile *accounts_file(Host *host, AccountFileKind kind, GError **error);
+/* Not shared with anybody, to be changed. */
+AccountFile *accounts_file_read(Host *host, AccountFileKind kind, GError **error);
+
+/* Number of a key in /etc/login.defs, or fallback. */
+uint32_t accounts_login_defs(Host *host, const char *key, uint32_t fallback);
