@@ -1,0 +1,331 @@
+#include "host/host-overlay.h"
+
+#include "base/digest.h"
+#include "host/host-ops.h"
+#include "host/memory-packages.h"
+#include "host/memory-tree.h"
+#include "host/memory-units.h"
+
+typedef struct {
+    Host host;
+    Host *base;
+    GMutex lock; /* of all below; not held while the base works on what is not on the way to it */
+    MemoryTree *tree;
+    MemoryUnits *units;
+    GHashTable *packages; /* name -> PackageInfo as predicted */
+    bool installs;        /* some package is predicted to be installed */
+} Overlay;
+
+static Overlay *overlay_of(Host *host) {
+    return (Overlay *)(void *)host;
+}
+
+static void overlay_free(Host *host) {
+    Overlay *self = overlay_of(host);
+    memory_units_free(self->units);
+    memory_tree_free(self->tree);
+    g_hash_table_unref(self->packages);
+    g_mutex_clear(&self->lock);
+    g_free(self->host.root);
+    g_free(self);
+}
+
+/* --- files --- */
+
+static MemoryAnswer overlay_look(Overlay *self, const char *verb, const char *path, bool follow,
+                                 MemoryView *ret_view, GError **error) {
+    if (!memory_tree_is_touched(self->tree)) {
+        *ret_view = (MemoryView){ .path = g_strdup(path) };
+        return MEMORY_BASE;
+    }
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_tree_look(self->tree, verb, path, follow, ret_view, error);
+}
+
+static bool overlay_stat(Host *host, const char *path, FileInfo *ret_info, GError **error) {
+    Overlay *self = overlay_of(host);
+    if (!memory_tree_is_touched(self->tree))
+        return host_stat(self->base, path, ret_info, error);
+    g_auto(MemoryView) view = { 0 };
+    MemoryAnswer answer = overlay_look(self, "stat", path, false, &view, error);
+    if (answer == MEMORY_BASE)
+        return host_stat(self->base, view.path, ret_info, error);
+    if (answer == MEMORY_FAILED)
+        return false;
+    *ret_info = view.info;
+    return true;
+}
+
+static GBytes *overlay_read(Host *host, const char *path, size_t limit, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_auto(MemoryView) view = { 0 };
+    MemoryAnswer answer = overlay_look(self, "read", path, true, &view, error);
+    if (answer == MEMORY_FAILED ||
+        (answer == MEMORY_HERE && !memory_view_check(&view, "read", path, limit, error)))
+        return NULL;
+    if (answer == MEMORY_BASE || view.content == NULL)
+        return host_read(self->base, view.path, limit, error);
+    return g_steal_pointer(&view.content);
+}
+
+/* Only the attributes are predicted: the base's content counts, and so does its fingerprint. */
+static bool digest_of_base(Overlay *self, const char *path, char ret_hex[DIGEST_HEX_SIZE],
+                           GError **error) {
+    FileInfo info;
+    return host_stat(self->base, path, &info, error) &&
+           host_digest(self->base, path, &info, ret_hex, error);
+}
+
+static bool overlay_digest(Host *host, const char *path, const FileInfo *info,
+                           char ret_hex[DIGEST_HEX_SIZE], GError **error) {
+    Overlay *self = overlay_of(host);
+    bool follow = info == NULL || info->type != FILE_REGULAR;
+    g_auto(MemoryView) view = { 0 };
+    MemoryAnswer answer = overlay_look(self, "read", path, follow, &view, error);
+    if (answer == MEMORY_BASE)
+        return host_digest(self->base, view.path, info, ret_hex, error);
+    if (answer == MEMORY_FAILED || !memory_view_check(&view, "read", path, SIZE_MAX, error))
+        return false;
+    if (view.content == NULL)
+        return digest_of_base(self, view.path, ret_hex, error);
+    size_t size;
+    const void *data = g_bytes_get_data(view.content, &size);
+    digest_bytes(data, size, ret_hex);
+    return true;
+}
+
+static char *overlay_read_link(Host *host, const char *path, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_auto(MemoryView) view = { 0 };
+    MemoryAnswer answer = overlay_look(self, "read link", path, false, &view, error);
+    if (answer == MEMORY_BASE)
+        return host_read_link(self->base, view.path, error);
+    if (answer == MEMORY_FAILED || !memory_view_check_link(&view, path, error))
+        return NULL;
+    return g_steal_pointer(&view.target);
+}
+
+static char **overlay_list(Host *host, const char *path, GError **error) {
+    Overlay *self = overlay_of(host);
+    if (!memory_tree_is_touched(self->tree))
+        return host_list(self->base, path, error);
+    g_mutex_lock(&self->lock);
+    g_autofree char *base_path = NULL;
+    char **names = memory_tree_list(self->tree, path, &base_path, error);
+    g_mutex_unlock(&self->lock);
+    return base_path != NULL ? host_list(self->base, base_path, error) : names;
+}
+
+static bool overlay_write(Host *host, const char *path, GBytes *content,
+                          const FileAttributes *attributes, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_tree_write(self->tree, path, content, attributes, error);
+}
+
+static bool overlay_make_directory(Host *host, const char *path, const FileAttributes *attributes,
+                                   GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_tree_make_directory(self->tree, path, attributes, error);
+}
+
+static bool overlay_make_link(Host *host, const char *path, const char *target, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_tree_make_link(self->tree, path, target, error);
+}
+
+static bool overlay_remove(Host *host, const char *path, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_tree_remove(self->tree, path, error);
+}
+
+static bool overlay_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
+                                   GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_tree_set_attributes(self->tree, path, attributes, error);
+}
+
+static GBytes *overlay_read_local(Host *host, const char *path, size_t limit, GError **error) {
+    return host_read_local(overlay_of(host)->base, path, limit, error);
+}
+
+void host_overlay_mark_unknown(Host *overlay, const char *path) {
+    g_assert(host_is_prediction(overlay));
+    Overlay *self = overlay_of(overlay);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    memory_tree_mark_unknown(self->tree, path);
+}
+
+/* --- commands, messages, watches: nothing happens on a prediction --- */
+
+static bool overlay_run(Host *host, const HostCommand *command, HostCommandResult *ret_result,
+                        GError **error) {
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNPREDICTABLE,
+                "run '%s': a plan runs no commands, its effects are known after apply",
+                command->argv[0]);
+    return false;
+}
+
+static bool overlay_log(Host *host, int priority, const char *text, const char *const *fields,
+                        bool journal, bool syslog, GError **error) {
+    return true;
+}
+
+static HostWatch *overlay_watch(Host *host, Loop *loop, HostWatchClass class, const char *name,
+                                uint64_t owner, HostWatchCallback callback, void *data,
+                                GError **error) {
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+                "watch '%s': a prediction does not change by itself", name != NULL ? name : "");
+    return NULL;
+}
+
+/* --- packages --- */
+
+static PackageInfo *predicted_package(Overlay *self, const char *name) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    const PackageInfo *info = g_hash_table_lookup(self->packages, name);
+    return info != NULL ? package_info_new(info) : NULL;
+}
+
+static bool base_candidate(Overlay *self, const char *name, char **ret_candidate, GError **error) {
+    g_autoptr(PackageInfo) base = package_info_new(NULL);
+    if (!host_package_query(self->base, name, true, base, error))
+        return false;
+    *ret_candidate = g_steal_pointer(&base->candidate);
+    return true;
+}
+
+static bool overlay_package_query(Host *host, const char *name, bool want_candidate,
+                                  PackageInfo *ret_info, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(PackageInfo) info = predicted_package(self, name);
+    if (info == NULL)
+        return host_package_query(self->base, name, want_candidate, ret_info, error);
+    if (!want_candidate)
+        g_clear_pointer(&info->candidate, g_free);
+    else if (info->candidate == NULL && !base_candidate(self, name, &info->candidate, error))
+        return false;
+    package_info_copy(ret_info, info);
+    return true;
+}
+
+/* What one action makes of the package, starting from the actions before it. The candidate is only
+ * asked for where it decides something. */
+static bool predict_action(Overlay *self, const PackageAction *action, GHashTable *done,
+                           GError **error) {
+    const PackageInfo *earlier = g_hash_table_lookup(done, action->name);
+    g_autoptr(PackageInfo) info =
+        earlier != NULL ? package_info_new(earlier) : predicted_package(self, action->name);
+    if (info == NULL) {
+        info = package_info_new(NULL);
+        if (!host_package_query(self->base, action->name, false, info, error))
+            return false;
+    }
+    bool newest = action->verb == PACKAGE_UPGRADE ||
+                  (action->verb == PACKAGE_INSTALL && info->version == NULL);
+    if ((newest && info->candidate == NULL &&
+         !base_candidate(self, action->name, &info->candidate, error)) ||
+        !package_info_apply(info, action, OVERLAY_VERSION_UNKNOWN, error))
+        return false;
+    g_hash_table_replace(done, g_strdup(action->name), g_steal_pointer(&info));
+    return true;
+}
+
+static bool overlay_package_apply(Host *host, const PackageAction *actions, size_t n_actions,
+                                  Cancel *cancel, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GHashTable) done = package_table_new();
+    for (size_t i = 0; i < n_actions; i++)
+        if (!cancel_check(cancel, error) || !predict_action(self, &actions[i], done, error))
+            return false;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    GHashTableIter iter;
+    void *info;
+    g_hash_table_iter_init(&iter, done);
+    while (g_hash_table_iter_next(&iter, NULL, &info))
+        self->installs |= ((PackageInfo *)info)->version != NULL;
+    package_table_move(self->packages, done);
+    return true;
+}
+
+/* --- units --- */
+
+/* What the base says, unless a prediction replaces it anyway. */
+static bool base_unit(Overlay *self, const char *name, bool session, UnitInfo *ret_info,
+                      GError **error) {
+    *ret_info = (UnitInfo){ 0 };
+    g_mutex_lock(&self->lock);
+    bool predicted = memory_units_has(self->units, name, session);
+    bool installs = self->installs;
+    g_mutex_unlock(&self->lock);
+    if (predicted)
+        return true;
+    if (!host_unit_query(self->base, name, session, ret_info, error))
+        return false;
+    ret_info->exists = ret_info->exists || installs;
+    return true;
+}
+
+static bool overlay_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
+                               GError **error) {
+    Overlay *self = overlay_of(host);
+    UnitInfo base;
+    if (!base_unit(self, name, session, &base, error))
+        return false;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    memory_units_query(self->units, name, session, &base, ret_info);
+    return true;
+}
+
+static bool overlay_unit_apply(Host *host, const char *name, bool session, UnitVerb verb,
+                               Cancel *cancel, GError **error) {
+    Overlay *self = overlay_of(host);
+    UnitInfo base = { 0 };
+    if (!cancel_check(cancel, error) ||
+        (verb != UNIT_DAEMON_RELOAD && !base_unit(self, name, session, &base, error)))
+        return false;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_units_apply(self->units, name, session, verb, &base, error);
+}
+
+static const HostOps overlay_ops = {
+    .name = "overlay",
+    .free = overlay_free,
+    .stat = overlay_stat,
+    .read = overlay_read,
+    .digest = overlay_digest,
+    .read_link = overlay_read_link,
+    .list = overlay_list,
+    .write = overlay_write,
+    .make_directory = overlay_make_directory,
+    .make_link = overlay_make_link,
+    .remove = overlay_remove,
+    .set_attributes = overlay_set_attributes,
+    .read_local = overlay_read_local,
+    .run = overlay_run,
+    .package_query = overlay_package_query,
+    .package_apply = overlay_package_apply,
+    .unit_query = overlay_unit_query,
+    .unit_apply = overlay_unit_apply,
+    .log = overlay_log,
+    .watch = overlay_watch,
+};
+
+Host *host_overlay_new(Host *base) {
+    Overlay *self = g_new0(Overlay, 1);
+    self->host = (Host){ .ops = &overlay_ops,
+                         .root = g_strdup(host_root(base)),
+                         .prediction = true,
+                         .privileged = host_is_privileged(base),
+                         .is_machine = base->is_machine };
+    self->base = base;
+    g_mutex_init(&self->lock);
+    self->tree = memory_tree_new(base);
+    self->units = memory_units_new(self->tree);
+    self->packages = package_table_new();
+    return &self->host;
+}
