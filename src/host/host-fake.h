@@ -1,27 +1,43 @@
 #pragma once
-/* A whole machine in memory, for tests: files, accounts, packages, units, scripted commands. Starts
- * as an empty root with /etc, /etc/passwd (root), /etc/group (root), /tmp, /var. */
+/*
+ * A whole machine in memory, for tests: files, accounts, packages, units, scripted commands. Starts
+ * as an empty root with /etc, /etc/passwd (root), /etc/group (root), /tmp, /var. Calls may come
+ * from several threads. Watches are freed before their host.
+ *
+ * The clock of its files starts at a fixed date and each change takes a second. Unit files written
+ * below /etc/systemd/system and its siblings make units exist, as on a real machine.
+ * host_read_local() reads the real machine.
+ */
 #include "host/host.h"
 
 Host *host_fake_new(void);
 
-/* Somebody else changes the machine: same effect as the host_ call, but every watch reports it. */
+/* false: the caller is an ordinary user, 1000:1000, and may not change owners. */
+void host_fake_set_privileged(Host *fake, bool privileged);
+
+/* Somebody else changes the machine: same effect as the host_ call, but every watch reports it.
+ * False when the call would fail. */
 bool host_fake_tamper_write(Host *fake, const char *path, const char *text);
 bool host_fake_tamper_remove(Host *fake, const char *path); /* with everything below */
 bool host_fake_tamper_mode(Host *fake, const char *path, mode_t mode);
 
+/* installed: a version or NULL; candidate: likewise, NULL when no source offers the package. */
 void host_fake_set_package(Host *fake, const char *name, const char *installed,
                            const char *candidate);
+/* name: "user:" before it for a unit of the session. */
 void host_fake_set_unit(Host *fake, const char *name, const UnitInfo *info);
 
-/* Answers host_run() for a command whose argv joined by spaces equals line. run may be NULL:
- * exit_status and output are returned. The host counts calls. */
+/* Answers host_run() for a command whose argv joined by spaces equals line; one that was never set
+ * is STEAD_ERROR_NOT_FOUND. run may be NULL: exit_status and output are returned. What run leaves
+ * NULL in ret_result is returned as empty. run may use the host. */
 typedef void (*FakeCommand)(Host *fake, const HostCommand *command, HostCommandResult *ret_result,
                             void *data);
 void host_fake_set_command(Host *fake, const char *line, int exit_status, const char *output,
                            FakeCommand run, void *data);
-unsigned host_fake_count(
-    Host *fake,
-    const char *call); /* "write", "run", "stat", "package_apply", ... since the start */
+
+/* How often an operation was called since the start: "write", "run", "stat", "package_apply", ...
+ * by the names in host-ops.h. Tampering is not counted. */
+unsigned host_fake_count(Host *fake, const char *call);
+/* Of the latest host_log(), NULL: none yet. Owned by the host, until the next one. */
 const char *host_fake_last_log(Host *fake);
 void host_fake_lose_events(Host *fake); /* as if the event queue had overflowed */

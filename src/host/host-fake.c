@@ -1,0 +1,424 @@
+#include "host/host-fake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "host/host-fake-private.h"
+#include "host/memory-packages.h"
+
+typedef struct {
+    int exit_status;
+    char *output;
+    FakeCommand run;
+    void *data;
+} Command;
+
+static void command_free(void *data) {
+    Command *command = data;
+    g_free(command->output);
+    g_free(command);
+}
+
+/* Starts each operation: takes the lock and counts the call. */
+static GMutexLocker *fake_enter(Host *host, const char *call) {
+    Fake *self = fake_of(host);
+    GMutexLocker *locker = g_mutex_locker_new(&self->lock);
+    self->writer = host_writer();
+    unsigned *count = g_hash_table_lookup(self->counts, call);
+    if (count == NULL) {
+        count = g_new0(unsigned, 1);
+        g_hash_table_insert(self->counts, g_strdup(call), count);
+    }
+    ++*count;
+    return locker;
+}
+
+/* The same for the one who tampers: nobody's change, not counted. */
+static GMutexLocker *tamper_enter(Host *host) {
+    Fake *self = fake_of(host);
+    GMutexLocker *locker = g_mutex_locker_new(&self->lock);
+    self->writer = 0;
+    return locker;
+}
+
+static void fake_free(Host *host) {
+    Fake *self = fake_of(host);
+    fake_watches_free(self->watches);
+    memory_units_free(self->units);
+    memory_tree_free(self->tree);
+    g_hash_table_unref(self->packages);
+    g_hash_table_unref(self->commands);
+    g_hash_table_unref(self->counts);
+    g_mutex_clear(&self->lock);
+    g_free(self->last_log);
+    g_free(self->host.root);
+    g_free(self);
+}
+
+/* --- files --- */
+
+static bool fake_stat(Host *host, const char *path, FileInfo *ret_info, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "stat");
+    g_auto(MemoryView) view = { 0 };
+    if (memory_tree_look(fake_of(host)->tree, "stat", path, false, &view, error) == MEMORY_FAILED)
+        return false;
+    *ret_info = view.info;
+    return true;
+}
+
+static GBytes *read_content(Host *host, const char *path, size_t limit, GError **error) {
+    g_auto(MemoryView) view = { 0 };
+    if (memory_tree_look(fake_of(host)->tree, "read", path, true, &view, error) == MEMORY_FAILED ||
+        !memory_view_check(&view, "read", path, limit, error))
+        return NULL;
+    return g_steal_pointer(&view.content);
+}
+
+static GBytes *fake_read(Host *host, const char *path, size_t limit, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "read");
+    return read_content(host, path, limit, error);
+}
+
+static bool fake_digest(Host *host, const char *path, const FileInfo *info,
+                        char ret_hex[DIGEST_HEX_SIZE], GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "digest");
+    g_autoptr(GBytes) content = read_content(host, path, SIZE_MAX, error);
+    if (content == NULL)
+        return false;
+    size_t size;
+    const void *data = g_bytes_get_data(content, &size);
+    digest_bytes(data, size, ret_hex);
+    return true;
+}
+
+static char *fake_read_link(Host *host, const char *path, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "read_link");
+    g_auto(MemoryView) view = { 0 };
+    MemoryAnswer answer =
+        memory_tree_look(fake_of(host)->tree, "read link", path, false, &view, error);
+    if (answer == MEMORY_FAILED || !memory_view_check_link(&view, path, error))
+        return NULL;
+    return g_steal_pointer(&view.target);
+}
+
+static char **fake_list(Host *host, const char *path, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "list");
+    char *base_path; /* always NULL: there is no base */
+    return memory_tree_list(fake_of(host)->tree, path, &base_path, error);
+}
+
+static bool fake_write(Host *host, const char *path, GBytes *content,
+                       const FileAttributes *attributes, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "write");
+    return memory_tree_write(fake_of(host)->tree, path, content, attributes, error);
+}
+
+static bool fake_make_directory(Host *host, const char *path, const FileAttributes *attributes,
+                                GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "make_directory");
+    return memory_tree_make_directory(fake_of(host)->tree, path, attributes, error);
+}
+
+static bool fake_make_link(Host *host, const char *path, const char *target, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "make_link");
+    return memory_tree_make_link(fake_of(host)->tree, path, target, error);
+}
+
+static bool fake_remove(Host *host, const char *path, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "remove");
+    return memory_tree_remove(fake_of(host)->tree, path, error);
+}
+
+static bool fake_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
+                                GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "set_attributes");
+    return memory_tree_set_attributes(fake_of(host)->tree, path, attributes, error);
+}
+
+static GBytes *fake_read_local(Host *host, const char *path, size_t limit, GError **error) {
+    g_mutex_locker_free(fake_enter(host, "read_local"));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    g_autoptr(GMappedFile) map = NULL;
+    GBytes *content = NULL;
+    if (fd < 0 || fstat(fd, &info) < 0)
+        set_io_error(error, errno, "read '%s'", path);
+    else if ((uint64_t)info.st_size > limit)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT,
+                    "read '%s': it is larger than the limit of %zu bytes", path, limit);
+    else if ((map = g_mapped_file_new_from_fd(fd, FALSE, error)) != NULL)
+        content = g_mapped_file_get_bytes(map);
+    if (fd >= 0)
+        (void)close(fd); /* only read */
+    return content;
+}
+
+/* --- commands and messages --- */
+
+static void fill_result(HostCommandResult *result, int exit_status, const char *output) {
+    result->exit_status = exit_status;
+    result->output = g_bytes_new(output, strlen(output));
+    result->out = g_bytes_ref(result->output);
+}
+
+static void complete_result(HostCommandResult *result) {
+    GBytes **streams[] = { &result->output, &result->out, &result->err };
+    for (size_t i = 0; i < G_N_ELEMENTS(streams); i++)
+        if (*streams[i] == NULL)
+            *streams[i] = g_bytes_new(NULL, 0);
+}
+
+static bool fake_run(Host *host, const HostCommand *command, HostCommandResult *ret_result,
+                     GError **error) {
+    g_autofree char *line = g_strjoinv(" ", (char **)(uintptr_t)command->argv);
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "run");
+    if (!cancel_check(command->cancel, error)) {
+        g_prefix_error(error, "run '%s': ", line);
+        return false;
+    }
+    const Command *found = g_hash_table_lookup(fake_of(host)->commands, line);
+    if (found == NULL) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND, "run '%s': no such command", line);
+        return false;
+    }
+    if (found->run == NULL) {
+        fill_result(ret_result, found->exit_status, found->output);
+    } else {
+        FakeCommand run = found->run;
+        void *data = found->data;
+        g_clear_pointer(&locker, g_mutex_locker_free);
+        run(host, command, ret_result, data);
+    }
+    complete_result(ret_result);
+    return true;
+}
+
+static bool fake_log(Host *host, int priority, const char *text, const char *const *fields,
+                     bool journal, bool syslog, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "log");
+    Fake *self = fake_of(host);
+    g_free(self->last_log);
+    self->last_log = g_strdup(text);
+    return true;
+}
+
+/* --- packages --- */
+
+static bool fake_package_query(Host *host, const char *name, bool want_candidate,
+                               PackageInfo *ret_info, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "package_query");
+    const PackageInfo *info = g_hash_table_lookup(fake_of(host)->packages, name);
+    if (info == NULL)
+        return true;
+    package_info_copy(ret_info, info);
+    if (!want_candidate)
+        g_clear_pointer(&ret_info->candidate, g_free);
+    return true;
+}
+
+static bool apply_actions(Fake *self, GHashTable *done, const PackageAction *actions,
+                          size_t n_actions, GError **error) {
+    for (size_t i = 0; i < n_actions; i++) {
+        const char *name = actions[i].name;
+        const PackageInfo *now = g_hash_table_lookup(done, name);
+        if (now == NULL)
+            now = g_hash_table_lookup(self->packages, name);
+        g_autoptr(PackageInfo) info = package_info_new(now);
+        if (!package_info_apply(info, &actions[i], NULL, error))
+            return false;
+        g_hash_table_replace(done, g_strdup(name), g_steal_pointer(&info));
+    }
+    return true;
+}
+
+static bool fake_package_apply(Host *host, const PackageAction *actions, size_t n_actions,
+                               Cancel *cancel, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "package_apply");
+    Fake *self = fake_of(host);
+    g_autoptr(GHashTable) done = package_table_new();
+    if (!cancel_check(cancel, error) || !apply_actions(self, done, actions, n_actions, error))
+        return false;
+    package_table_move(self->packages, done);
+    fake_watches_changed(self->watches, HOST_WATCH_PACKAGES, NULL);
+    return true;
+}
+
+/* --- units --- */
+
+static const UnitInfo no_unit = { 0 };
+
+static bool fake_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
+                            GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "unit_query");
+    memory_units_query(fake_of(host)->units, name, session, &no_unit, ret_info);
+    return true;
+}
+
+static bool fake_unit_apply(Host *host, const char *name, bool session, UnitVerb verb,
+                            Cancel *cancel, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "unit_apply");
+    Fake *self = fake_of(host);
+    if (!cancel_check(cancel, error) ||
+        !memory_units_apply(self->units, name, session, verb, &no_unit, error))
+        return false;
+    g_autofree char *watched = g_strconcat(session ? "user:" : "", name, NULL);
+    fake_watches_changed(self->watches, HOST_WATCH_UNIT,
+                         verb == UNIT_DAEMON_RELOAD ? NULL : watched);
+    return true;
+}
+
+static HostWatch *fake_host_watch(Host *host, Loop *loop, HostWatchClass class, const char *name,
+                                  uint64_t owner, HostWatchCallback callback, void *data,
+                                  GError **error) {
+    g_mutex_locker_free(fake_enter(host, "watch"));
+    return fake_watch(fake_of(host), loop, class, name, owner, callback, data);
+}
+
+/* --- the machine --- */
+
+static const HostOps fake_ops = {
+    .name = "fake",
+    .free = fake_free,
+    .stat = fake_stat,
+    .read = fake_read,
+    .digest = fake_digest,
+    .read_link = fake_read_link,
+    .list = fake_list,
+    .write = fake_write,
+    .make_directory = fake_make_directory,
+    .make_link = fake_make_link,
+    .remove = fake_remove,
+    .set_attributes = fake_set_attributes,
+    .read_local = fake_read_local,
+    .run = fake_run,
+    .package_query = fake_package_query,
+    .package_apply = fake_package_apply,
+    .unit_query = fake_unit_query,
+    .unit_apply = fake_unit_apply,
+    .log = fake_log,
+    .watch = fake_host_watch,
+};
+
+static void file_changed(void *data, const char *path, bool link) {
+    Fake *self = data;
+    if (self->watches != NULL)
+        fake_watches_path_changed(self->watches, path, link);
+}
+
+static bool put_text(Fake *self, const char *path, const char *text,
+                     const FileAttributes *attributes) {
+    g_autoptr(GBytes) content = g_bytes_new(text, strlen(text));
+    return memory_tree_write(self->tree, path, content, attributes, NULL);
+}
+
+static void put_first_files(Fake *self) {
+    static const FileAttributes everyone = { .set = FILE_SET_MODE, .mode = 01777 };
+    bool good = memory_tree_make_directory(self->tree, "/etc", NULL, NULL) &&
+                memory_tree_make_directory(self->tree, "/var", NULL, NULL) &&
+                memory_tree_make_directory(self->tree, "/tmp", &everyone, NULL) &&
+                put_text(self, "/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n", NULL) &&
+                put_text(self, "/etc/group", "root:x:0:\n", NULL);
+    g_assert(good);
+}
+
+Host *host_fake_new(void) {
+    Fake *self = g_new0(Fake, 1);
+    self->host = (Host){ .ops = &fake_ops, .root = g_strdup("/"), .privileged = true };
+    g_mutex_init(&self->lock);
+    self->tree = memory_tree_new(NULL);
+    self->units = memory_units_new(self->tree);
+    self->packages = package_table_new();
+    self->commands = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, command_free);
+    self->counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    put_first_files(self);
+    self->watches = fake_watches_new(self);
+    memory_tree_set_changed(self->tree, file_changed, self);
+    return &self->host;
+}
+
+void host_fake_set_privileged(Host *fake, bool privileged) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    fake->privileged = privileged;
+    memory_tree_set_caller(fake_of(fake)->tree, privileged ? 0 : 1000, privileged ? 0 : 1000);
+}
+
+bool host_fake_tamper_write(Host *fake, const char *path, const char *text) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    return put_text(fake_of(fake), path, text, NULL);
+}
+
+static bool remove_all(MemoryTree *tree, const char *path) {
+    char *base_path;
+    g_auto(MemoryView) view = { 0 };
+    if (memory_tree_look(tree, "remove", path, false, &view, NULL) == MEMORY_FAILED)
+        return false;
+    g_auto(GStrv) names =
+        view.info.type == FILE_DIRECTORY ? memory_tree_list(tree, path, &base_path, NULL) : NULL;
+    for (char **name = names; name != NULL && *name != NULL; name++) {
+        g_autofree char *below = g_build_filename(path, *name, NULL);
+        if (!remove_all(tree, below))
+            return false;
+    }
+    return memory_tree_remove(tree, path, NULL);
+}
+
+bool host_fake_tamper_remove(Host *fake, const char *path) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    return remove_all(fake_of(fake)->tree, path);
+}
+
+bool host_fake_tamper_mode(Host *fake, const char *path, mode_t mode) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    FileAttributes attributes = { .set = FILE_SET_MODE, .mode = mode };
+    return memory_tree_set_attributes(fake_of(fake)->tree, path, &attributes, NULL);
+}
+
+void host_fake_set_package(Host *fake, const char *name, const char *installed,
+                           const char *candidate) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    Fake *self = fake_of(fake);
+    PackageInfo *info = package_info_new(NULL);
+    info->version = g_strdup(installed);
+    info->candidate = g_strdup(candidate);
+    g_hash_table_replace(self->packages, g_strdup(name), info);
+    fake_watches_changed(self->watches, HOST_WATCH_PACKAGES, NULL);
+}
+
+void host_fake_set_unit(Host *fake, const char *name, const UnitInfo *info) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    Fake *self = fake_of(fake);
+    bool session = g_str_has_prefix(name, "user:");
+    memory_units_set(self->units, session ? name + strlen("user:") : name, session, info);
+    fake_watches_changed(self->watches, HOST_WATCH_UNIT, name);
+}
+
+void host_fake_set_command(Host *fake, const char *line, int exit_status, const char *output,
+                           FakeCommand run, void *data) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    Command *command = g_new0(Command, 1);
+    *command = (Command){ .exit_status = exit_status,
+                          .output = g_strdup(output != NULL ? output : ""),
+                          .run = run,
+                          .data = data };
+    g_hash_table_replace(fake_of(fake)->commands, g_strdup(line), command);
+}
+
+unsigned host_fake_count(Host *fake, const char *call) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    const unsigned *count = g_hash_table_lookup(fake_of(fake)->counts, call);
+    return count != NULL ? *count : 0;
+}
+
+const char *host_fake_last_log(Host *fake) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    return fake_of(fake)->last_log;
+}
+
+void host_fake_lose_events(Host *fake) {
+    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    fake_watches_lose_events(fake_of(fake)->watches);
+}
