@@ -1,0 +1,30 @@
+#pragma once
+/* Short forms for the tests of hosts: each ends the test when it does not hold. */
+#include <string.h>
+
+#include "host/host.h"
+
+void write_text(Host *host, const char *path, const char *text);
+void write_mode(Host *host, const char *path, const char *text, mode_t mode);
+void directory(Host *host, const char *path);
+void make_link(Host *host, const char *path, const char *target);
+void remove_path(Host *host, const char *path);
+void set_mode(Host *host, const char *path, mode_t mode);
+FileInfo info_of(Host *host, const char *path);
+void expect_text(Host *host, const char *path, const char *text);
+void expect_list(Host *host, const char *path, const char *names);
+void expect_target(Host *host, const char *path, const char *target);
+
+/* Everything below the root as text, a line each, for comparing. Caller frees. */
+char *test_snapshot(Host *host);
+
+/* The expression, which reports to &problem, returned false or NULL and set an error of this code
+ * that names the path. */
+#define expect_error(expression, code_wanted, path)                                                \
+    G_STMT_START {                                                                                 \
+        g_autoptr(GError) problem = NULL;                                                          \
+        g_assert_true(!(expression));                                                              \
+        g_assert_error(problem, STEAD_ERROR, code_wanted);                                         \
+        g_assert_nonnull(strstr(problem->message, path));                                          \
+    }                                                                                              \
+    G_STMT_END
