@@ -1,6 +1,7 @@
 /* Helpers over the file operations that every host has. */
 #include <string.h>
 
+#include "host/host-ops.h"
 #include "host/host.h"
 
 bool host_exists(Host *host, const char *path) {
@@ -38,12 +39,21 @@ static bool remove_below(Host *host, const char *path, const Cancel *cancel, GEr
     return host_remove(host, path, error);
 }
 
+/* "/", "/etc/.." and the like would remove what nobody wrote down. */
+static bool names_something(const char *path, GError **error) {
+    g_autofree char *name = g_path_get_basename(path);
+    if (strcmp(name, "/") != 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "refuse to remove '%s': it has no name of its own", path);
+    return false;
+}
+
 bool host_remove_tree(Host *host, const char *path, const Cancel *cancel, GError **error) {
-    if (path[strspn(path, "/")] == '\0') {
-        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                            "refuse to remove the root directory");
+    if (!host_path_check(path, error) || !names_something(path, error))
         return false;
-    }
+    if (host->ops->remove_tree != NULL)
+        return host->ops->remove_tree(host, path, cancel, error);
     return remove_below(host, path, cancel, error);
 }
 

@@ -20,6 +20,9 @@ typedef struct HostOps {
     bool (*remove)(Host *host, const char *path, GError **error);
     bool (*set_attributes)(Host *host, const char *path, const FileAttributes *attributes,
                            GError **error);
+    /* Optional, NULL: built from list and remove. For hosts where names may be swapped meanwhile.
+     */
+    bool (*remove_tree)(Host *host, const char *path, const Cancel *cancel, GError **error);
     GBytes *(*read_local)(Host *host, const char *path, size_t limit, GError **error);
     bool (*run)(Host *host, const HostCommand *command, HostCommandResult *ret_result,
                 GError **error);
@@ -64,4 +67,5 @@ struct HostWatch {
     uint64_t owner;
 };
 
+bool host_path_check(const char *path, GError **error); /* refuses what is not absolute */
 uint64_t host_writer(void); /* owner of writes made by this thread, 0: nobody's */

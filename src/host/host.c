@@ -37,7 +37,7 @@ bool host_is_privileged(const Host *host) {
 }
 
 /* Paths come from configurations: a relative one is the author's mistake, not ours. */
-static bool path_check(const char *path, GError **error) {
+bool host_path_check(const char *path, GError **error) {
     if (path != NULL && path[0] == '/')
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
@@ -46,47 +46,47 @@ static bool path_check(const char *path, GError **error) {
 }
 
 bool host_stat(Host *host, const char *path, FileInfo *ret_info, GError **error) {
-    return path_check(path, error) && host->ops->stat(host, path, ret_info, error);
+    return host_path_check(path, error) && host->ops->stat(host, path, ret_info, error);
 }
 
 GBytes *host_read(Host *host, const char *path, size_t limit, GError **error) {
-    return path_check(path, error) ? host->ops->read(host, path, limit, error) : NULL;
+    return host_path_check(path, error) ? host->ops->read(host, path, limit, error) : NULL;
 }
 
 bool host_digest(Host *host, const char *path, const FileInfo *info, char ret_hex[DIGEST_HEX_SIZE],
                  GError **error) {
-    return path_check(path, error) && host->ops->digest(host, path, info, ret_hex, error);
+    return host_path_check(path, error) && host->ops->digest(host, path, info, ret_hex, error);
 }
 
 char *host_read_link(Host *host, const char *path, GError **error) {
-    return path_check(path, error) ? host->ops->read_link(host, path, error) : NULL;
+    return host_path_check(path, error) ? host->ops->read_link(host, path, error) : NULL;
 }
 
 char **host_list(Host *host, const char *path, GError **error) {
-    return path_check(path, error) ? host->ops->list(host, path, error) : NULL;
+    return host_path_check(path, error) ? host->ops->list(host, path, error) : NULL;
 }
 
 bool host_write(Host *host, const char *path, GBytes *content, const FileAttributes *attributes,
                 GError **error) {
-    return path_check(path, error) && host->ops->write(host, path, content, attributes, error);
+    return host_path_check(path, error) && host->ops->write(host, path, content, attributes, error);
 }
 
 bool host_make_directory(Host *host, const char *path, const FileAttributes *attributes,
                          GError **error) {
-    return path_check(path, error) && host->ops->make_directory(host, path, attributes, error);
+    return host_path_check(path, error) && host->ops->make_directory(host, path, attributes, error);
 }
 
 bool host_make_link(Host *host, const char *path, const char *target, GError **error) {
-    return path_check(path, error) && host->ops->make_link(host, path, target, error);
+    return host_path_check(path, error) && host->ops->make_link(host, path, target, error);
 }
 
 bool host_remove(Host *host, const char *path, GError **error) {
-    return path_check(path, error) && host->ops->remove(host, path, error);
+    return host_path_check(path, error) && host->ops->remove(host, path, error);
 }
 
 bool host_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
                          GError **error) {
-    return path_check(path, error) && host->ops->set_attributes(host, path, attributes, error);
+    return host_path_check(path, error) && host->ops->set_attributes(host, path, attributes, error);
 }
 
 GBytes *host_read_local(Host *host, const char *path, size_t limit, GError **error) {
@@ -163,7 +163,7 @@ bool host_log(Host *host, int priority, const char *text, const char *const *fie
 HostWatch *host_watch(Host *host, Loop *loop, HostWatchClass class, const char *name,
                       uint64_t owner, HostWatchCallback callback, void *data, GError **error) {
     bool is_path = class == HOST_WATCH_FILE || class == HOST_WATCH_TREE;
-    if (is_path && !path_check(name, error))
+    if (is_path && !host_path_check(name, error))
         return NULL;
     HostWatch *watch = host->ops->watch(host, loop, class, name, owner, callback, data, error);
     return watch;

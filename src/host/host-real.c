@@ -1,0 +1,103 @@
+#include "host/host-real.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/host-real-private.h"
+#include "host/watch-files.h"
+
+static void real_free(Host *host) {
+    RealHost *self = real_host(host);
+    file_watchers_free(self->file_watchers);
+    if (self->root_fd >= 0)
+        (void)close(self->root_fd); /* an O_PATH descriptor: nothing can be lost */
+    g_free(self->host.root);
+    g_free(self);
+}
+
+static HostWatch *watch_paths(RealHost *self, Loop *loop, HostWatchClass class, const char *name,
+                              uint64_t owner, HostWatchCallback callback, void *data,
+                              GError **error) {
+    static const char *const accounts[] = { "/etc/passwd", "/etc/group", "/etc/shadow",
+                                            "/etc/gshadow" };
+    static const char *const packages[] = { "/var/lib/dpkg/status" };
+    const char *const named[] = { name };
+    const char *const *paths = named;
+    size_t n_paths = 1;
+    if (class == HOST_WATCH_ACCOUNTS) {
+        paths = accounts;
+        n_paths = G_N_ELEMENTS(accounts);
+    } else if (class == HOST_WATCH_PACKAGES) {
+        paths = packages;
+    }
+    return file_watchers_add(self->file_watchers, loop, paths, n_paths, class == HOST_WATCH_TREE,
+                             owner, callback, data, error);
+}
+
+static HostWatch *real_watch(Host *host, Loop *loop, HostWatchClass class, const char *name,
+                             uint64_t owner, HostWatchCallback callback, void *data,
+                             GError **error) {
+    return watch_paths(real_host(host), loop, class, name, owner, callback, data, error);
+}
+
+static const HostOps real_ops = {
+    .name = "real",
+    .free = real_free,
+    .stat = real_stat,
+    .read = real_read,
+    .digest = real_digest,
+    .read_link = real_read_link,
+    .list = real_list,
+    .write = real_write,
+    .make_directory = real_make_directory,
+    .make_link = real_make_link,
+    .remove = real_remove,
+    .set_attributes = real_set_attributes,
+    .remove_tree = real_remove_tree,
+    .read_local = real_read_local,
+    .run = real_run,
+    .spawn = real_spawn,
+    .package_query = real_package_query,
+    .package_apply = real_package_apply,
+    .unit_query = real_unit_query,
+    .unit_apply = real_unit_apply,
+    .log = real_log,
+    .watch = real_watch,
+};
+
+static bool open_root(RealHost *self, const char *root, GError **error) {
+    g_autofree char *resolved = realpath(root, NULL);
+    if (resolved == NULL)
+        return set_io_error(error, errno, "open root directory '%s'", root);
+    self->host.root = g_strdup(resolved);
+    if (strcmp(resolved, "/") == 0)
+        return true;
+    self->root_fd = open(resolved, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (self->root_fd < 0)
+        return set_io_error(error, errno, "open root directory '%s'", root);
+    if (real_can_resolve(self->root_fd))
+        return true;
+    if (errno != ENOSYS)
+        return set_io_error(error, errno, "open root directory '%s'", root);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+                "open root directory '%s': staying below it needs openat2(2), Linux 5.6 or later",
+                root);
+    return false;
+}
+
+Host *host_real_new(const char *root, FingerprintCache *fingerprints, GError **error) {
+    RealHost *self = g_new0(RealHost, 1);
+    self->host.ops = &real_ops;
+    self->root_fd = -1;
+    self->host.privileged = geteuid() == 0;
+    self->fingerprints = fingerprints;
+    if (!open_root(self, root != NULL ? root : "/", error)) {
+        real_free(&self->host);
+        return NULL;
+    }
+    self->file_watchers = file_watchers_new(self->host.root);
+    return &self->host;
+}
