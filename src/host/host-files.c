@@ -44,8 +44,9 @@ static bool names_something(const char *path, GError **error) {
     g_autofree char *name = g_path_get_basename(path);
     if (strcmp(name, "/") != 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
         return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "refuse to remove '%s': it has no name of its own", path);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "refuse to remove '%s': %s", path,
+                strcmp(name, "/") == 0 ? "it is the root directory"
+                                       : "the path must end in a name, not in dots");
     return false;
 }
 
