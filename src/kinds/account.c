@@ -9,16 +9,6 @@
 const char *const account_states[] = { "exists", "absent", "present", NULL };
 const char *const membership_rules[] = { "minimum", "inclusive", NULL };
 
-static GMutex files_lock; /* guards no data of ours: only keeps find-and-take in one piece */
-
-void account_files_lock(void) {
-    g_mutex_lock(&files_lock);
-}
-
-void account_files_unlock(void) {
-    g_mutex_unlock(&files_lock);
-}
-
 static const char *name_problem(const char *name) {
     size_t length = strlen(name);
     if (length == 0)

@@ -1,6 +1,5 @@
 #pragma once
-/* What the kinds user and group share: rules for names, and one change of the account files at a
- * time. */
+/* What the kinds user and group share: rules for names and ids, sets of names. */
 #include <glib.h>
 
 #include "graph/kind.h"
@@ -17,10 +16,6 @@ bool account_field_check(const char *param, const char *text, GError **error);
 bool account_id_check(const char *param, int64_t id, GError **error);
 
 bool account_wants_absent(const Resource *resource, unsigned state_param);
-
-/* Choosing a free id and taking it are two calls: workers of this process do it one at a time. */
-void account_files_lock(void);
-void account_files_unlock(void);
 
 /* A PARAM_STRINGS value as a sorted set; caller frees with g_strfreev(). NULL gives an empty one.
  */

@@ -185,11 +185,12 @@ static bool put_group(KindRun *run, const State *actual, GError **error) {
 }
 
 static bool group_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
-    account_files_lock();
+    if (!accounts_lock(run->host, error))
+        return false;
     bool done = changes->action == ACTION_REMOVE
                     ? accounts_remove_group(run->host, run->resource->name, error)
                     : put_group(run, actual, error);
-    account_files_unlock();
+    accounts_unlock(run->host);
     return done;
 }
 

@@ -18,8 +18,14 @@ static char *line_value(char *line, const char *key) {
     return g_strstrip(line + length + 1);
 }
 
-char *user_default(Host *host, const char *file, const char *key, const char *fallback) {
-    g_autoptr(GBytes) content = host_read(host, file, LIMIT_FILE_CONTENT, NULL);
+char *user_default(Host *host, const char *file, const char *key, const char *fallback,
+                   GError **error) {
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(GBytes) content = host_read(host, file, LIMIT_FILE_CONTENT, &problem);
+    if (!content && !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return NULL;
+    }
     if (!content)
         return g_strdup(fallback);
     gsize size;
@@ -34,13 +40,27 @@ char *user_default(Host *host, const char *file, const char *key, const char *fa
     return g_strdup(fallback);
 }
 
-static mode_t home_mode(Host *host) {
-    g_autofree char *text = user_default(host, "/etc/login.defs", "HOME_MODE", "");
-    guint64 mode;
-    return g_ascii_string_to_unsigned(text, 8, 0, 07777, &mode, NULL) ? (mode_t)mode : HOME_MODE;
+static bool home_mode(Host *host, mode_t *ret_mode, GError **error) {
+    g_autofree char *text = user_default(host, "/etc/login.defs", "HOME_MODE", "", error);
+    guint64 mode = HOME_MODE;
+    if (text && !g_ascii_string_to_unsigned(text, 8, 0, 07777, &mode, NULL))
+        mode = HOME_MODE;
+    *ret_mode = (mode_t)mode;
+    return text != NULL;
 }
 
 /* --- walking a tree --- */
+
+/* An absent thing is no error here. */
+static bool look_at(Host *host, const char *path, FileInfo *ret_info, bool *ret_there,
+                    GError **error) {
+    g_autoptr(GError) problem = NULL;
+    *ret_there = host_stat(host, path, ret_info, &problem);
+    if (*ret_there || g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        return true;
+    g_propagate_prefixed_error(error, g_steal_pointer(&problem), "cannot look at '%s': ", path);
+    return false;
+}
 
 typedef struct {
     KindRun *run;
@@ -95,7 +115,10 @@ static bool copy_tree(const Walk *walk, const char *from, const char *to, unsign
 static bool copy_directory(const Walk *walk, const char *from, const char *to,
                            const FileAttributes *attributes, unsigned depth, GError **error) {
     Host *host = walk->run->host;
-    if (!host_exists(host, to) && !host_make_directory(host, to, attributes, error))
+    FileInfo info;
+    bool there;
+    if (!look_at(host, to, &info, &there, error) ||
+        (!there && !host_make_directory(host, to, attributes, error)))
         return false;
     g_auto(GStrv) names = host_list(host, from, error);
     if (!names)
@@ -122,16 +145,17 @@ static bool copy_link(Host *host, const char *from, const char *to,
 static bool copy_tree(const Walk *walk, const char *from, const char *to, unsigned depth,
                       GError **error) {
     Host *host = walk->run->host;
-    FileInfo info;
+    FileInfo info, found;
+    bool there;
     if (!cancel_check(walk->run->cancel, error) || !check_depth(depth, from, error) ||
-        !host_stat(host, from, &info, error))
+        !host_stat(host, from, &info, error) || !look_at(host, to, &found, &there, error))
         return false;
     FileAttributes attributes = { FILE_SET_MODE, info.mode, walk->uid, walk->gid };
     if (host_is_privileged(host))
         attributes.set |= FILE_SET_UID | FILE_SET_GID;
     if (info.type == FILE_DIRECTORY)
         return copy_directory(walk, from, to, &attributes, depth, error);
-    if (host_exists(host, to))
+    if (there)
         return true;
     if (info.type == FILE_SYMLINK)
         return copy_link(host, from, to, &attributes, error);
@@ -173,23 +197,12 @@ static bool has_account(Host *host, uid_t uid) {
     return !g_str_equal(name, number);
 }
 
-static bool find_home(Host *host, const char *home, FileInfo *ret_info, bool *ret_there,
-                      GError **error) {
-    g_autoptr(GError) problem = NULL;
-    *ret_there = host_stat(host, home, ret_info, &problem);
-    if (*ret_there || g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
-        return true;
-    g_propagate_prefixed_error(error, g_steal_pointer(&problem),
-                               "cannot look at home '%s': ", home);
-    return false;
-}
-
 /* --- making --- */
 
 bool user_home_ready(Host *host, const User *user, bool *ret_ready, GError **error) {
     FileInfo info;
     bool there;
-    if (!find_home(host, user->home, &info, &there, error))
+    if (!look_at(host, user->home, &info, &there, error))
         return false;
     /* a link or a mount point of automount is somebody's decision; so is what a plan cannot know */
     *ret_ready = there && (info.type != FILE_DIRECTORY || !host_is_privileged(host) ||
@@ -219,14 +232,21 @@ static bool fill_home(const Walk *walk, const User *user, bool there, GError **e
     if (!there && (!host_make_parents(host, user->home, error) ||
                    !host_make_directory(host, user->home, &closed, error)))
         return false;
-    g_autofree char *skel = user_default(host, "/etc/default/useradd", "SKEL", "/etc/skel");
+    g_autofree char *skel = user_default(host, "/etc/default/useradd", "SKEL", "/etc/skel", error);
     FileInfo info;
-    if (g_path_is_absolute(skel) && host_stat(host, skel, &info, NULL) &&
-        info.type == FILE_DIRECTORY && !copy_directory(walk, skel, user->home, &closed, 0, error)) {
+    if (!skel)
+        return false;
+    bool has_skel = false;
+    if (g_path_is_absolute(skel) && !look_at(host, skel, &info, &has_skel, error))
+        return false;
+    if (has_skel && info.type == FILE_DIRECTORY &&
+        !copy_directory(walk, skel, user->home, &closed, 0, error)) {
         g_prefix_error(error, "cannot copy '%s': ", skel);
         return false;
     }
-    FileAttributes done = { FILE_SET_MODE, home_mode(host), user->uid, user->gid };
+    FileAttributes done = { FILE_SET_MODE, 0, user->uid, user->gid };
+    if (!home_mode(host, &done.mode, error))
+        return false;
     if (host_is_privileged(host))
         done.set |= FILE_SET_UID | FILE_SET_GID;
     return host_set_attributes(host, user->home, &done, error);
@@ -235,7 +255,7 @@ static bool fill_home(const Walk *walk, const User *user, bool there, GError **e
 bool user_home_make(KindRun *run, const User *user, GError **error) {
     FileInfo info = { 0 };
     bool there;
-    if (!find_home(run->host, user->home, &info, &there, error))
+    if (!look_at(run->host, user->home, &info, &there, error))
         return false;
     Walk walk = { run, user->uid, info.uid, user->gid, info.gid };
     if (there && (info.type != FILE_DIRECTORY || !host_is_privileged(run->host)))
@@ -252,7 +272,7 @@ bool user_home_follow(KindRun *run, const User *before, const User *after, GErro
     bool there;
     if (!host_is_privileged(run->host))
         return true;
-    if (!find_home(run->host, after->home, &info, &there, error))
+    if (!look_at(run->host, after->home, &info, &there, error))
         return false;
     if (!there || info.type != FILE_DIRECTORY || info.uid != before->uid || before->uid == 0 ||
         is_system_directory(after->home))
@@ -289,14 +309,14 @@ bool user_home_check_removable(KindRun *run, const User *user, GError **error) {
     Host *host = run->host;
     FileInfo info;
     bool there;
-    if (!find_home(host, user->home, &info, &there, error))
+    if (!look_at(host, user->home, &info, &there, error))
         return false;
     if (!there)
         return true;
-    if (is_system_directory(user->home))
-        return refuse(error, user->home, "it is a directory of the system; set purge_home = false");
     if (info.type != FILE_DIRECTORY)
         return refuse(error, user->home, "it is not a directory; set purge_home = false");
+    if (is_system_directory(user->home))
+        return refuse(error, user->home, "it is a directory of the system; set purge_home = false");
     if (host_is_privileged(host) && info.uid != user->uid)
         return refuse(error, user->home, "it does not belong to user '%s'; set purge_home = false",
                       user->name);
@@ -309,15 +329,16 @@ bool user_home_check_removable(KindRun *run, const User *user, GError **error) {
 
 bool user_home_remove(KindRun *run, const User *user, GError **error) {
     Host *host = run->host;
+    FileInfo info;
+    bool has_mail, has_home;
     g_autofree char *mail = g_build_filename("/var/mail", user->name, NULL);
-    if (!user_home_check_removable(run, user, error))
+    if (!user_home_check_removable(run, user, error) ||
+        !look_at(host, mail, &info, &has_mail, error) ||
+        !look_at(host, user->home, &info, &has_home, error) ||
+        (has_mail && !host_remove(host, mail, error)) ||
+        (has_home && !host_remove_tree(host, user->home, run->cancel, error)))
         return false;
-    if (host_exists(host, mail) && !host_remove(host, mail, error))
-        return false;
-    if (!host_exists(host, user->home))
-        return true;
-    if (!host_remove_tree(host, user->home, run->cancel, error))
-        return false;
-    kind_run_note(run, "removed home '%s'", user->home);
+    if (has_home)
+        kind_run_note(run, "removed home '%s'", user->home);
     return true;
 }

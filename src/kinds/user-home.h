@@ -17,6 +17,7 @@ bool user_home_follow(KindRun *run, const User *before, const User *after, GErro
 bool user_home_check_removable(KindRun *run, const User *user, GError **error);
 bool user_home_remove(KindRun *run, const User *user, GError **error);
 
-/* KEY=VALUE of /etc/default/useradd or "KEY VALUE" of /etc/login.defs; fallback when there is none;
- * caller frees. */
-char *user_default(Host *host, const char *file, const char *key, const char *fallback);
+/* KEY=VALUE of /etc/default/useradd or "KEY VALUE" of /etc/login.defs; fallback when it is not
+ * said. NULL when the file cannot be read; caller frees. */
+char *user_default(Host *host, const char *file, const char *key, const char *fallback,
+                   GError **error);

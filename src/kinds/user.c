@@ -396,9 +396,21 @@ static bool has_group(Host *host, gid_t gid) {
     return !g_str_equal(name, number);
 }
 
+/* True with NULL when there is no such group. */
+static bool find_group(Host *host, const char *name, Group **ret_group, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    *ret_group = accounts_find_group(host, name, &problem);
+    if (*ret_group || g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return false;
+}
+
 /* The group of the user's own name, made with the user's number where that is free. */
 static bool own_group(KindRun *run, uid_t uid, gid_t *ret_gid, GError **error) {
-    g_autoptr(Group) group = accounts_find_group(run->host, run->resource->name, NULL);
+    g_autoptr(Group) group = NULL;
+    if (!find_group(run->host, run->resource->name, &group, error))
+        return false;
     if (group) {
         *ret_gid = group->gid;
         return true;
@@ -444,10 +456,12 @@ static User *new_user(KindRun *run, GError **error) {
                                 error))
         return NULL;
     const char *defaults = "/etc/default/useradd";
-    g_autofree char *homes = user_default(run->host, defaults, "HOME", "/home");
+    g_autofree char *homes = user_default(run->host, defaults, "HOME", "/home", error);
+    user->shell = homes ? user_default(run->host, defaults, "SHELL", "/bin/sh", error) : NULL;
+    if (!user->shell)
+        return NULL;
     user->name = g_strdup(run->resource->name);
     user->home = g_build_filename(homes, user->name, NULL);
-    user->shell = user_default(run->host, defaults, "SHELL", "/bin/sh");
     user->comment = g_strdup("");
     user->password_hash = g_strdup("!");
     user->expires_day = NEVER;
@@ -484,8 +498,10 @@ static bool put_groups(KindRun *run, GError **error) {
     bool keep_others = g_str_equal(resource_string(run->resource, P_MEMBERSHIP), "minimum");
     g_auto(GStrv) wanted = account_set_from(groups);
     for (char **name = wanted; *name; name++) {
-        g_autoptr(Group) group = accounts_find_group(run->host, *name, NULL);
+        g_autoptr(Group) group = NULL;
         gid_t gid;
+        if (!find_group(run->host, *name, &group, error))
+            return false;
         if (!group && (!missing_group(run, *name, error) ||
                        !accounts_free_gid(run->host, false, &gid, error) ||
                        !make_group(run->host, *name, gid, error)))
@@ -518,9 +534,10 @@ static bool put_user(KindRun *run, User **ret_before, User **ret_after, GError *
 
 static bool apply_present(KindRun *run, GError **error) {
     g_autoptr(User) before = NULL, after = NULL;
-    account_files_lock();
+    if (!accounts_lock(run->host, error))
+        return false;
     bool done = put_user(run, &before, &after, error);
-    account_files_unlock();
+    accounts_unlock(run->host);
     if (!done)
         return false;
     send_user(run, after);
@@ -533,7 +550,9 @@ static bool apply_present(KindRun *run, GError **error) {
 /* As userdel(8): the group that was made for the user goes with it, unless somebody else uses it.
  */
 static bool remove_own_group(KindRun *run, const User *user, GError **error) {
-    g_autoptr(Group) group = accounts_find_group(run->host, user->name, NULL);
+    g_autoptr(Group) group = NULL;
+    if (!find_group(run->host, user->name, &group, error))
+        return false;
     if (!group || group->gid != user->gid)
         return true;
     const char *const only[] = { user->name, NULL };
@@ -547,10 +566,11 @@ static bool remove_own_group(KindRun *run, const User *user, GError **error) {
 
 /* The group goes first: a run that is killed in between finds the user and does the rest. */
 static bool remove_accounts(KindRun *run, const User *user, GError **error) {
-    account_files_lock();
+    if (!accounts_lock(run->host, error))
+        return false;
     bool done =
         remove_own_group(run, user, error) && accounts_remove_user(run->host, user->name, error);
-    account_files_unlock();
+    accounts_unlock(run->host);
     return done;
 }
 

@@ -1,0 +1,492 @@
+/* user: accounts, groups and homes on the fake host and below a real --root. */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/accounts.h"
+#include "host/host-fake.h"
+#include "host/host-real.h"
+#include "kinds/kind-test.h"
+#include "kinds/kinds.h"
+
+#define HASH "$y$j9T$abcdefghijklmnop$0123456789012345678901234567890123456789012"
+
+static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
+                             "bob:x:1000:1000:Bob:/home/bob:/bin/sh\n";
+static const char shadow[] = "root:*:19000:0:99999:7:::\n"
+                             "bob:!:19000:0:99999:7:::\n";
+static const char group[] = "root:x:0:\nsudo:x:27:\nops:x:500:bob\nbob:x:1000:\n";
+
+static void make_directory(Host *host, const char *path) {
+    if (!host_exists(host, path))
+        g_assert_true(host_make_parents(host, path, NULL) &&
+                      host_make_directory(host, path, NULL, NULL));
+}
+
+static void write_file(Host *host, const char *path, const char *text, mode_t mode) {
+    g_autoptr(GBytes) content = g_bytes_new(text, strlen(text));
+    FileAttributes attributes = { FILE_SET_MODE, mode, 0, 0 };
+    g_autoptr(GError) error = NULL;
+    host_make_parents(host, path, NULL);
+    host_write(host, path, content, &attributes, &error);
+    g_assert_no_error(error);
+}
+
+/* The same small machine on any host that can be written. */
+static void furnish(Host *host) {
+    write_file(host, "/etc/passwd", passwd, 0644);
+    write_file(host, "/etc/shadow", shadow, 0600);
+    write_file(host, "/etc/group", group, 0644);
+    write_file(host, "/etc/skel/.profile", "PATH=/bin\n", 0640);
+    make_directory(host, "/etc/skel/.config");
+    write_file(host, "/etc/skel/.config/run", "#!/bin/sh\n", 0755);
+    g_assert_true(host_make_link(host, "/etc/skel/.link", ".profile", NULL));
+    make_directory(host, "/home");
+}
+
+static Host *furnished(void) {
+    Host *host = host_fake_new();
+    furnish(host);
+    return host;
+}
+
+static char *file_text(Host *host, const char *path) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = host_read(host, path, 1 << 20, &error);
+    g_assert_no_error(error);
+    gsize size;
+    const char *data = g_bytes_get_data(bytes, &size);
+    return g_strndup(data, size);
+}
+
+static bool has_line(Host *host, const char *path, const char *start) {
+    g_autofree char *text = file_text(host, path), *begin = g_strconcat("\n", start, NULL);
+    return g_str_has_prefix(text, start) || strstr(text, begin);
+}
+
+static void expect_line(Host *host, const char *path, const char *start) {
+    if (has_line(host, path, start))
+        return;
+    g_autofree char *text = file_text(host, path);
+    g_error("%s has no line '%s...':\n%s", path, start, text);
+}
+
+static FileInfo info_of(Host *host, const char *path) {
+    FileInfo info;
+    g_autoptr(GError) error = NULL;
+    host_stat(host, path, &info, &error);
+    g_assert_no_error(error);
+    return info;
+}
+
+/* --- creation --- */
+
+static Resource *ada(void) {
+    return kind_test_resource(&kind_user, "ada", "uid:=1500", "comment=Ada Lovelace",
+                              "shell=/bin/bash", "groups:=[\"ops\", \"sudo\"]", "managehome:=true",
+                              "password=" HASH, "expiry=2030-01-31", NULL);
+}
+
+static void check_ada(Host *host) {
+    expect_line(host, "/etc/passwd", "ada:x:1500:1500:Ada Lovelace:/home/ada:/bin/bash\n");
+    expect_line(host, "/etc/shadow", "ada:" HASH ":");
+    expect_line(host, "/etc/group", "ada:x:1500:\n");
+    expect_line(host, "/etc/group", "ops:x:500:bob,ada\n");
+    expect_line(host, "/etc/group", "sudo:x:27:ada\n");
+    g_assert_cmpuint(info_of(host, "/home/ada").mode, ==, 0700);
+    g_assert_cmpuint(info_of(host, "/home/ada/.profile").mode, ==, 0640);
+    g_assert_cmpuint(info_of(host, "/home/ada/.config/run").mode, ==, 0755);
+    g_assert_cmpint(info_of(host, "/home/ada/.link").type, ==, FILE_SYMLINK);
+    if (!host_is_privileged(host))
+        return;
+    static const char *const owned[] = { "", "/.profile", "/.config", "/.config/run", "/.link" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(owned); i++) {
+        g_autofree char *path = g_strconcat("/home/ada", owned[i], NULL);
+        FileInfo info = info_of(host, path);
+        g_assert_cmpuint(info.uid, ==, 1500);
+        g_assert_cmpuint(info.gid, ==, 1500);
+    }
+}
+
+static void create_and_undo(Host *host) {
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) user = ada();
+    g_autoptr(KindRound) round = kind_test_converge(test, user, ACTION_CREATE);
+    g_assert_cmpint(value_map_int(round->outputs, "uid", -1), ==, 1500);
+    g_assert_cmpint(value_map_int(round->outputs, "gid", -1), ==, 1500);
+    g_assert_cmpstr(value_map_string(round->outputs, "home", ""), ==, "/home/ada");
+    check_ada(host);
+    g_assert_true(host_remove_tree(host, "/home/ada", NULL, NULL));
+    kind_test_expect(test, user, ACTION_CHANGE);
+    check_ada(host);
+    kind_test_undo(test, user, ON_REMOVE_DEFAULT);
+    g_assert_false(has_line(host, "/etc/passwd", "ada:"));
+    g_assert_false(has_line(host, "/etc/shadow", "ada:"));
+    g_assert_false(has_line(host, "/etc/group", "ada:"));
+    expect_line(host, "/etc/group", "ops:x:500:bob\n");
+    g_assert_true(host_exists(host, "/home/ada/.profile"));
+}
+
+static void test_create(void) {
+    g_autoptr(Host) host = furnished();
+    create_and_undo(host);
+}
+
+static void test_defaults(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    write_file(host, "/etc/default/useradd", "# SHELL=/no\nSHELL=/bin/dash\nHOME=/srv/home\n",
+               0644);
+    g_autoptr(Resource) plain = kind_test_resource(&kind_user, "eve", NULL);
+    g_autoptr(Resource) daemon = kind_test_resource(&kind_user, "web", "system:=true", NULL);
+    kind_test_expect(test, plain, ACTION_CREATE);
+    expect_line(host, "/etc/passwd", "eve:x:1001:1001::/srv/home/eve:/bin/dash\n");
+    expect_line(host, "/etc/shadow", "eve:!:");
+    g_autoptr(KindRound) round = kind_test_converge(test, daemon, ACTION_CREATE);
+    g_assert_cmpint(value_map_int(round->outputs, "uid", -1), <, 1000);
+    g_assert_false(host_exists(host, "/srv/home/eve"));
+}
+
+/* The plan of a user whose group a command would make is no failure; its apply is. */
+static void test_missing_group(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    static const char *const arguments[] = { "groups=docker", "group=docker", "gid:=4321" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(arguments); i++) {
+        g_autoptr(Resource) user = kind_test_resource(&kind_user, "ada", arguments[i], NULL);
+        g_autoptr(KindRound) plan = kind_test_plan(test, user);
+        g_assert_no_error(plan->error);
+        g_assert_nonnull(strstr(plan->note, "which nothing in this plan makes"));
+        g_autoptr(KindRound) round = kind_test_round(test, user);
+        g_assert_error(round->error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
+        g_assert_nonnull(strstr(round->error->message, "there is no such group"));
+    }
+}
+
+/* --- changes --- */
+
+static void test_change(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) bob =
+        kind_test_resource(&kind_user, "bob", "comment=Robert", "home=/srv/bob/", "group=ops",
+                           "groups=sudo", "expiry=2031-05-06", "password=" HASH, NULL);
+    g_autoptr(KindRound) round = kind_test_converge(test, bob, ACTION_CHANGE);
+    const Change *password = changes_find(round->changes, "password");
+    g_assert_true(value_is_secret(password->before) && value_is_secret(password->after));
+    expect_line(host, "/etc/passwd", "bob:x:1000:500:Robert:/srv/bob:/bin/sh\n");
+    expect_line(host, "/etc/group", "sudo:x:27:bob\n");
+    expect_line(host, "/etc/group", "ops:x:500:bob\n");
+    kind_test_undo(test, bob, ON_REMOVE_RESTORE);
+    g_autofree char *text = file_text(host, "/etc/passwd");
+    g_assert_cmpstr(text, ==, passwd);
+    expect_line(host, "/etc/group", "sudo:x:27:\n");
+    expect_line(host, "/etc/shadow", "bob:!:");
+}
+
+static void test_inclusive(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) bob =
+        kind_test_resource(&kind_user, "bob", "groups=sudo", "membership=inclusive", NULL);
+    g_autoptr(Resource) none =
+        kind_test_resource(&kind_user, "bob", "groups:=[]", "membership=inclusive", NULL);
+    kind_test_expect(test, bob, ACTION_CHANGE);
+    expect_line(host, "/etc/group", "ops:x:500:\n");
+    expect_line(host, "/etc/group", "sudo:x:27:bob\n");
+    kind_test_expect(test, none, ACTION_CHANGE);
+    expect_line(host, "/etc/group", "sudo:x:27:\n");
+}
+
+static void test_uid_takes_files(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    FileAttributes his = { FILE_SET_UID | FILE_SET_GID | FILE_SET_MODE, 0750, 1000, 1000 };
+    FileAttributes set_id = { FILE_SET_UID | FILE_SET_GID | FILE_SET_MODE, 04755, 1000, 500 };
+    make_directory(host, "/home/bob");
+    write_file(host, "/home/bob/own", "x", 0600);
+    write_file(host, "/home/bob/roots", "x", 0600);
+    g_assert_true(host_set_attributes(host, "/home/bob/own", &set_id, NULL));
+    g_assert_true(host_set_attributes(host, "/home/bob", &his, NULL));
+    g_autoptr(Resource) bob = kind_test_resource(&kind_user, "bob", "uid:=7000", NULL);
+    kind_test_expect(test, bob, ACTION_CHANGE);
+    g_assert_cmpuint(info_of(host, "/home/bob").uid, ==, 7000);
+    g_assert_cmpuint(info_of(host, "/home/bob").gid, ==, 1000);
+    g_assert_cmpuint(info_of(host, "/home/bob/own").uid, ==, 7000);
+    g_assert_cmpuint(info_of(host, "/home/bob/own").gid, ==, 500);
+    g_assert_cmpuint(info_of(host, "/home/bob/own").mode, ==, 04755);
+    g_assert_cmpuint(info_of(host, "/home/bob/roots").uid, ==, 0);
+}
+
+/* What a killed round leaves: a home of root's, half filled. */
+static void test_finishes_home(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    make_directory(host, "/home/bob");
+    write_file(host, "/home/bob/.profile", "mine\n", 0600);
+    g_autoptr(Resource) bob = kind_test_resource(&kind_user, "bob", "managehome:=true", NULL);
+    kind_test_expect(test, bob, ACTION_CHANGE);
+    g_assert_cmpuint(info_of(host, "/home/bob").uid, ==, 1000);
+    g_assert_true(host_exists(host, "/home/bob/.config/run"));
+    g_autofree char *text = file_text(host, "/home/bob/.profile");
+    g_assert_cmpstr(text, ==, "mine\n");
+
+    FileAttributes adas = { FILE_SET_UID, 0, 1500, 0 };
+    g_autoptr(Resource) user = kind_test_resource(&kind_user, "ada", "uid:=1500", NULL);
+    kind_test_expect(test, user, ACTION_CREATE);
+    g_assert_true(host_set_attributes(host, "/home/bob", &adas, NULL));
+    kind_test_expect_error(test, bob, "it belongs to user 'ada'");
+}
+
+/* --- removal --- */
+
+static void test_absent(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) bob = kind_test_resource(&kind_user, "bob", "state=absent", NULL);
+    make_directory(host, "/home/bob");
+    g_autoptr(KindRound) round = kind_test_converge(test, bob, ACTION_REMOVE);
+    g_assert_cmpstr(round->note, ==, "kept home '/home/bob'");
+    g_assert_false(has_line(host, "/etc/passwd", "bob:"));
+    g_assert_false(has_line(host, "/etc/group", "bob:"));
+    expect_line(host, "/etc/group", "ops:x:500:\n");
+    g_assert_true(host_exists(host, "/home/bob"));
+    kind_test_expect(test, bob, ACTION_NONE);
+    g_autoptr(Resource) root = kind_test_resource(&kind_user, "root", "state=absent", NULL);
+    kind_test_expect_error(test, root, "it has uid 0");
+}
+
+static void test_absent_shared_group(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) eve = kind_test_resource(&kind_user, "eve", "group=bob", NULL);
+    g_autoptr(Resource) bob = kind_test_resource(&kind_user, "bob", "state=absent", NULL);
+    kind_test_expect(test, eve, ACTION_CREATE);
+    kind_test_expect(test, bob, ACTION_REMOVE);
+    expect_line(host, "/etc/group", "bob:x:1000:\n");
+}
+
+static void test_purge(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) user = ada();
+    g_autoptr(Resource) gone =
+        kind_test_resource(&kind_user, "ada", "state=absent", "force:=true", NULL);
+    kind_test_expect(test, user, ACTION_CREATE);
+    write_file(host, "/var/mail/ada", "mail", 0600);
+    kind_test_claim(test, "/home/ada/.ssh/authorized_keys");
+    kind_test_expect_error(test, gone, "another resource manages it");
+    g_hash_table_remove_all(test->claimed);
+    g_autoptr(KindRound) round = kind_test_converge(test, gone, ACTION_REMOVE);
+    g_assert_nonnull(changes_find(round->changes, "homedir"));
+    g_assert_false(host_exists(host, "/home/ada"));
+    g_assert_false(host_exists(host, "/var/mail/ada"));
+}
+
+static void test_purge_refused(void) {
+    static const struct {
+        const char *line, *text;
+    } cases[] = {
+        { "old:x:1700:1700::/:/bin/sh\n", "a directory of the system" },
+        { "old:x:1700:1700::/home:/bin/sh\n", "a directory of the system" },
+        { "old:x:1700:1700::/var/lib:/bin/sh\n", "a directory of the system" },
+        { "old:x:1700:1700::/home/bob:/bin/sh\n", "it does not belong to user 'old'" },
+        { "old:x:1000:1700::/home/bob:/bin/sh\n", "user 'bob' lives in it too" },
+        { "old:x:1700:1700::/etc/passwd:/bin/sh\n", "it is not a directory" },
+    };
+    g_autoptr(Resource) old =
+        kind_test_resource(&kind_user, "old", "state=absent", "purge_home:=true", NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Host) host = furnished();
+        g_autoptr(KindTest) test = kind_test_new(host);
+        FileAttributes bobs = { FILE_SET_UID, 0, 1000, 0 };
+        make_directory(host, "/home/bob");
+        make_directory(host, "/var/lib");
+        g_assert_true(host_set_attributes(host, "/home/bob", &bobs, NULL));
+        g_autofree char *text = g_strconcat(passwd, cases[i].line, NULL);
+        g_assert_true(host_fake_tamper_write(host, "/etc/passwd", text));
+        kind_test_expect_error(test, old, cases[i].text);
+        expect_line(host, "/etc/passwd", "old:");
+    }
+}
+
+/* --- refusals --- */
+
+static void test_refused(void) {
+    static const struct {
+        const char *one, *two, *text;
+    } cases[] = {
+        { "password=secret1", NULL, "not a crypt(5) hash" },
+        { "password=", NULL, "lets everybody in" },
+        { "password=$y$a:b", NULL, "cannot be part of it" },
+        { "comment=a:b", NULL, "refuse comment" },
+        { "comment=a\nb", NULL, "refuse comment" },
+        { "expiry=2025-02-30", NULL, "write a day" },
+        { "expiry=2025-+1-+1", NULL, "write a day" },
+        { "expiry=1970-01-01", NULL, "write a day" },
+        { "group=ops", "gid:=500", "set either 'group' or 'gid'" },
+        { "groups=a b", NULL, "refuse group name 'a b'" },
+        { "uid:=65535", NULL, "refuse uid 65535" },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *problems =
+            kind_test_problems(&kind_user, "x1", cases[i].one, cases[i].two, NULL);
+        if (!strstr(problems, cases[i].text) || strstr(problems, "secret1"))
+            g_error("%s: %s", cases[i].one, problems);
+    }
+    g_autofree char *number = kind_test_problems(&kind_user, "1000", NULL);
+    g_assert_nonnull(strstr(number, "taken for an id"));
+    g_autoptr(Resource) samba = kind_test_resource(&kind_user, "pc1$", NULL);
+    g_assert_nonnull(samba);
+}
+
+static void test_duplicate_uid(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) refused = kind_test_resource(&kind_user, "eve", "uid:=1000", NULL);
+    kind_test_expect_error(test, refused, "user 'bob' has it");
+    g_assert_false(has_line(host, "/etc/passwd", "eve:"));
+    g_autoptr(Resource) shared =
+        kind_test_resource(&kind_user, "eve", "uid:=1000", "allowdupe:=true", NULL);
+    kind_test_expect(test, shared, ACTION_CREATE);
+}
+
+/* In a plan the hash of a password that is still to be made is not there. */
+static void test_unknown_password(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) user = kind_test_resource(&kind_user, "ada", "password=?", NULL);
+    g_autoptr(KindRound) plan = kind_test_plan(test, user);
+    g_assert_no_error(plan->error);
+    g_assert_cmpint(plan->changes->action, ==, ACTION_CREATE);
+}
+
+static void test_faults(void) {
+    g_autoptr(Resource) user = ada();
+    g_assert_cmpuint(kind_test_faults(furnished, user), >, 20);
+    g_autoptr(Resource) bob =
+        kind_test_resource(&kind_user, "bob", "state=absent", "purge_home:=true", NULL);
+    g_assert_cmpuint(kind_test_faults(furnished, bob), >, 5);
+}
+
+/* --- many at once --- */
+
+typedef struct {
+    Host *host;
+    unsigned first;
+} Maker;
+
+static void *make_users(void *data) {
+    const Maker *maker = data;
+    g_autoptr(KindTest) test = kind_test_new(maker->host);
+    for (unsigned i = 0; i < 20; i++) {
+        g_autofree char *name = g_strdup_printf("u%u", maker->first + i);
+        g_autoptr(Resource) user = kind_test_resource(&kind_user, name, NULL);
+        g_autoptr(KindRound) round = kind_test_round(test, user);
+        g_assert_no_error(round->error);
+    }
+    return NULL;
+}
+
+static void test_parallel(void) {
+    g_autoptr(Host) host = furnished();
+    Maker makers[4];
+    GThread *threads[4];
+    for (unsigned i = 0; i < 4; i++) {
+        makers[i] = (Maker){ host, i * 100 };
+        threads[i] = g_thread_new(NULL, make_users, &makers[i]);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        g_thread_join(threads[i]);
+    g_autoptr(GHashTable) uids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autofree char *text = file_text(host, "/etc/passwd");
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; **line; line++) {
+        g_auto(GStrv) fields = g_strsplit(*line, ":", -1);
+        g_assert_true(g_hash_table_add(uids, g_strdup(fields[2])));
+    }
+    g_assert_cmpuint(g_hash_table_size(uids), ==, 82);
+}
+
+/* --- below --root --- */
+
+static char *new_root(void) {
+    g_autoptr(GError) error = NULL;
+    char *root = g_dir_make_tmp("stead-user-XXXXXX", &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(chmod(root, 0755), ==, 0);
+    return root;
+}
+
+static void with_real_root(const char *root) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Host) host = host_real_new(root, NULL, &error);
+    g_assert_no_error(error);
+    g_autofree char *etc = g_build_filename(root, "etc", NULL);
+    g_assert_cmpint(g_mkdir(etc, 0755), ==, 0);
+    furnish(host);
+    g_assert_true(host_is_privileged(host) == (geteuid() == 0));
+    create_and_undo(host);
+}
+
+static void remove_root(const char *root) {
+    g_autoptr(Host) host = host_real_new(root, NULL, NULL);
+    static const char *const tops[] = { "/etc", "/home" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(tops); i++)
+        if (host_exists(host, tops[i]))
+            g_assert_true(host_remove_tree(host, tops[i], NULL, NULL));
+    g_assert_cmpint(g_rmdir(root), ==, 0);
+}
+
+static void test_root(void) {
+    g_autofree char *root = new_root();
+    with_real_root(root);
+    remove_root(root);
+}
+
+static void test_root_unprivileged(void) {
+    if (geteuid() != 0) {
+        g_test_skip("not root: /kinds/user/root has run without privileges already");
+        return;
+    }
+    g_autofree char *root = new_root();
+    g_assert_cmpint(chown(root, 65534, 65534), ==, 0);
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        g_assert_true(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
+        with_real_root(root);
+        _exit(0);
+    }
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        g_assert_cmpint(errno, ==, EINTR);
+    remove_root(root);
+    g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int main(int argc, char **argv) {
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/kinds/user/create", test_create);
+    g_test_add_func("/kinds/user/defaults", test_defaults);
+    g_test_add_func("/kinds/user/missing-group", test_missing_group);
+    g_test_add_func("/kinds/user/change", test_change);
+    g_test_add_func("/kinds/user/inclusive", test_inclusive);
+    g_test_add_func("/kinds/user/uid-takes-files", test_uid_takes_files);
+    g_test_add_func("/kinds/user/finishes-home", test_finishes_home);
+    g_test_add_func("/kinds/user/absent", test_absent);
+    g_test_add_func("/kinds/user/absent-shared-group", test_absent_shared_group);
+    g_test_add_func("/kinds/user/purge", test_purge);
+    g_test_add_func("/kinds/user/purge-refused", test_purge_refused);
+    g_test_add_func("/kinds/user/refused", test_refused);
+    g_test_add_func("/kinds/user/duplicate-uid", test_duplicate_uid);
+    g_test_add_func("/kinds/user/unknown-password", test_unknown_password);
+    g_test_add_func("/kinds/user/faults", test_faults);
+    g_test_add_func("/kinds/user/parallel", test_parallel);
+    g_test_add_func("/kinds/user/root", test_root);
+    g_test_add_func("/kinds/user/root-unprivileged", test_root_unprivileged);
+    return g_test_run();
+}
