@@ -4,6 +4,7 @@
 #include "base/suggest.h"
 #include "graph/autoedge.h"
 #include "graph/watcher.h"
+#include "host/host-overlay.h"
 #include "kinds/deb-version.h"
 #include "kinds/kinds.h"
 
@@ -22,7 +23,8 @@ enum {
 
 static const Param params[N_PARAMS] = {
     [P_STATE] = { "state", PARAM_STRING, PARAM_PROPERTY,
-                  "installed (any version will do), newest, uninstalled, purged (without its "
+                  "One of installed (any version will do), newest, uninstalled, purged (without "
+                  "its "
                   "configuration files), held (installed, and never upgraded), or a version. Also "
                   "accepted: present, latest, absent.",
                   .fallback = "installed", .aliases = "ensure" },
@@ -163,7 +165,7 @@ static bool pkg_validate(const Resource *resource, GError **error) {
     const bool *hold = wanted_hold(resource);
     if (hold && *hold && word && wants_removal(word->want))
         return fail_config(error, "a package cannot be both %s and held", state);
-    if (resource_get(resource, P_HELD) && g_str_equal(state, "held") && !*hold)
+    if (resource_get(resource, P_HELD) && *hold != resource_bool(resource, P_HELD))
         return fail_config(error, "state = 'held' and held = false contradict");
     return true;
 }
@@ -185,9 +187,19 @@ static bool pkg_observe(KindRun *run, State *actual, GError **error) {
     state_set(actual, P_HELD, value_new_bool(info.held));
     if (!info.version)
         return true;
-    state_set(actual, P_VERSION, value_new_string(info.version));
-    kind_run_send(run, "version", value_new_string(info.version));
+    /* a plan may know that a package will be there, and not yet which version */
+    Value *version = g_str_equal(info.version, OVERLAY_VERSION_UNKNOWN)
+                         ? value_new_unknown()
+                         : value_new_string(info.version);
+    state_set(actual, P_VERSION, version);
+    kind_run_send(run, "version", value_ref(version));
     return true;
+}
+
+/* The installed version; NULL when there is none, or when a plan does not know it. */
+static const char *found_version(const State *actual) {
+    const Value *version = state_get(actual, P_VERSION);
+    return value_type(version) == VALUE_STRING ? value_string(version) : NULL;
 }
 
 static const char *found_state(const State *actual) {
@@ -242,23 +254,23 @@ static bool check_order(KindRun *run, const char *from, const char *to, GError *
 
 static bool diff_installed(KindRun *run, const State *actual, Want want, const char *version,
                            Changes *changes, GError **error) {
-    const Value *found = state_get(actual, P_VERSION);
+    const char *found = found_version(actual);
     g_autofree char *candidate = NULL;
     if (!actual->exists || is_broken(actual))
         change_state(changes, actual, "installed");
+    if (actual->exists && (!found || want == WANT_INSTALLED))
+        return true;
     if (want == WANT_VERSION) {
-        if (found && fnmatch(version, value_string(found), 0) == 0)
+        if (found && fnmatch(version, found, 0) == 0)
             return true;
-        if (found && !check_order(run, value_string(found), version, error))
+        if (found && !check_order(run, found, version, error))
             return false;
         change_version(changes, actual, version);
         return true;
     }
-    if (found && want == WANT_INSTALLED)
-        return true;
     if (!find_candidate(run, &candidate, error))
         return false;
-    if (!found || (candidate && !g_str_equal(candidate, value_string(found))))
+    if (!found || (candidate && !g_str_equal(candidate, found)))
         change_version(changes, actual, candidate);
     return true;
 }
@@ -273,7 +285,8 @@ static bool diff_removed(const State *actual, Want want, Changes *changes) {
 }
 
 static bool check_hold(KindRun *run, const State *actual, GError **error) {
-    if (wanted_hold(run->resource) || !actual->exists || !value_bool(state_get(actual, P_HELD)))
+    if (wanted_hold(run->resource) || !found_version(actual) ||
+        !value_bool(state_get(actual, P_HELD)))
         return true;
     g_set_error(
         error, STEAD_ERROR, STEAD_ERROR_REFUSED,
