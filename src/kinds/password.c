@@ -283,15 +283,14 @@ static Value *new_secret(const char *text) {
     return value_as_secret(plain, NULL);
 }
 
-static bool password_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
-    if (wants_absent(run->resource)) {
-        if (actual->exists) {
-            changes->action = ACTION_REMOVE;
-            changes_add(changes, "state", value_new_string("exists"), value_new_string("absent"),
-                        NULL);
-        }
-        return true;
-    }
+static void diff_absent(const State *actual, Changes *changes) {
+    if (!actual->exists)
+        return;
+    changes->action = ACTION_REMOVE;
+    changes_add(changes, "state", value_new_string("exists"), value_new_string("absent"), NULL);
+}
+
+static void diff_present(KindRun *run, const State *actual, Changes *changes) {
     bool saved = resource_bool(run->resource, P_SAVED);
     if (needs_new(run, actual)) {
         changes->action = actual->exists ? ACTION_CHANGE : ACTION_CREATE;
@@ -305,6 +304,15 @@ static bool password_diff(KindRun *run, const State *actual, Changes *changes, G
         changes->action = ACTION_CHANGE;
         changes_add(changes, "saved", value_new_bool(!saved), value_new_bool(saved), NULL);
     }
+}
+
+static bool password_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    if (run->planning && run->reason == REASON_VERIFY)
+        return true; /* a plan leaves the file as it is */
+    if (wants_absent(run->resource))
+        diff_absent(actual, changes);
+    else
+        diff_present(run, actual, changes);
     return true;
 }
 
