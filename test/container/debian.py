@@ -1,0 +1,38 @@
+"""Tiny Debian packages and a package source made of them."""
+import hashlib
+import pathlib
+import subprocess
+
+
+def build(directory: pathlib.Path, name: str, version: str, depends: str = "",
+          conffile: bool = False) -> pathlib.Path:
+    """Builds NAME_VERSION_all.deb with one file, /usr/share/NAME/version."""
+    tree = directory / f"{name}-{version}.tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "usr/share" / name).mkdir(parents=True)
+    (tree / "usr/share" / name / "version").write_text(version + "\n")
+    control = (f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
+               f"Maintainer: nobody <nobody@example.org>\nDescription: package for tests\n")
+    if depends:
+        control += f"Depends: {depends}\n"
+    (tree / "DEBIAN/control").write_text(control)
+    if conffile:
+        (tree / "etc").mkdir()
+        (tree / f"etc/{name}.conf").write_text("setting = 1\n")
+        (tree / "DEBIAN/conffiles").write_text(f"/etc/{name}.conf\n")
+    deb = directory / f"{name}_{version}_all.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(deb)],
+                   check=True, stdout=subprocess.DEVNULL)
+    return deb
+
+
+def write_index(directory: pathlib.Path) -> None:
+    """Writes the Packages file of a flat source: what apt reads of it."""
+    text = ""
+    for deb in sorted(directory.glob("*.deb")):
+        fields = subprocess.run(["dpkg-deb", "--field", str(deb)], check=True, capture_output=True,
+                                text=True).stdout
+        content = deb.read_bytes()
+        text += (f"{fields}Filename: ./{deb.name}\nSize: {len(content)}\n"
+                 f"SHA256: {hashlib.sha256(content).hexdigest()}\n\n")
+    (directory / "Packages").write_text(text)

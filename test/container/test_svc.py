@@ -1,0 +1,141 @@
+"""The kind svc with the real systemd."""
+import pytest
+
+from machine import wait_for
+
+UNIT = """[Unit]
+Description=counts what is done to it
+
+[Service]
+ExecStartPre=/bin/sh -c 'echo start >>/run/NAME.log'
+ExecStart=/bin/sleep infinity
+RELOAD
+
+[Install]
+WantedBy=multi-user.target
+"""
+RELOAD = "ExecReload=/bin/sh -c 'echo reload >>/run/NAME.log'"
+
+
+def unit(machine, name, reload=True):
+    text = UNIT.replace("RELOAD", RELOAD if reload else "").replace("NAME", name)
+    machine.write(f"/etc/systemd/system/{name}.service", text)
+    machine.run("systemctl daemon-reload")
+
+
+def log(machine, name):
+    """What was done to the service so far."""
+    path = machine.path(f"/run/{name}.log")
+    return path.read_text().split() if path.exists() else []
+
+
+def is_active(machine, name):
+    return machine.run(f"systemctl is-active {name}", check=False).stdout.strip() == "active"
+
+
+def is_enabled(machine, name):
+    return machine.run(f"systemctl is-enabled {name}", check=False).stdout.strip()
+
+
+def test_start_and_enable(machine):
+    unit(machine, "one")
+    machine.converge('svc "one" { state = "running", enabled = true }\n')
+    assert is_active(machine, "one") and is_enabled(machine, "one") == "enabled"
+    machine.converge('svc "one" { state = "stopped", startup = "disabled" }\n')
+    assert not is_active(machine, "one") and is_enabled(machine, "one") == "disabled"
+    assert log(machine, "one") == ["start"]
+
+
+def test_mask(machine):
+    # a mask is a link in /etc, where the unit's own file must not be
+    machine.write("/usr/lib/systemd/system/two.service", UNIT.replace("RELOAD", "").replace("NAME", "two"))
+    machine.run("systemctl daemon-reload; systemctl start two")
+    machine.converge('svc "two" { state = "stopped", masked = true }\n')
+    assert is_enabled(machine, "two") == "masked" and not is_active(machine, "two")
+    text = machine.stead("apply", 'svc "two" { state = "running" }\n', code=4)
+    assert "masked = false" in text
+    machine.converge('svc "two" { state = "running", masked = false }\n')
+    assert is_active(machine, "two")
+
+
+def test_notification_reloads_what_runs(machine):
+    unit(machine, "three")
+    config = """
+file "/etc/three.conf" { content = "CONTENT", notify = svc "three" }
+svc "three" { state = "running" }
+"""
+    machine.converge(config.replace("CONTENT", "1"))
+    assert log(machine, "three") == ["start"]  # started after the file: no reload as well
+    machine.converge(config.replace("CONTENT", "2"))
+    assert log(machine, "three") == ["start", "reload"]
+    machine.run("systemctl stop three")
+    machine.stead("apply", 'file "/etc/three.conf" { content = "3", notify = svc "three" }\n'
+                  'svc "three" {}\n')
+    assert log(machine, "three") == ["start", "reload"] and not is_active(machine, "three")
+
+
+def test_notification_rules(machine):
+    unit(machine, "four", reload=False)
+    config = """
+file "/etc/four.conf" { content = "CONTENT", notify = svc "four" }
+svc "four" { state = "running"RULE }
+"""
+    machine.converge(config.replace("CONTENT", "1").replace("RULE", ""))
+    machine.converge(config.replace("CONTENT", "2").replace("RULE", ""))
+    assert log(machine, "four") == ["start", "start"]  # cannot reload: restarted
+    machine.converge(config.replace("CONTENT", "3").replace("RULE", ', on_notify = "none"'))
+    assert log(machine, "four") == ["start", "start"]
+    text = machine.stead("apply", config.replace("CONTENT", "4").replace("RULE", ', on_notify = "reload"'),
+                         code=4)
+    assert "ExecReload" in text
+
+
+def test_changed_unit_file_restarts(machine):
+    config = """
+file "/etc/systemd/system/five.service" { content = [[TEXT]], notify = svc "five" }
+svc "five" { state = "running", enabled = true }
+"""
+    text = UNIT.replace("RELOAD", RELOAD).replace("NAME", "five")
+    machine.converge(config.replace("TEXT", text))
+    assert is_active(machine, "five") and log(machine, "five") == ["start"]
+    other = text.replace("/bin/sleep infinity", "/bin/sleep 123456")
+    machine.converge(config.replace("TEXT", other))
+    assert log(machine, "five") == ["start", "start"]
+    assert "123456" in machine.out("systemctl show -p ExecStart five")
+    assert machine.out("systemctl show -p NeedDaemonReload five") == "NeedDaemonReload=no"
+
+
+def test_missing_unit(machine):
+    text = machine.stead("apply", 'svc "nowhere" { state = "running" }\n', code=4)
+    assert "no unit 'nowhere.service'" in text
+    machine.settled('svc "nowhere" { state = "stopped", enabled = false }\n')
+
+
+def test_failing_service_is_an_error(machine):
+    machine.write("/etc/systemd/system/bad.service",
+                  "[Service]\nType=oneshot\nExecStart=/bin/false\n")
+    machine.run("systemctl daemon-reload")
+    text = machine.stead("apply", 'svc "bad" { state = "running" }\n', code=4)
+    assert "bad.service" in text
+
+
+def test_what_leaves_goes_back(machine):
+    unit(machine, "six")
+    machine.converge('svc "six" { state = "running", enabled = true }\n')
+    machine.converge('noop "empty" {}\n')
+    assert not is_active(machine, "six") and is_enabled(machine, "six") == "disabled"
+
+
+def test_agent_repairs(machine):
+    unit(machine, "seven")
+    machine.agent('svc "seven" { state = "running", enabled = true }\n')
+    wait_for("the service", lambda: is_active(machine, "seven"))
+    wait_for("its enabling", lambda: is_enabled(machine, "seven") == "enabled")
+    machine.run("systemctl stop seven")
+    wait_for("its return", lambda: is_active(machine, "seven"))
+    machine.run("systemctl disable seven")
+    wait_for("its enabling again", lambda: is_enabled(machine, "seven") == "enabled")
+
+
+if __name__ == "__main__":
+    raise SystemExit(pytest.main([__file__]))
