@@ -1,0 +1,325 @@
+/* What a round means for the ledger, the drift journal and whoever listens. */
+#include <string.h>
+
+#include "engine/engine-private.h"
+#include "engine/plan.h"
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+void record_event(Vertex *vertex, unsigned member, EngineEvent *event) {
+    Engine *engine = vertex->engine;
+    if (!engine->options.listener)
+        return;
+    event->resource = vertex_effective(vertex, member);
+    event->removal = vertex->removal;
+    engine->options.listener(engine->options.listener_data, event);
+}
+
+static void tell_note(Vertex *vertex, unsigned member, const RoundMember *done) {
+    if (!done->run.note)
+        return;
+    EngineEvent event = { .type = ENGINE_NOTE, .latency = -1, .note = done->run.note };
+    record_event(vertex, member, &event);
+}
+
+/* --- ledger ----------------------------------------------------------------------------------- */
+
+static bool remembered(const Vertex *vertex) {
+    return vertex->engine->remembers && !(vertex->members[0]->kind->flags & KIND_STATELESS);
+}
+
+static Ledger *ledger_of(const Vertex *vertex) {
+    return vertex->engine->options.ledger;
+}
+
+/* "kind\x1fname" of every resource the vertex depends on, in the order of the edges. */
+static char **predecessor_keys(const Vertex *vertex) {
+    const Engine *engine = vertex->engine;
+    unsigned n;
+    const unsigned *in = graph_edges_in(engine->graph, vertex->index, &n);
+    g_autoptr(GPtrArray) keys = g_ptr_array_new();
+    for (unsigned i = 0; i < n; i++) {
+        const Vertex *before = engine->vertices[graph_edge(engine->graph, in[i])->from];
+        for (unsigned j = 0; j < before->n_members; j++)
+            if (!before->removal && !(before->members[j]->kind->flags & KIND_STATELESS))
+                g_ptr_array_add(keys,
+                                g_strconcat(before->members[j]->kind->name, LEDGER_KEY_SEPARATOR,
+                                            before->members[j]->name, NULL));
+    }
+    g_ptr_array_add(keys, NULL);
+    return (char **)g_ptr_array_steal(keys, NULL);
+}
+
+/* Bits of an entry's hash: never 0; and whether the kind keeps something in the entry, so that only
+ * those that do are read. */
+#define ENTRY_HASHED (UINT64_C(1) << 63)
+#define ENTRY_KEEPS  UINT64_C(1)
+
+static uint64_t mix(uint64_t hash, uint64_t more) {
+    hash = (hash ^ more) * 0x9e3779b97f4a7c15u;
+    return hash ^ (hash >> 29);
+}
+
+/* Of everything an entry is made from, so that an unchanged one is recognised without reading it.
+ */
+static uint64_t entry_hash(const Vertex *vertex, unsigned member) {
+    const Engine *engine = vertex->engine;
+    const Resource *resource = vertex_effective(vertex, member);
+    const Meta *meta = resource_meta(resource);
+    uint64_t hash = mix(meta->on_remove, meta->protect);
+    for (unsigned i = 0; i < resource->kind->n_params; i++)
+        if (resource->params[i])
+            hash = mix(hash, ((uint64_t)i << 32) + value_hash(resource->params[i]));
+    unsigned n;
+    const unsigned *in = graph_edges_in(engine->graph, vertex->index, &n);
+    for (unsigned i = 0; i < n; i++) {
+        const Vertex *before = engine->vertices[graph_edge(engine->graph, in[i])->from];
+        for (unsigned j = 0; j < before->n_members; j++)
+            hash = mix(hash, resource_key_hash(before->members[j]));
+    }
+    return (hash | ENTRY_HASHED) & ~ENTRY_KEEPS;
+}
+
+/* What an earlier process, killed in its first step on this resource, found before it. */
+static void resume(Vertex *vertex, Round *round, RoundMember *member, const Resource *resource) {
+    g_autofree char *key =
+        g_strconcat(resource->kind->name, LEDGER_KEY_SEPARATOR, resource->name, NULL);
+    void *step = NULL;
+    if (!g_hash_table_lookup_extended(vertex->engine->interrupted, key, NULL, &step))
+        return;
+    round->resumed = true;
+    const Value *before = value_type(step) == VALUE_MAP ? value_map_get(step, "before") : NULL;
+    if (member->first && before)
+        member->before = value_ref(before);
+}
+
+void record_classify(Vertex *vertex, Round *round) {
+    Ledger *ledger = vertex->engine->options.ledger;
+    if (!ledger || (vertex->members[0]->kind->flags & KIND_STATELESS))
+        return;
+    for (unsigned i = 0; i < round->n_members; i++) {
+        RoundMember *member = &round->members[i];
+        const Resource *resource = vertex->members[i];
+        const char *kind = resource->kind->name, *name = resource->name;
+        uint64_t hash = entry_hash(vertex, i);
+        bool keeps = ledger_entry_matches(ledger, kind, name, hash | ENTRY_KEEPS);
+        bool same = keeps || ledger_entry_matches(ledger, kind, name, hash);
+        const LedgerEntry *entry = same && !keeps ? NULL : ledger_find(ledger, kind, name);
+        member->same = same;
+        member->first = !same && !entry;
+        member->corrective = same;
+        member->run.kept = entry ? value_ref(entry->kept) : NULL;
+        if (vertex->engine->interrupted)
+            resume(vertex, round, member, resource);
+    }
+}
+
+bool record_begin(Round *round, RoundMember *member, GError **error) {
+    Engine *engine = round->engine;
+    const Resource *resource = member->run.resource;
+    if (!engine->remembers || (resource->kind->flags & KIND_STATELESS))
+        return true;
+    Ledger *ledger = engine->options.ledger;
+    g_autoptr(Value) step = value_new_map();
+    if (member->first && !member->before) {
+        if (resource->kind->preimage && member->actual->exists &&
+            !resource->kind->preimage(&member->run, member->actual, error)) {
+            g_prefix_error(error, "keep what was there before the first change: ");
+            return false;
+        }
+        char hex[DIGEST_HEX_SIZE];
+        if (member->actual->content &&
+            !ledger_store_content(ledger, member->actual->content, hex, error))
+            return false;
+        member->before = state_to_value(member->actual);
+    }
+    if (member->before)
+        value_map_set(step, "before", value_ref(member->before));
+    value_map_set(step, "resource", resource_to_value(resource));
+    member->begun = true;
+    return ledger_begin(ledger, resource->kind->name, resource->name, step, error);
+}
+
+static Value *applied_properties(const RoundMember *member) {
+    const Resource *resource = member->run.resource;
+    const Kind *kind = resource->kind;
+    Value *applied = value_new_map();
+    for (unsigned i = 0; i < kind->n_params; i++) {
+        if (!(kind->params[i].flags & PARAM_PROPERTY))
+            continue;
+        const Value *seen = state_get(member->actual, i);
+        const Change *change = changes_find(member->changes, kind->params[i].name);
+        if (change)
+            seen = change->after;
+        if (seen)
+            value_map_set(applied, kind->params[i].name, value_ref(seen));
+    }
+    return applied;
+}
+
+static LedgerEntry *make_entry(Vertex *vertex, unsigned i, const RoundMember *member) {
+    const Resource *resource = vertex_effective(vertex, i);
+    const Meta *meta = resource_meta(resource);
+    Ledger *ledger = ledger_of(vertex);
+    const LedgerEntry *old = ledger_find(ledger, resource->kind->name, resource->name);
+    LedgerEntry *entry = ledger_entry_new(resource->kind->name, resource->name);
+    int64_t now = (int64_t)loop_wall_now(vertex->engine->options.loop);
+    entry->resource = resource_to_value(resource);
+    entry->applied = applied_properties(member);
+    entry->needs = predecessor_keys(vertex);
+    entry->on_remove = (int)meta->on_remove;
+    entry->protect = meta->protect;
+    entry->origin = g_strdup_printf("%s:%u", resource->origin.file ? resource->origin.file : "",
+                                    resource->origin.line);
+    entry->since = old ? old->since : now;
+    entry->changed = has_change(member) ? now : old ? old->changed : 0;
+    entry->kept = member->run.keep ? value_ref(member->run.keep)
+                  : old            ? value_ref(old->kept)
+                                   : NULL;
+    entry->resource_hash = entry_hash(vertex, i) | (entry->kept ? ENTRY_KEEPS : 0);
+    if (old) {
+        entry->preimage = value_ref(old->preimage);
+        entry->created = old->created;
+    } else {
+        entry->preimage =
+            member->before ? value_ref(member->before) : state_to_value(member->actual);
+        entry->created = !value_map_bool(entry->preimage, "exists", false);
+    }
+    return entry;
+}
+
+static void remember(Vertex *vertex, unsigned i, const RoundMember *member) {
+    Ledger *ledger = ledger_of(vertex);
+    const char *kind = vertex->members[i]->kind->name, *name = vertex->members[i]->name;
+    if (vertex->removal) {
+        ledger_forget(ledger, kind, name);
+        return;
+    }
+    bool kept_differs = member->run.keep && !value_equal(member->run.keep, member->run.kept);
+    if (member->same && !has_change(member) && !kept_differs)
+        return;
+    ledger_put(ledger, make_entry(vertex, i, member));
+}
+
+static void journal(Vertex *vertex, unsigned i, const RoundMember *member, const Round *round,
+                    const GError *error) {
+    if (!has_change(member) && !error)
+        return;
+    const Resource *resource = vertex->members[i];
+    JournalEntry *entry = g_new0(JournalEntry, 1);
+    entry->time = vertex->checked_at;
+    entry->kind = g_strdup(resource->kind->name);
+    entry->name = g_strdup(resource->name);
+    entry->action = g_strdup(member->changes ? action_name(member->changes->action) : "look");
+    entry->corrective = member->corrective;
+    entry->reported = round->result == ROUND_PENDING;
+    entry->latency = vertex->dirty_since ? (int64_t)(round->finished - vertex->dirty_since) : -1;
+    entry->error = error ? g_strdup(error->message) : NULL;
+    entry->changes = changes_to_value(member->changes);
+    ledger_journal(ledger_of(vertex), entry);
+}
+
+static void remember_status(Vertex *vertex, unsigned i, const char *state, const GError *error) {
+    if (!vertex->engine->remembers)
+        return;
+    Ledger *ledger = ledger_of(vertex);
+    const Resource *resource = vertex->members[i];
+    Value *status = NULL;
+    if (state) {
+        status = value_new_map();
+        value_map_set(status, "state", value_new_string(state));
+        value_map_set(status, "checked", value_new_int(vertex->checked_at));
+        if (error)
+            value_map_set(status, "error", value_new_string(error->message));
+    }
+    ledger_set_status(ledger, resource->kind->name, resource->name, status);
+}
+
+static EngineEventType event_of(const Round *round, const RoundMember *member) {
+    if (!has_change(member))
+        return ENGINE_OK;
+    return round->result == ROUND_PENDING ? ENGINE_PENDING : ENGINE_CHANGED;
+}
+
+void record_success(Vertex *vertex, Round *round) {
+    Engine *engine = vertex->engine;
+    for (unsigned i = 0; i < round->n_members; i++) {
+        RoundMember *member = &round->members[i];
+        bool changed = has_change(member) && round->result == ROUND_CHANGED;
+        engine->n_changed += changed && !vertex->removal;
+        engine->n_removed += changed && vertex->removal;
+        if (remembered(vertex)) {
+            journal(vertex, i, member, round, NULL);
+            if (round->result != ROUND_PENDING)
+                remember(vertex, i, member);
+        }
+        remember_status(vertex, i, round->result == ROUND_PENDING ? "pending" : NULL, NULL);
+        EngineEvent event = {
+            .type = event_of(round, member),
+            .changes = member->changes,
+            .corrective = member->corrective,
+            .refreshed = round->refresh,
+            .latency = vertex->dirty_since ? (int64_t)(round->finished - vertex->dirty_since) : -1,
+            .duration = round->finished - round->started,
+        };
+        record_event(vertex, i, &event);
+        tell_note(vertex, i, member);
+    }
+}
+
+void record_failure(Vertex *vertex, Round *round, EngineEventType type) {
+    for (unsigned i = 0; i < round->n_members; i++) {
+        RoundMember *member = &round->members[i];
+        /* Half-done work is ours too: without an entry nothing would ever undo it. */
+        if (member->begun && member->first && !vertex->removal)
+            ledger_put(ledger_of(vertex), make_entry(vertex, i, member));
+        if (remembered(vertex) && type == ENGINE_FAILED)
+            journal(vertex, i, member, round, round->error);
+        remember_status(vertex, i, type == ENGINE_FAILED ? "failed" : "retrying", round->error);
+        tell_note(vertex, i, member);
+    }
+    EngineEvent event = {
+        .type = type,
+        .changes = round->members[0].changes,
+        .latency = -1,
+        .duration = round->finished - round->started,
+        .next = vertex->next_try,
+        .error = vertex->error,
+    };
+    record_event(vertex, 0, &event);
+}
+
+void record_end(Vertex *vertex, Round *round) {
+    if (!vertex->engine->remembers)
+        return;
+    for (unsigned i = 0; i < round->n_members; i++) {
+        const Resource *resource = vertex->members[i];
+        bool done = round->result == ROUND_OK || round->result == ROUND_CHANGED;
+        if (round->members[i].begun)
+            ledger_end(ledger_of(vertex), resource->kind->name, resource->name);
+        if (!round->resumed || !done)
+            continue;
+        g_autofree char *key =
+            g_strconcat(resource->kind->name, LEDGER_KEY_SEPARATOR, resource->name, NULL);
+        if (vertex->engine->interrupted && g_hash_table_remove(vertex->engine->interrupted, key) &&
+            !round->members[i].begun)
+            ledger_discard_interrupted(ledger_of(vertex), resource->kind->name, resource->name);
+    }
+}
+
+void record_bit(Engine *engine, const Edge *edge, bool pending) {
+    if (!engine->remembers)
+        return;
+    const Resource *from = engine->vertices[edge->from]->members[0];
+    const Resource *to = engine->vertices[edge->to]->members[0];
+    ledger_set_pending(engine->options.ledger, from->kind->name, from->name, to->kind->name,
+                       to->name, pending);
+}
+
+void record_retries(Vertex *vertex) {
+    if (!vertex->engine->remembers)
+        return;
+    const Resource *resource = vertex->members[0];
+    ledger_set_retries(ledger_of(vertex), resource->kind->name, resource->name,
+                       vertex->retries_used);
+}

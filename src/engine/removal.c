@@ -1,0 +1,320 @@
+/*
+ * What left the configuration. Each ledger entry without a resource in the new graph becomes a
+ * vertex that undoes it (remove, restore), is forgotten, or is only reported. Order is that of the
+ * last graph reversed: whoever needed it goes first.
+ */
+#include <string.h>
+
+#include "engine/engine-private.h"
+
+/* One entry on its way out. */
+typedef struct {
+    char *key; /* "kind\x1fname" */
+    OnRemove how;
+    Resource *undo; /* NULL: nothing is done on the host */
+    char **needs;
+    unsigned vertex;
+} Leaving;
+
+typedef struct {
+    Engine *engine;
+    const Graph *graph;
+    GPtrArray *leaving;     /* of Leaving */
+    GHashTable *identities; /* "kind\x1fidentity" -> name, of the new graph; made on first use */
+    GError *error;
+} Search;
+
+static void leaving_free(void *data) {
+    Leaving *leaving = data;
+    g_free(leaving->key);
+    resource_unref(leaving->undo);
+    g_strfreev(leaving->needs);
+    g_free(leaving);
+}
+
+/* The parameter that says which thing on the host is meant, when it is not the name. */
+static const char *identity_of(const Resource *resource) {
+    for (unsigned i = 0; i < resource->kind->n_params; i++)
+        if (resource->kind->params[i].flags & PARAM_NAMED) {
+            const char *text = resource_string(resource, i);
+            return text ? text : resource->name;
+        }
+    return resource->name;
+}
+
+static GHashTable *identities_of(const Graph *graph) {
+    GHashTable *identities = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (unsigned i = 0; i < graph_size(graph); i++) {
+        const Resource *resource = graph_resource(graph, i);
+        if (resource_meta(resource)->hidden)
+            continue;
+        char *key =
+            g_strconcat(resource->kind->name, LEDGER_KEY_SEPARATOR, identity_of(resource), NULL);
+        g_hash_table_insert(identities, key, resource->name);
+    }
+    return identities;
+}
+
+static OnRemove how_of(const LedgerEntry *entry) {
+    if (entry->on_remove != ON_REMOVE_DEFAULT)
+        return (OnRemove)entry->on_remove;
+    return entry->created ? ON_REMOVE_REMOVE : ON_REMOVE_RESTORE;
+}
+
+/* The state before our first change, with the bytes that restore it. */
+static State *preimage_of(Engine *engine, const Kind *kind, const LedgerEntry *entry) {
+    if (!entry->preimage)
+        return NULL;
+    State *before = state_from_value(kind, entry->preimage);
+    for (unsigned i = 0; i < kind->n_params && !before->content; i++) {
+        const Value *value = state_get(before, i);
+        if (value_type(value) == VALUE_STRING && g_str_has_prefix(value_string(value), "sha256:"))
+            before->content =
+                ledger_load_content(engine->options.ledger, value_string(value) + 7, NULL);
+    }
+    return before;
+}
+
+/* Undoing is a resource of its own: no automatic edges (they point the other way), no grouping. */
+static Resource *finish_undo(Resource *undo, const LedgerEntry *entry) {
+    Meta *meta = resource_own_meta(undo);
+    meta->autoedge = false;
+    meta->autogroup = false;
+    meta->protect = false;
+    meta->on_remove = ON_REMOVE_DEFAULT;
+    g_auto(GStrv) place = g_strsplit(entry->origin ? entry->origin : "", ":", 2);
+    if (place[0] && place[1])
+        undo->origin =
+            (Origin){ .file = g_intern_string(place[0]), .line = (unsigned)atoi(place[1]) };
+    return undo;
+}
+
+static bool undo_of(Search *search, const LedgerEntry *entry, OnRemove how, Resource **ret_undo) {
+    const Kind *kind = kind_set_find(search->engine->options.kinds, entry->kind);
+    *ret_undo = NULL;
+    if (!kind || !kind->reverse)
+        return true;
+    g_autoptr(Resource) resource =
+        resource_from_value(entry->resource, search->engine->options.kinds, &search->error);
+    if (!resource) {
+        g_prefix_error(&search->error, "undo %s '%s': ", entry->kind, entry->name);
+        return false;
+    }
+    g_autoptr(State) before = preimage_of(search->engine, kind, entry);
+    Resource *undo = kind->reverse(resource, before, how, &search->error);
+    if (!undo && search->error) {
+        g_prefix_error(&search->error, "undo %s '%s': ", entry->kind, entry->name);
+        return false;
+    }
+    *ret_undo = undo ? finish_undo(undo, entry) : NULL;
+    return true;
+}
+
+/* The same thing on the host under another name: it stays, only its entry moves. */
+static const char *renamed_to(Search *search, const LedgerEntry *entry) {
+    const Kind *kind = kind_set_find(search->engine->options.kinds, entry->kind);
+    if (!kind)
+        return NULL;
+    g_autoptr(Resource) resource =
+        resource_from_value(entry->resource, search->engine->options.kinds, NULL);
+    if (!resource)
+        return NULL;
+    if (!search->identities)
+        search->identities = identities_of(search->graph);
+    g_autofree char *key =
+        g_strconcat(entry->kind, LEDGER_KEY_SEPARATOR, identity_of(resource), NULL);
+    return g_hash_table_lookup(search->identities, key);
+}
+
+static void move_entry(Engine *engine, const LedgerEntry *entry, const char *name) {
+    if (!engine->remembers || ledger_find(engine->options.ledger, entry->kind, name))
+        return;
+    LedgerEntry *moved = ledger_entry_new(entry->kind, name);
+    moved->resource = value_ref(entry->resource);
+    moved->applied = value_ref(entry->applied);
+    moved->preimage = value_ref(entry->preimage);
+    moved->kept = value_ref(entry->kept);
+    moved->needs = g_strdupv(entry->needs);
+    moved->created = entry->created;
+    moved->since = entry->since;
+    moved->changed = entry->changed;
+    ledger_put(engine->options.ledger, moved);
+}
+
+static void leave(Search *search, const LedgerEntry *entry) {
+    Leaving *leaving = g_new0(Leaving, 1);
+    leaving->key = g_strconcat(entry->kind, LEDGER_KEY_SEPARATOR, entry->name, NULL);
+    leaving->how = how_of(entry);
+    leaving->needs = g_strdupv(entry->needs);
+    const char *name = renamed_to(search, entry);
+    if (name) {
+        move_entry(search->engine, entry, name);
+        leaving->how = ON_REMOVE_FORGET;
+    }
+    g_ptr_array_add(search->leaving, leaving);
+    if (!name && entry->protect) {
+        g_set_error(
+            &search->error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+            "refuse to %s %s '%s': it was declared with protect = true at %s and is gone from "
+            "the configuration; declare it again, or apply it once with protect = false first",
+            on_remove_name(leaving->how), entry->kind, entry->name, entry->origin);
+        return;
+    }
+    if (leaving->how != ON_REMOVE_REMOVE && leaving->how != ON_REMOVE_RESTORE)
+        return;
+    if (undo_of(search, entry, leaving->how, &leaving->undo) && !leaving->undo)
+        leaving->how = ON_REMOVE_FORGET;
+}
+
+static void look_for_leaving(void *data, const char *kind, const char *name) {
+    Search *search = data;
+    if (search->error || graph_find(search->graph, kind, name) >= 0)
+        return;
+    const LedgerEntry *entry = ledger_find(search->engine->options.ledger, kind, name);
+    if (entry)
+        leave(search, entry);
+}
+
+static Leaving *find_leaving(const GPtrArray *leaving, const char *key) {
+    for (unsigned i = 0; i < leaving->len; i++) {
+        Leaving *one = g_ptr_array_index(leaving, i);
+        if (one->undo && strcmp(one->key, key) == 0)
+            return one;
+    }
+    return NULL;
+}
+
+/* Whoever stays but needed it lets go of it first. */
+typedef struct {
+    Graph *graph;
+    GHashTable *by_key; /* of Leaving with an undo */
+} StayingEdges;
+
+static void add_staying_edges(void *data, const LedgerEntry *entry) {
+    StayingEdges *edges = data;
+    int staying = graph_find(edges->graph, entry->kind, entry->name);
+    if (staying < 0)
+        return;
+    for (char **need = entry->needs; need && *need; need++) {
+        const Leaving *leaving = g_hash_table_lookup(edges->by_key, *need);
+        if (leaving && (unsigned)staying != leaving->vertex)
+            graph_add_edge(edges->graph, (unsigned)staying, leaving->vertex, 0, (Origin){ 0 });
+    }
+}
+
+static void add_edges(Engine *engine, Graph *graph, const GPtrArray *leaving, bool reversed) {
+    StayingEdges staying = { .graph = graph, .by_key = g_hash_table_new(g_str_hash, g_str_equal) };
+    for (unsigned i = 0; i < leaving->len; i++) {
+        Leaving *one = g_ptr_array_index(leaving, i);
+        if (one->undo)
+            g_hash_table_insert(staying.by_key, one->key, one);
+    }
+    for (unsigned i = 0; reversed && i < leaving->len; i++) {
+        Leaving *one = g_ptr_array_index(leaving, i);
+        for (char **need = one->needs; one->undo && need && *need; need++) {
+            const Leaving *needed = find_leaving(leaving, *need);
+            if (needed && needed != one)
+                graph_add_edge(graph, one->vertex, needed->vertex, 0, (Origin){ 0 });
+        }
+    }
+    ledger_visit(engine->options.ledger, add_staying_edges, &staying);
+    g_hash_table_unref(staying.by_key);
+}
+
+/* The configuration's graph with the undoing vertices. reversed: with the edges of the last graph.
+ */
+static Graph *combine(Engine *engine, const Graph *graph, const GPtrArray *leaving, bool reversed,
+                      GError **error) {
+    g_autoptr(Graph) all = graph_new();
+    for (unsigned i = 0; i < graph_size(graph); i++)
+        if (!graph_add(all, resource_ref(graph_resource(graph, i)), DUPLICATE_REFUSE, NULL, error))
+            return NULL;
+    for (unsigned i = 0; i < graph_edge_count(graph); i++) {
+        const Edge *edge = graph_edge(graph, i);
+        graph_add_edge(all, edge->from, edge->to, edge->flags, edge->origin);
+    }
+    for (unsigned i = 0; i < leaving->len; i++) {
+        Leaving *one = g_ptr_array_index(leaving, i);
+        if (one->undo &&
+            !graph_add(all, resource_ref(one->undo), DUPLICATE_REFUSE, &one->vertex, error))
+            return NULL;
+    }
+    add_edges(engine, all, leaving, reversed);
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
+    if (graph_seal(all, problems))
+        return g_steal_pointer(&all);
+    g_propagate_error(error, g_error_copy(g_ptr_array_index(problems, 0)));
+    return NULL;
+}
+
+static GHashTable *removals_of(const GPtrArray *leaving) {
+    GHashTable *removals = NULL;
+    for (unsigned i = 0; i < leaving->len; i++) {
+        const Leaving *one = g_ptr_array_index(leaving, i);
+        if (!one->undo)
+            continue;
+        if (!removals)
+            removals = g_hash_table_new(NULL, NULL);
+        g_hash_table_insert(removals, one->undo, GINT_TO_POINTER(one->how));
+    }
+    return removals;
+}
+
+static void split_key(const char *key, char **ret_kind, const char **ret_name) {
+    const char *cut = strchr(key, LEDGER_KEY_SEPARATOR[0]);
+    *ret_kind = g_strndup(key, (gsize)(cut - key));
+    *ret_name = cut + 1;
+}
+
+/* Entries that need no work on the host. */
+static void settle_entries(Engine *engine, const GPtrArray *leaving) {
+    for (unsigned i = 0; i < leaving->len; i++) {
+        const Leaving *one = g_ptr_array_index(leaving, i);
+        if (one->undo)
+            continue;
+        g_autofree char *kind_name = NULL;
+        const char *name;
+        split_key(one->key, &kind_name, &name);
+        if (one->how == ON_REMOVE_FORGET && engine->remembers)
+            ledger_forget(engine->options.ledger, kind_name, name);
+        const Kind *kind = kind_set_find(engine->options.kinds, kind_name);
+        if (one->how != ON_REMOVE_REPORT || !kind || !engine->options.listener)
+            continue;
+        g_autoptr(Resource) left = resource_new(kind, name, (Origin){ 0 });
+        EngineEvent event = {
+            .type = ENGINE_REPORTED, .resource = left, .removal = one->how, .latency = -1
+        };
+        engine->options.listener(engine->options.listener_data, &event);
+    }
+}
+
+Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GError **error) {
+    *ret_removals = NULL;
+    if (!engine->options.ledger)
+        return graph_ref(graph);
+    g_autoptr(GPtrArray) leaving = g_ptr_array_new_with_free_func(leaving_free);
+    Search search = { .engine = engine, .graph = graph, .leaving = leaving };
+    ledger_visit_keys(engine->options.ledger, look_for_leaving, &search);
+    g_clear_pointer(&search.identities, g_hash_table_unref);
+    if (search.error) {
+        g_propagate_error(error, search.error);
+        return NULL;
+    }
+    GHashTable *removals = removals_of(leaving);
+    Graph *result = NULL;
+    if (removals) {
+        result = combine(engine, graph, leaving, true, NULL);
+        if (!result) /* entries of several old graphs may contradict each other: then without order
+                      */
+            result = combine(engine, graph, leaving, false, error);
+    } else {
+        result = graph_ref(graph);
+    }
+    if (!result) {
+        g_hash_table_unref(removals);
+        return NULL;
+    }
+    settle_entries(engine, leaving);
+    *ret_removals = removals;
+    return result;
+}

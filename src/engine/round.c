@@ -1,0 +1,259 @@
+/*
+ * The round: observe, diff and, unless noop, apply and observe again. Runs in a worker: touches the
+ * Round, the Host and ledger_begin(), never a Vertex.
+ */
+#include <string.h>
+
+#include "engine/engine-private.h"
+
+static RunReason reason_of(const Vertex *vertex) {
+    if (!vertex->succeeded)
+        return REASON_START;
+    return vertex->dirty && !vertex->quiet ? REASON_EVENT : REASON_POLL;
+}
+
+static bool round_is_noop(const Vertex *vertex) {
+    if (vertex->engine->options.noop)
+        return true;
+    for (unsigned i = 0; i < vertex->n_members; i++)
+        if (resource_meta(vertex->members[i])->noop)
+            return true;
+    return false;
+}
+
+Round *round_new(Vertex *vertex) {
+    Engine *engine = vertex->engine;
+    Round *round = g_malloc0(sizeof *round + vertex->n_members * sizeof(RoundMember));
+    round->engine = engine;
+    round->vertex = vertex;
+    round->writer = (uintptr_t)vertex;
+    round->started = loop_now(engine->options.loop);
+    round->cancel = cancel_new(resource_meta(vertex->members[0])->timeout);
+    round->noop = round_is_noop(vertex);
+    round->n_members = vertex->n_members;
+    for (unsigned i = 0; i < round->n_members; i++) {
+        KindRun *run = &round->members[i].run;
+        *run = (KindRun){
+            .host = engine->options.host,
+            .resource = resource_ref(vertex_effective(vertex, i)),
+            .cancel = round->cancel,
+            .reason = reason_of(vertex),
+            .planning = engine->planning,
+            .wall_now = loop_wall_now(engine->options.loop),
+            .state_dir = engine->options.state_dir,
+            .exit_code = -1,
+            .claim = claims_find,
+            .claim_data = engine->claims,
+        };
+        if (engine->planning)
+            round->members[i].unknown = receive_unknown(vertex, i);
+    }
+    return round;
+}
+
+static void member_clear(RoundMember *member) {
+    resource_unref((Resource *)(uintptr_t)member->run.resource);
+    value_unref(member->run.outputs);
+    value_unref((Value *)(uintptr_t)member->run.kept);
+    value_unref(member->run.keep);
+    value_unref(member->unknown);
+    value_unref(member->before);
+    g_free(member->run.note);
+    state_free(member->actual);
+    changes_free(member->changes);
+}
+
+void round_free(Round *round) {
+    for (unsigned i = 0; i < round->n_members; i++)
+        member_clear(&round->members[i]);
+    cancel_unref(round->cancel);
+    g_clear_error(&round->error);
+    g_free(round);
+}
+
+static bool diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    if (run->resource->kind->diff)
+        return run->resource->kind->diff(run, actual, changes, error);
+    return kind_diff_properties(run, actual, changes, error);
+}
+
+/* In a plan a received value may be unknown: the rest was predicted without it, this says so. */
+static void add_unknown(RoundMember *member) {
+    const Kind *kind = member->run.resource->kind;
+    for (size_t i = 0; i < value_size(member->unknown); i++) {
+        unsigned param = (unsigned)value_int(value_list_at(member->unknown, i));
+        const Value *before = state_get(member->actual, param);
+        changes_add(member->changes, kind->params[param].name, value_ref(before),
+                    value_new_unknown(), NULL);
+        if (member->changes->action == ACTION_NONE)
+            member->changes->action = member->actual->exists ? ACTION_CHANGE : ACTION_CREATE;
+        member->changes->uncertain = true;
+    }
+}
+
+static bool look(RoundMember *member, GError **error) {
+    KindRun *run = &member->run;
+    const Kind *kind = run->resource->kind;
+    member->actual = state_new(kind);
+    member->changes = changes_new();
+    return (!kind->observe || kind->observe(run, member->actual, error)) &&
+           diff(run, member->actual, member->changes, error) && cancel_check(run->cancel, error);
+}
+
+bool has_change(const RoundMember *member) {
+    return member->changes && !changes_empty(member->changes);
+}
+
+/* After an apply nothing may differ. What has no lasting state of its own is not asked. */
+static bool prove(RoundMember *member, GError **error) {
+    const Kind *kind = member->run.resource->kind;
+    if (kind->flags & (KIND_UNPREDICTABLE | KIND_STATELESS))
+        return true;
+    KindRun again = member->run;
+    again.refresh = false;
+    again.reason = REASON_VERIFY;
+    again.outputs = again.keep = NULL;
+    again.note = NULL;
+    g_autoptr(State) actual = state_new(kind);
+    g_autoptr(Changes) changes = changes_new();
+    bool ok = (!kind->observe || kind->observe(&again, actual, error)) &&
+              diff(&again, actual, changes, error);
+    if (ok && !changes_empty(changes) && !changes->uncertain) {
+        ok = false;
+        if (changes->changes->len == 0) {
+            g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                        "prove the change: it still wants '%s'", action_name(changes->action));
+        } else {
+            const Change *change = &g_array_index(changes->changes, Change, 0);
+            g_autofree char *before = value_show(change->before, 60);
+            g_autofree char *after = value_show(change->after, 60);
+            g_set_error(
+                error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                "prove the change: '%s' is still %s, not %s; somebody else writes it, or it "
+                "cannot hold that value",
+                change->property, before, after);
+        }
+    }
+    /* What the proof sends is newer than what the first look sent. */
+    if (again.outputs) {
+        value_unref(member->run.outputs);
+        member->run.outputs = again.outputs;
+    }
+    if (again.keep) {
+        value_unref(member->run.keep);
+        member->run.keep = again.keep;
+    }
+    g_free(again.note);
+    return ok;
+}
+
+static bool approve_members(const Round *round, GError **error) {
+    const EngineOptions *options = &round->engine->options;
+    for (unsigned i = 0; options->approve && i < round->n_members; i++)
+        if (has_change(&round->members[i]) &&
+            !options->approve(options->approve_data, round->members[i].run.resource,
+                              round->members[i].changes, error))
+            return false;
+    return true;
+}
+
+static bool begin_members(Round *round, GError **error) {
+    for (unsigned i = 0; i < round->n_members; i++)
+        if (has_change(&round->members[i]) && !record_begin(round, &round->members[i], error))
+            return false;
+    return true;
+}
+
+static bool apply_one(RoundMember *member, GError **error) {
+    KindRun *run = &member->run;
+    return !run->resource->kind->apply ||
+           run->resource->kind->apply(run, member->actual, member->changes, error);
+}
+
+static bool apply_group(Round *round, GError **error) {
+    unsigned n = 0;
+    g_autofree KindRun **runs = g_new(KindRun *, round->n_members);
+    g_autofree const State **actuals = g_new(const State *, round->n_members);
+    g_autofree const Changes **changes = g_new(const Changes *, round->n_members);
+    for (unsigned i = 0; i < round->n_members; i++) {
+        if (!has_change(&round->members[i]))
+            continue;
+        runs[n] = &round->members[i].run;
+        actuals[n] = round->members[i].actual;
+        changes[n++] = round->members[i].changes;
+    }
+    return round->members[0].run.resource->kind->apply_group(runs, actuals, changes, n, error);
+}
+
+static bool apply_members(Round *round, GError **error) {
+    if (round->n_members > 1 && round->members[0].run.resource->kind->apply_group)
+        return apply_group(round, error);
+    for (unsigned i = 0; i < round->n_members; i++)
+        if (has_change(&round->members[i]) && !apply_one(&round->members[i], error))
+            return false;
+    return true;
+}
+
+static bool prove_members(Round *round, GError **error) {
+    for (unsigned i = 0; i < round->n_members; i++)
+        if (has_change(&round->members[i]) && !prove(&round->members[i], error))
+            return false;
+    return true;
+}
+
+static bool make_right(Round *round, GError **error) {
+    if (!approve_members(round, error) || !begin_members(round, error))
+        return false;
+    host_writer_begin(round->writer);
+    bool ok = apply_members(round, error) && prove_members(round, error);
+    host_writer_end();
+    return ok;
+}
+
+/* A killed apply left something behind: clear it before looking. */
+static bool clean_members(Round *round, GError **error) {
+    for (unsigned i = 0; i < round->n_members; i++) {
+        KindRun *run = &round->members[i].run;
+        if (run->resource->kind->clean && !run->resource->kind->clean(run, error))
+            return false;
+    }
+    return true;
+}
+
+static RoundResult work(Round *round, GError **error) {
+    if (round->resumed && !round->engine->planning && !clean_members(round, error))
+        return ROUND_FAILED;
+    bool wrong = false;
+    for (unsigned i = 0; i < round->n_members; i++) {
+        RoundMember *member = &round->members[i];
+        if (!look(member, error))
+            return ROUND_FAILED;
+        wrong |= has_change(member);
+    }
+    if (wrong && !round->noop && !make_right(round, error))
+        return ROUND_FAILED;
+    for (unsigned i = 0; i < round->n_members; i++) {
+        if (round->members[i].unknown)
+            add_unknown(&round->members[i]);
+        wrong |= has_change(&round->members[i]);
+    }
+    if (!wrong)
+        return ROUND_OK;
+    return round->noop ? ROUND_PENDING : ROUND_CHANGED;
+}
+
+/* The kind's error is often that its command was cancelled: say which limit ended it. */
+static void explain_deadline(Round *round) {
+    uint64_t timeout = resource_meta(round->members[0].run.resource)->timeout;
+    if (timeout == 0 || !g_error_matches(round->error, STEAD_ERROR, STEAD_ERROR_TIMEOUT))
+        return;
+    g_prefix_error(&round->error,
+                   "take longer than its 'timeout' of %g s: ", (double)timeout / 1e6);
+}
+
+void round_work(void *data) {
+    Round *round = data;
+    round->result = work(round, &round->error);
+    if (round->result == ROUND_FAILED)
+        explain_deadline(round);
+}

@@ -1,0 +1,267 @@
+/* What outlives a process: entries, notifications, retries, the journal; and what leaves the graph.
+ */
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "engine/engine-test.h"
+
+#define SECOND UINT64_C(1000000)
+
+typedef struct {
+    TestRun *run;
+    char *dir;
+} Fixture;
+
+static void open_ledger(Fixture *fixture) {
+    g_autoptr(GError) error = NULL;
+    fixture->run->ledger = ledger_open(fixture->dir, LEDGER_WRITE, "test", &error);
+    g_assert_no_error(error);
+}
+
+static Fixture setup(void) {
+    Fixture fixture = { test_run_new(), g_dir_make_tmp("stead-remember-XXXXXX", NULL) };
+    open_ledger(&fixture);
+    return fixture;
+}
+
+static void remove_tree(const char *path) {
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+        remove_tree(child);
+    }
+    g_assert_cmpint(g_remove(path), ==, 0);
+}
+
+static void teardown(Fixture *fixture) {
+    test_run_free(fixture->run);
+    remove_tree(fixture->dir);
+    g_free(fixture->dir);
+}
+
+/* What a new process would find: everything but the disk is gone. */
+static void restart(Fixture *fixture) {
+    TestRun *run = fixture->run;
+    engine_free(run->engine);
+    run->engine = NULL;
+    ledger_close(run->ledger);
+    open_ledger(fixture);
+    g_string_set_size(run->order, 0);
+    g_string_set_size(run->events, 0);
+}
+
+static void run_graph(Fixture *fixture, const char *names, const char *edges) {
+    test_graph(fixture->run, names, edges);
+    test_load(fixture->run);
+    test_advance(fixture->run, SECOND);
+}
+
+static void test_notification_outlives_process(void) {
+    Fixture fixture = setup();
+    probe("a")->wrong = 1;
+    probe("b")->wrong = 1;
+    probe("b")->fail = -1;
+    run_graph(&fixture, "a b", "a!b");
+    g_assert_cmpint(probe("b")->refreshes, ==, 1);
+    restart(&fixture);
+    probe("b")->fail = 0;
+    probe("b")->refreshes = 0;
+    run_graph(&fixture, "a b", "a!b");
+    g_assert_cmpint(probe("b")->refreshes, ==, 1);
+    restart(&fixture);
+    run_graph(&fixture, "a b", "a!b");
+    g_assert_cmpint(probe("b")->refreshes, ==, 1); /* delivered once */
+    teardown(&fixture);
+}
+
+/* Killed between the effect and its record: the effect is there, so the target must be told. */
+static void test_interrupted_step_notifies(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "a b", "a!b");
+    g_assert_cmpint(probe("b")->refreshes, ==, 0);
+    g_assert_true(ledger_begin(fixture.run->ledger, "probe", "a", NULL, NULL));
+    restart(&fixture);
+    run_graph(&fixture, "a b", "a!b");
+    g_assert_cmpint(probe("a")->applies, ==, 0);
+    g_assert_cmpint(probe("b")->refreshes, ==, 1);
+    restart(&fixture);
+    run_graph(&fixture, "a b", "a!b");
+    g_assert_cmpint(probe("b")->refreshes, ==, 1);
+    teardown(&fixture);
+}
+
+static void test_retries_outlive_process(void) {
+    Fixture fixture = setup();
+    probe("a")->wrong = 1;
+    probe("a")->fail = -1;
+    for (int i = 0; i < 2; i++) {
+        test_graph(fixture.run, "a", "");
+        test_meta(fixture.run, "a", "retry", value_new_int(3));
+        test_meta(fixture.run, "a", "delay", value_new_int(1000));
+        test_load(fixture.run);
+        test_advance(fixture.run, SECOND * 3 / 2);
+        restart(&fixture);
+    }
+    /* Two tries by the first process, which used up two retries; two by the second. */
+    g_assert_cmpint(probe("a")->applies, ==, 4);
+    teardown(&fixture);
+}
+
+static void test_removal_in_reverse_order(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "a b c", "a>b b>c");
+    restart(&fixture);
+    probe("a")->wrong = probe("b")->wrong = probe("c")->wrong = 1;
+    run_graph(&fixture, "d", "");
+    g_assert_cmpstr(fixture.run->order->str, ==, "c b a");
+    g_assert_cmpuint(engine_summary(fixture.run->engine).removed, ==, 3);
+    g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 1);
+    restart(&fixture);
+    run_graph(&fixture, "d", "");
+    g_assert_cmpstr(fixture.run->order->str, ==, "");
+    teardown(&fixture);
+}
+
+/* Live, too; and what comes back by another hand afterwards is left alone. */
+static void test_removal_at_swap(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "a b", "");
+    probe("a")->wrong = 1;
+    run_graph(&fixture, "b", "");
+    g_assert_cmpstr(fixture.run->order->str, ==, "a");
+    g_assert_cmpint(probe("a")->unwatches, ==, probe("a")->watches);
+    teardown(&fixture);
+}
+
+static void test_staying_goes_before_removed(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "a b", "a>b");
+    restart(&fixture);
+    probe("a")->wrong = probe("b")->wrong = 1;
+    run_graph(&fixture, "b", ""); /* b needed a: it lets go first */
+    g_assert_cmpstr(fixture.run->order->str, ==, "b a");
+    teardown(&fixture);
+}
+
+static void test_protected(void) {
+    Fixture fixture = setup();
+    test_graph(fixture.run, "a b", "");
+    test_meta(fixture.run, "a", "protect", value_new_bool(true));
+    test_load(fixture.run);
+    test_advance(fixture.run, SECOND);
+    test_graph(fixture.run, "b", "");
+    g_autoptr(GPtrArray) problems = g_ptr_array_new();
+    g_assert_true(graph_seal(fixture.run->graph, problems));
+    g_autoptr(GError) error = NULL;
+    g_assert_false(engine_load(fixture.run->engine, fixture.run->graph, &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED);
+    g_assert_true(strstr(error->message, "protect = true at test:1") != NULL);
+    g_autofree char *state = test_state(fixture.run, "a");
+    g_assert_cmpstr(state, ==, "ok"); /* the running graph stays */
+    teardown(&fixture);
+}
+
+static void test_forget_and_report(void) {
+    Fixture fixture = setup();
+    test_graph(fixture.run, "a b c", "");
+    test_meta(fixture.run, "a", "on_remove", value_new_string("forget"));
+    test_meta(fixture.run, "b", "on_remove", value_new_string("report"));
+    test_load(fixture.run);
+    test_advance(fixture.run, SECOND);
+    restart(&fixture);
+    probe("a")->wrong = probe("b")->wrong = 1;
+    run_graph(&fixture, "c", "");
+    g_assert_cmpstr(fixture.run->order->str, ==, "");
+    g_assert_true(strstr(fixture.run->events->str, "reported:b") != NULL);
+    g_assert_null(ledger_find(fixture.run->ledger, "probe", "a"));
+    g_assert_nonnull(ledger_find(fixture.run->ledger, "probe", "b"));
+    teardown(&fixture);
+}
+
+typedef struct {
+    unsigned corrective, intended;
+} Journal;
+
+static void count_journal(void *data, const JournalEntry *entry) {
+    Journal *journal = data;
+    if (entry->corrective)
+        journal->corrective++;
+    else
+        journal->intended++;
+}
+
+static void test_drift_and_intent(void) {
+    Fixture fixture = setup();
+    probe("a")->wrong = 1;
+    run_graph(&fixture, "a", ""); /* intended: it is new */
+    probe("a")->wrong = 1;
+    probe_event(probe("a"));
+    test_advance(fixture.run, SECOND); /* drift */
+    restart(&fixture);
+    probe("a")->wrong = 1;
+    run_graph(&fixture, "a", ""); /* drift that happened while nobody looked */
+    test_graph(fixture.run, "a", "");
+    test_param(fixture.run, "a", "value", value_new_string("new"));
+    probe("a")->wrong = 1;
+    test_load(fixture.run);
+    test_advance(fixture.run, SECOND); /* intended: the definition changed */
+    Journal journal = { 0 };
+    JournalFilter filter = { .kind = "probe", .name = "a" };
+    g_assert_true(ledger_read_journal(fixture.run->ledger, &filter, count_journal, &journal, NULL));
+    g_assert_cmpuint(journal.corrective, ==, 2);
+    g_assert_cmpuint(journal.intended, ==, 2);
+    teardown(&fixture);
+}
+
+static void test_flapping_backs_off(void) {
+    Fixture fixture = setup();
+    fixture.run->options.flap_limit = 10;
+    run_graph(&fixture, "a b", "");
+    for (int i = 0; i < 200; i++) {
+        probe("a")->wrong = 1;
+        probe_event(probe("a"));
+        test_advance(fixture.run, SECOND / 10);
+    }
+    int fixes = probe("a")->applies;
+    g_assert_cmpint(fixes, >=, 11);
+    g_assert_cmpint(fixes, <=, 17); /* 11 at once, then after 1, 2, 4, 8 s */
+    g_assert_true(strstr(fixture.run->events->str, "flapping:a") != NULL);
+    test_advance(fixture.run, 600 * SECOND);
+    probe("a")->wrong = 1;
+    probe_event(probe("a"));
+    test_advance(fixture.run, 600 * SECOND);
+    g_assert_cmpint(probe("a")->wrong, ==, 0); /* it went on */
+    probe("a")->wrong = 1;
+    probe_event(probe("a"));
+    test_advance(fixture.run, SECOND / 10);
+    g_assert_cmpint(probe("a")->wrong, ==, 0); /* quiet for long: at once again */
+    teardown(&fixture);
+}
+
+/* Each try of a plan or noop run leaves the ledger as it was. */
+static void test_noop_remembers_nothing(void) {
+    Fixture fixture = setup();
+    fixture.run->options.noop = true;
+    probe("a")->wrong = 1;
+    run_graph(&fixture, "a b", "a!b");
+    g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 0);
+    g_assert_cmpint(probe("a")->applies, ==, 0);
+    teardown(&fixture);
+}
+
+int main(int argc, char **argv) {
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/remember/notification", test_notification_outlives_process);
+    g_test_add_func("/remember/interrupted-step", test_interrupted_step_notifies);
+    g_test_add_func("/remember/retries", test_retries_outlive_process);
+    g_test_add_func("/remember/removal-order", test_removal_in_reverse_order);
+    g_test_add_func("/remember/removal-at-swap", test_removal_at_swap);
+    g_test_add_func("/remember/staying-first", test_staying_goes_before_removed);
+    g_test_add_func("/remember/protected", test_protected);
+    g_test_add_func("/remember/forget-and-report", test_forget_and_report);
+    g_test_add_func("/remember/drift-and-intent", test_drift_and_intent);
+    g_test_add_func("/remember/flapping", test_flapping_backs_off);
+    g_test_add_func("/remember/noop", test_noop_remembers_nothing);
+    return g_test_run();
+}
