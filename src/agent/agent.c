@@ -1,0 +1,140 @@
+#include "agent/agent.h"
+
+#include <string.h>
+
+#include "agent/control.h"
+#include "host/host-real.h"
+
+/* Editors write in several steps: wait for this long without another change before reading. */
+#define RELOAD_QUIET_US 20000
+
+struct Agent {
+    AgentOptions options;
+    Engine *engine;
+    Control *control;
+    Host *local; /* this machine, for watching configuration files also with --root */
+    GPtrArray *watches;
+    char **watched; /* paths of watches, sorted as given */
+    LoopTimer *reload_timer;
+    LoopTimer *clock_timer;
+};
+
+static void reload(void *data);
+
+static void on_file(void *data, HostEvent event, const char *detail) {
+    Agent *agent = data;
+    if (event == HOST_EVENT_CHANGED)
+        agent_reload(agent);
+    else if (event == HOST_EVENT_FAILED && agent->options.listener.warning)
+        agent->options.listener.warning(agent->options.listener.data, detail);
+}
+
+/* Watches exactly the files the last evaluation read. */
+static void watch_files(Agent *agent, char **files) {
+    if (agent->watched && files &&
+        g_strv_equal((const char *const *)agent->watched, (const char *const *)files))
+        return;
+    g_strfreev(agent->watched);
+    agent->watched = g_strdupv(files);
+    g_ptr_array_set_size(agent->watches, 0);
+    for (char **file = agent->watched; file && *file; file++) {
+        g_autofree char *path = g_canonicalize_filename(*file, NULL);
+        g_autoptr(GError) error = NULL;
+        HostWatch *watch = host_watch(agent->local, agent->options.loop, HOST_WATCH_FILE, path, 0, on_file,
+                                      agent, &error);
+        if (watch)
+            g_ptr_array_add(agent->watches, watch);
+        else
+            on_file(agent, HOST_EVENT_FAILED, error->message);
+    }
+}
+
+static void schedule_clock(Agent *agent, uint64_t next_change) {
+    loop_timer_clear(&agent->clock_timer);
+    uint64_t now = loop_wall_now(agent->options.loop);
+    if (next_change > now)
+        loop_timer_set(agent->options.loop, &agent->clock_timer,
+                       loop_now(agent->options.loop) + (next_change - now), reload, agent);
+}
+
+/* Evaluates; the result's graph goes to the engine when it differs from the one that runs. */
+static bool evaluate(Agent *agent, GError **error) {
+    LangInputs inputs = agent->options.inputs;
+    inputs.wall_now = loop_wall_now(agent->options.loop);
+    g_auto(LangResult) result = { 0 };
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
+    bool ok = lang_load(agent->options.file, &inputs, &result, problems);
+    watch_files(agent, result.files);
+    schedule_clock(agent, result.next_change);
+    if (!ok) {
+        agent->options.listener.problems(agent->options.listener.data, problems);
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%u problems in '%s'", problems->len,
+                    agent->options.file);
+        return false;
+    }
+    return engine_load(agent->engine, result.graph, error);
+}
+
+static void reload(void *data) {
+    Agent *agent = data;
+    g_autoptr(GError) error = NULL;
+    if (engine_is_stopping(agent->engine) || evaluate(agent, &error))
+        return;
+    if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG))
+        return; /* told already */
+    g_autoptr(GPtrArray) problems = g_ptr_array_new();
+    g_ptr_array_add(problems, error);
+    agent->options.listener.problems(agent->options.listener.data, problems);
+}
+
+void agent_reload(Agent *agent) {
+    loop_timer_set(agent->options.loop, &agent->reload_timer,
+                   loop_now(agent->options.loop) + RELOAD_QUIET_US, reload, agent);
+}
+
+Agent *agent_new(const AgentOptions *options, GError **error) {
+    g_autoptr(Agent) agent = g_new0(Agent, 1);
+    agent->options = *options;
+    agent->watches = g_ptr_array_new_with_free_func((GDestroyNotify)host_watch_free);
+    agent->local = host_real_new(NULL, NULL, error);
+    if (!agent->local)
+        return NULL;
+    EngineOptions engine = options->engine;
+    engine.loop = options->loop;
+    engine.host = options->host;
+    engine.ledger = options->ledger;
+    engine.kinds = options->inputs.kinds;
+    engine.watch = true;
+    engine.listener = options->listener.event;
+    engine.listener_data = options->listener.data;
+    agent->engine = engine_new(&engine);
+    if (options->socket) {
+        agent->control = control_new(options->loop, options->socket, agent->engine, error);
+        if (!agent->control)
+            return NULL;
+    }
+    if (!evaluate(agent, error))
+        return NULL;
+    return g_steal_pointer(&agent);
+}
+
+void agent_free(Agent *agent) {
+    if (!agent)
+        return;
+    control_free(agent->control);
+    loop_timer_clear(&agent->reload_timer);
+    loop_timer_clear(&agent->clock_timer);
+    g_ptr_array_unref(agent->watches);
+    g_strfreev(agent->watched);
+    engine_free(agent->engine);
+    host_free(agent->local);
+    g_free(agent);
+}
+
+bool agent_run(Agent *agent, GError **error) {
+    return loop_run(agent->options.loop, error);
+}
+
+Engine *agent_engine(Agent *agent) {
+    return agent->engine;
+}

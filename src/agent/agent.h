@@ -1,0 +1,41 @@
+#pragma once
+/*
+ * agent: keeps a host true for as long as it runs. Uses everything up to lang and engine. Evaluates
+ * the configuration again when one of its files, an answer of the clock, or SIGHUP says so; a
+ * configuration with problems is reported and the running one kept. Answers questions on a socket
+ * (control.h).
+ */
+#include "engine/engine.h"
+#include "lang/lang.h"
+
+typedef struct Agent Agent;
+
+/* What the agent tells whoever started it. */
+typedef struct {
+    void (*event)(void *data, const EngineEvent *event);
+    void (*problems)(void *data, const GPtrArray *problems); /* of GError; the old configuration stays */
+    void (*warning)(void *data, const char *text);
+    void *data;
+} AgentListener;
+
+typedef struct {
+    Loop *loop;
+    Host *host;
+    Ledger *ledger;
+    const char *file;     /* configuration */
+    const char *socket;   /* path of the control socket; NULL: none */
+    LangInputs inputs;    /* wall_now is set anew for each evaluation */
+    EngineOptions engine; /* loop, host, ledger, kinds and listener are set by the agent */
+    AgentListener listener;
+} AgentOptions;
+
+/* Evaluates and starts; problems of the first evaluation are told and NULL is returned. Everything in
+ * options is borrowed. */
+Agent *agent_new(const AgentOptions *options, GError **error);
+void agent_free(Agent *agent); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Agent, agent_free)
+
+/* Until engine_stop() has ended everything. */
+bool agent_run(Agent *agent, GError **error);
+Engine *agent_engine(Agent *agent);
+void agent_reload(Agent *agent); /* soon; several calls in a row are one */
