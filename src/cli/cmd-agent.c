@@ -1,0 +1,144 @@
+/* stead agent: converges and keeps converged until it is stopped. */
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "kinds/kinds.h"
+
+#define DEFAULT_FLAP_LIMIT 10
+#define RECHECK_FAILED_US  (600 * (uint64_t)G_USEC_PER_SEC)
+
+typedef struct {
+    Session *session;
+    Agent *agent;
+    unsigned interrupts;
+} Watch;
+
+static void on_event(void *data, const EngineEvent *event) {
+    Watch *watch = data;
+    printer_event(watch->session->printer, event);
+}
+
+static void on_problems(void *data, const GPtrArray *problems) {
+    Watch *watch = data;
+    printer_problems(watch->session->printer, problems);
+    if (watch->agent)
+        printer_warning(watch->session->printer,
+                        "the new configuration has problems; keeping to the one that runs");
+}
+
+static void on_warning(void *data, const char *text) {
+    Watch *watch = data;
+    printer_warning(watch->session->printer, "%s", text);
+}
+
+static void on_stop(void *data, int signal_number) {
+    Watch *watch = data;
+    if (watch->interrupts++ == 0)
+        printer_line(watch->session->printer, STYLE_DIM, "stopping");
+    engine_stop(agent_engine(watch->agent));
+}
+
+static void on_hangup(void *data, int signal_number) {
+    Watch *watch = data;
+    engine_retry_failed(agent_engine(watch->agent));
+    agent_reload(watch->agent);
+}
+
+static void post_ledger_error(void *data, const GError *error) {
+    /* From the ledger's thread: stderr only. */
+    printer_warning(data, "%s", error->message);
+}
+
+static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
+    Printer *printer = watch->session->printer;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Agent) agent = watch->agent = NULL;
+    agent = agent_new(options, &error);
+    if (!agent) {
+        if (!g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG))
+            printer_error(printer, error);
+        return EXIT_REFUSED;
+    }
+    watch->agent = agent;
+    g_autoptr(LoopSource) on_int = loop_watch_signal(loop, SIGINT, on_stop, watch, &error);
+    g_autoptr(LoopSource) on_term =
+        on_int ? loop_watch_signal(loop, SIGTERM, on_stop, watch, &error) : NULL;
+    g_autoptr(LoopSource) on_hup =
+        on_term ? loop_watch_signal(loop, SIGHUP, on_hangup, watch, &error) : NULL;
+    if (!on_hup || !agent_run(agent, &error) || !ledger_flush(watch->session->ledger, &error)) {
+        printer_error(printer, error);
+        return EXIT_FAILURES;
+    }
+    EngineSummary summary = engine_summary(agent_engine(agent));
+    return summary.exit_code >= 0 ? summary.exit_code : EXIT_DONE;
+}
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Session) session = session_open(arguments);
+    if (!session || !session_open_ledger(session, LEDGER_WRITE, "agent"))
+        return EXIT_REFUSED;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Loop) loop = loop_new(&error);
+    if (!loop) {
+        printer_error(session->printer, error);
+        return EXIT_REFUSED;
+    }
+    Watch watch = { .session = session };
+    ledger_on_error(session->ledger, post_ledger_error, session->printer);
+    g_autofree char *socket = g_build_filename(session->state_dir, "agent.sock", NULL);
+    AgentOptions options = {
+        .loop = loop,
+        .host = session->host,
+        .ledger = session->ledger,
+        .file = words[0],
+        .socket = socket,
+        .inputs = session_inputs(session),
+        .engine = {
+            .parallel = (unsigned)MAX(0, arguments->parallel),
+            .noop = arguments->noop,
+            .sema = arguments->sema,
+            .recheck_failed = RECHECK_FAILED_US,
+            .flap_limit = arguments->flap < 0 ? DEFAULT_FLAP_LIMIT : (unsigned)arguments->flap,
+            .converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6),
+            .state_dir = session->state_dir,
+        },
+        .listener = {
+            .event = on_event,
+            .problems = on_problems,
+            .warning = on_warning,
+            .data = &watch,
+        },
+    };
+    return keep(&watch, loop, &options);
+}
+
+static const Option *const options[] = {
+    &option_root,         &option_state,
+    &option_values,       &option_secrets,
+    &option_env,          &option_noop,
+    &option_sema,         &option_parallel,
+    &option_flap,         &option_converged_timeout,
+    &option_no_autoedges, &option_json,
+    &option_quiet,        &option_verbose,
+    &option_no_color,     NULL,
+};
+
+const Command command_agent = {
+    .name = "agent",
+    .arguments = "FILE",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "Converge and keep converged",
+    .help =
+        "Makes the host what FILE declares and keeps it so: every drift is repaired when it "
+        "happens. FILE\n"
+        "and all it reads are watched: an edit takes effect at once and touches only what differs; "
+        "one\n"
+        "with problems is reported and the running configuration kept. SIGHUP evaluates again and\n"
+        "retries what failed. `stead status` and `stead why` ask the running agent.",
+    .example = "stead agent /etc/stead/site.lua",
+    .options = options,
+    .run = run,
+};

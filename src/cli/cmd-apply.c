@@ -1,0 +1,229 @@
+/* stead apply: converges once and exits. */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "kinds/kinds.h"
+
+typedef struct {
+    Session *session;
+    Loop *loop;
+    Engine *engine;
+    unsigned interrupts;
+    bool timed_out;
+    unsigned done;
+    unsigned total;
+} Apply;
+
+static void on_event(void *data, const EngineEvent *event) {
+    Apply *apply = data;
+    printer_event(apply->session->printer, event);
+    if (event->type == ENGINE_CONVERGED)
+        engine_stop(apply->engine);
+    if (event->type <= ENGINE_FAILED)
+        apply->done++;
+    if (event->resource)
+        printer_progress(apply->session->printer, "%u of %u resources, %s '%s'",
+                         MIN(apply->done, apply->total), apply->total, event->resource->kind->name,
+                         event->resource->name);
+}
+
+static void on_signal(void *data, int signal_number) {
+    Apply *apply = data;
+    static const char *const steps[] = {
+        "finishing what runs; interrupt again to cancel it",
+        "cancelling; interrupt again to kill",
+        "killing",
+    };
+    printer_warning(apply->session->printer, "interrupted: %s",
+                    steps[MIN(apply->interrupts, G_N_ELEMENTS(steps) - 1)]);
+    apply->interrupts++;
+    engine_stop(apply->engine);
+}
+
+static void on_timeout(void *data) {
+    Apply *apply = data;
+    apply->timed_out = true;
+    engine_stop(apply->engine);
+    engine_stop(apply->engine);
+}
+
+static int exit_code(const Apply *apply, const EngineSummary *summary) {
+    if (apply->interrupts > 0)
+        return EXIT_INTERRUPTED;
+    if (summary->exit_code >= 0)
+        return summary->exit_code;
+    int code = EXIT_DONE;
+    if (summary->failed > 0)
+        code |= EXIT_FAILURES;
+    else if (apply->timed_out || summary->blocked + summary->unfinished > 0)
+        return EXIT_BLOCKED;
+    bool changed = summary->changed + summary->removed + summary->pending > 0;
+    if (apply->session->arguments->detailed_exitcode && changed)
+        code |= EXIT_CHANGED;
+    return code;
+}
+
+/* Runs graph to convergence. plan, when given, limits what may be changed. */
+static int converge(Session *session, Graph *graph, Plan *plan) {
+    const Arguments *arguments = session->arguments;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Loop) loop = loop_new(&error);
+    Apply apply = { .session = session, .loop = loop, .total = graph_size(graph) };
+    g_autoptr(LoopSource) on_int =
+        loop ? loop_watch_signal(loop, SIGINT, on_signal, &apply, &error) : NULL;
+    g_autoptr(LoopSource) on_term =
+        on_int ? loop_watch_signal(loop, SIGTERM, on_signal, &apply, &error) : NULL;
+    if (!on_term) {
+        printer_error(session->printer, error);
+        return EXIT_REFUSED;
+    }
+    EngineOptions options = {
+        .loop = loop,
+        .host = session->host,
+        .kinds = &builtin_kinds,
+        .ledger = session->ledger,
+        .parallel = (unsigned)MAX(0, arguments->parallel),
+        .noop = arguments->noop,
+        .sema = arguments->sema,
+        .watch = arguments->converged_timeout > 0,
+        .converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6),
+        .state_dir = session->state_dir,
+        .approve = plan ? plan_approves : NULL,
+        .approve_data = plan,
+        .listener = on_event,
+        .listener_data = &apply,
+    };
+    g_autoptr(Engine) engine = apply.engine = engine_new(&options);
+    LoopTimer *timeout = NULL;
+    if (arguments->timeout > 0)
+        loop_timer_set(loop, &timeout, loop_now(loop) + (uint64_t)(arguments->timeout * 1e6),
+                       on_timeout, &apply);
+    uint64_t started = loop_now(loop);
+    bool ran = engine_load(engine, graph, &error) && loop_run(loop, &error);
+    loop_timer_clear(&timeout);
+    EngineSummary summary = engine_summary(engine);
+    if (!ran || (session->ledger && !ledger_flush(session->ledger, &error))) {
+        printer_error(session->printer, error);
+        return ran ? EXIT_FAILURES : EXIT_REFUSED;
+    }
+    printer_summary(session->printer, &summary, loop_now(loop) - started);
+    return exit_code(&apply, &summary);
+}
+
+/* --- saved plans ------------------------------------------------------------------------------ */
+
+static bool is_plan(const Value *saved) {
+    return value_type(saved) == VALUE_MAP && value_map_get(saved, "format_version") &&
+           value_map_get(saved, "graph");
+}
+
+static Graph *graph_of_plan(const Value *saved, const char *file, GError **error) {
+    if (!is_plan(saved)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "%s: not a saved plan: it has no 'format_version' and 'graph'", file);
+        return NULL;
+    }
+    g_autoptr(Graph) graph = graph_from_value(value_map_get(saved, "graph"), &builtin_kinds, error);
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
+    if (graph && !graph_seal(graph, problems)) {
+        g_propagate_error(error, g_error_copy(g_ptr_array_index(problems, 0)));
+        return NULL;
+    }
+    if (!graph)
+        return NULL;
+    char digest[DIGEST_HEX_SIZE];
+    graph_digest(graph, digest);
+    if (strcmp(digest, value_map_string(saved, "graph_digest", "")) != 0) {
+        g_set_error(
+            error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+            "refuse '%s': its graph does not fit its digest; it was edited or damaged; make a "
+            "new plan",
+            file);
+        return NULL;
+    }
+    return g_steal_pointer(&graph);
+}
+
+static int apply_plan(Session *session, const char *file) {
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = NULL;
+    gsize size;
+    g_autoptr(Value) saved = NULL;
+    g_autoptr(Graph) graph = NULL;
+    g_autoptr(Plan) plan = NULL;
+    PlanOptions options = {
+        .kinds = &builtin_kinds,
+        .host = session->host,
+        .ledger = session->ledger,
+        .parallel = (unsigned)MAX(0, session->arguments->parallel),
+        .state_dir = session->state_dir,
+    };
+    if (!g_file_get_contents(file, &text, &size, &error) ||
+        !(saved = json_parse(text, size, file, &error)) ||
+        !(graph = graph_of_plan(saved, file, &error)) ||
+        !(plan = plan_new(graph, &options, &error)) || !plan_matches(plan, saved, &error)) {
+        printer_error(session->printer, error);
+        return EXIT_REFUSED;
+    }
+    return converge(session, graph, plan);
+}
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Session) session = session_open(arguments);
+    if (!session)
+        return EXIT_REFUSED;
+    if (g_str_has_suffix(words[0], ".json")) {
+        if (!session_open_ledger(session, LEDGER_WRITE, "apply"))
+            return EXIT_REFUSED;
+        return apply_plan(session, words[0]);
+    }
+    g_auto(LangResult) result = { 0 };
+    if (!session_load(session, words[0], &result) ||
+        !session_open_ledger(session, arguments->noop ? LEDGER_READ : LEDGER_WRITE, "apply"))
+        return EXIT_REFUSED;
+    return converge(session, result.graph, NULL);
+}
+
+static const Option *const options[] = {
+    &option_root,
+    &option_state,
+    &option_values,
+    &option_secrets,
+    &option_env,
+    &option_noop,
+    &option_sema,
+    &option_parallel,
+    &option_converged_timeout,
+    &option_timeout,
+    &option_verify,
+    &option_no_autoedges,
+    &option_detailed_exitcode,
+    &option_json,
+    &option_quiet,
+    &option_verbose,
+    &option_no_color,
+    NULL,
+};
+
+const Command command_apply = {
+    .name = "apply",
+    .arguments = "FILE",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "Converge once and exit",
+    .help = "Makes the host what FILE declares: everything that has no unmet dependency at once, "
+            "in parallel.\n"
+            "FILE is a configuration or a plan saved with `stead plan --out`. What left the "
+            "configuration\n"
+            "since the last run is removed or restored. A resource that fails blocks only what "
+            "depends on\n"
+            "it. The first interrupt finishes what runs, the second cancels it, the third kills "
+            "commands;\n"
+            "running again goes on where it stopped and loses no notification.",
+    .example = "stead apply site.lua --root /srv/image",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,46 @@
+/* stead check: evaluates and validates, without looking at the host's state. */
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Session) session = session_open(arguments);
+    if (!session)
+        return EXIT_REFUSED;
+    g_auto(LangResult) result = { 0 };
+    if (!session_load(session, words[0], &result))
+        return EXIT_REFUSED;
+    unsigned resources = graph_size(result.graph), edges = graph_edge_count(result.graph);
+    if (printer_is_json(session->printer)) {
+        Value *map = value_new_map();
+        value_map_set(map, "resources", value_new_int(resources));
+        value_map_set(map, "edges", value_new_int(edges));
+        value_map_set(map, "auto_edges", value_new_int(result.auto_edge_count));
+        printer_json(session->printer, "checked", map);
+    } else {
+        printer_line(session->printer, STYLE_PLAIN, "%s: %u resources, %u edges (%u automatic)",
+                     words[0], resources, edges, result.auto_edge_count);
+    }
+    return EXIT_DONE;
+}
+
+static const Option *const options[] = {
+    &option_root, &option_values,   &option_secrets,      &option_env,
+    &option_json, &option_no_color, &option_no_autoedges, NULL,
+};
+
+const Command command_check = {
+    .name = "check",
+    .arguments = "FILE",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "Evaluate and validate a configuration",
+    .help = "Evaluates FILE (Lua, or an mgmt YAML graph), checks every parameter, reference and "
+            "edge, and\n"
+            "prints how many resources and edges there are. All problems are shown, not only the "
+            "first.\n"
+            "Nothing of the host is looked at except the facts the configuration reads.",
+    .example = "stead check site.lua",
+    .options = options,
+    .run = run,
+};

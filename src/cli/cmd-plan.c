@@ -1,0 +1,84 @@
+/* stead plan: what apply would do, and nothing else. */
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "kinds/kinds.h"
+
+static bool save(Session *session, const Plan *plan, const char *file) {
+    Value *saved = plan_to_value(plan);
+    g_autofree char *configuration = g_canonicalize_filename(file, NULL);
+    value_map_set(saved, "configuration", value_new_string(configuration));
+    value_map_set(saved, "root", value_new_string(host_root(session->host)));
+    g_autoptr(Value) owned = saved;
+    g_autofree char *text = json_print(saved, JSON_INDENT);
+    g_autoptr(GError) error = NULL;
+    if (g_file_set_contents_full(session->arguments->out, text, -1, G_FILE_SET_CONTENTS_CONSISTENT,
+                                 0600, &error))
+        return true;
+    g_prefix_error(&error, "save the plan: ");
+    printer_error(session->printer, error);
+    return false;
+}
+
+static int exit_code(const Arguments *arguments, const Plan *plan) {
+    int code = plan_has_errors(plan) ? EXIT_FAILURES : EXIT_DONE;
+    if (arguments->detailed_exitcode && plan_changes_anything(plan))
+        code |= EXIT_CHANGED;
+    return code;
+}
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Session) session = session_open(arguments);
+    g_auto(LangResult) result = { 0 };
+    if (!session || !session_load(session, words[0], &result) ||
+        !session_open_ledger(session, LEDGER_READ, "plan"))
+        return EXIT_REFUSED;
+    PlanOptions options = {
+        .kinds = &builtin_kinds,
+        .host = session->host,
+        .ledger = session->ledger,
+        .parallel = (unsigned)MAX(0, arguments->parallel),
+        .state_dir = session->state_dir,
+        .noop = arguments->noop,
+    };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Plan) plan = plan_new(result.graph, &options, &error);
+    if (!plan) {
+        printer_error(session->printer, error);
+        return EXIT_REFUSED;
+    }
+    if (printer_is_json(session->printer))
+        printer_json(session->printer, "plan", plan_to_value(plan));
+    else
+        printer_plan(session->printer, plan);
+    if (arguments->out && !save(session, plan, words[0]))
+        return EXIT_REFUSED;
+    return exit_code(arguments, plan);
+}
+
+static const Option *const options[] = {
+    &option_root,  &option_state,    &option_values, &option_secrets,
+    &option_env,   &option_out,      &option_json,   &option_detailed_exitcode,
+    &option_noop,  &option_parallel, &option_verify, &option_no_autoedges,
+    &option_quiet, &option_no_color, NULL,
+};
+
+const Command command_plan = {
+    .name = "plan",
+    .arguments = "FILE",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "Show exactly what apply would change",
+    .help = "Evaluates FILE and runs its graph against a predicted copy of the host: each step "
+            "sees what the\n"
+            "steps before it will have done. Removals of what left the configuration come first. "
+            "Commands are\n"
+            "never run; what they would decide is shown as known after apply. With --out the plan "
+            "is saved:\n"
+            "`stead apply PLAN.json` then does exactly that, or refuses because the host moved.",
+    .example = "stead plan site.lua --out plan.json",
+    .options = options,
+    .run = run,
+};

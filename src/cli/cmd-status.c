@@ -1,0 +1,254 @@
+/* stead status, stead why: what stands where, asked from the running agent or read from the ledger.
+ */
+#include <string.h>
+
+#include "agent/control.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "cli/time-text.h"
+
+/* --- where answers come from ------------------------------------------------------------------ */
+
+/* The agent's answer, or NULL with *ret_offline when none runs. */
+static GPtrArray *ask_agent(Session *session, const Value *request, bool *ret_offline) {
+    g_autofree char *path = g_build_filename(session->state_dir, "agent.sock", NULL);
+    g_autoptr(GError) error = NULL;
+    GPtrArray *answer = control_ask(path, request, &error);
+    *ret_offline = !answer && g_error_matches(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
+    if (!answer && !*ret_offline)
+        printer_error(session->printer, error);
+    return answer;
+}
+
+typedef struct {
+    GPtrArray *list; /* of Value */
+    Ledger *ledger;
+    const char *kind, *name; /* only this one; NULL: all */
+} FromLedger;
+
+static void add_entry(void *data, const LedgerEntry *entry) {
+    FromLedger *from = data;
+    if (from->kind &&
+        (strcmp(from->kind, entry->kind) != 0 || strcmp(from->name, entry->name) != 0))
+        return;
+    Value *status = value_new_map();
+    value_map_set(status, "kind", value_new_string(entry->kind));
+    value_map_set(status, "name", value_new_string(entry->name));
+    value_map_set(status, "state", value_new_string("ok"));
+    value_map_set(status, "origin", value_new_string(entry->origin ? entry->origin : ""));
+    if (entry->changed)
+        value_map_set(status, "changed", value_new_int(entry->changed));
+    g_ptr_array_add(from->list, status);
+}
+
+static Value *find_status(const GPtrArray *list, const char *kind, const char *name) {
+    for (unsigned i = 0; i < list->len; i++) {
+        Value *status = g_ptr_array_index(list, i);
+        if (strcmp(value_map_string(status, "kind", ""), kind) == 0 &&
+            strcmp(value_map_string(status, "name", ""), name) == 0)
+            return status;
+    }
+    return NULL;
+}
+
+/* What the last run left: everything that is not right has a status of its own. */
+static void add_status(void *data, const char *kind, const char *name, const Value *last) {
+    FromLedger *from = data;
+    if (from->kind && (strcmp(from->kind, kind) != 0 || strcmp(from->name, name) != 0))
+        return;
+    Value *status = find_status(from->list, kind, name);
+    if (!status) {
+        status = value_new_map();
+        value_map_set(status, "kind", value_new_string(kind));
+        value_map_set(status, "name", value_new_string(name));
+        g_ptr_array_add(from->list, status);
+    }
+    for (size_t i = 0; value_type(last) == VALUE_MAP && i < value_size(last); i++) {
+        const char *key;
+        const Value *value = value_map_at(last, i, &key);
+        value_map_set(status, key, value_ref(value));
+    }
+}
+
+static GPtrArray *read_ledger(Session *session, const char *kind, const char *name) {
+    if (!session_open_ledger(session, LEDGER_READ, "status"))
+        return NULL;
+    FromLedger from = {
+        .list = g_ptr_array_new_with_free_func((GDestroyNotify)value_unref),
+        .ledger = session->ledger,
+        .kind = kind,
+        .name = name,
+    };
+    ledger_visit(session->ledger, add_entry, &from);
+    ledger_visit_status(session->ledger, add_status, &from);
+    return from.list;
+}
+
+/* --- showing ---------------------------------------------------------------------------------- */
+
+static Style style_of(const char *state) {
+    if (strcmp(state, "ok") == 0)
+        return STYLE_GOOD;
+    if (strcmp(state, "failed") == 0 || strcmp(state, "blocked") == 0 ||
+        strcmp(state, "retrying") == 0)
+        return STYLE_BAD;
+    return STYLE_CHANGE;
+}
+
+static void print_short(Printer *printer, const Value *status) {
+    const char *state = value_map_string(status, "state", "?");
+    const char *error = value_map_string(status, "error", NULL);
+    printer_line(printer, STYLE_PLAIN, "%s%-9s%s %s '%s'%s%s",
+                 printer_style(printer, style_of(state)), state,
+                 printer_style(printer, STYLE_PLAIN), value_map_string(status, "kind", ""),
+                 value_map_string(status, "name", ""), error ? ": " : "", error ? error : "");
+}
+
+/* What is right is only counted, unless asked for. */
+static bool is_quiet(const Arguments *arguments, const Value *status) {
+    const char *state = value_map_string(status, "state", "?");
+    if (arguments->kind && strcmp(arguments->kind, value_map_string(status, "kind", "")) != 0)
+        return true;
+    return !arguments->verbose && strcmp(state, "ok") == 0;
+}
+
+static int show_all(Session *session, const GPtrArray *answer, bool offline) {
+    Printer *printer = session->printer;
+    unsigned ok = 0, bad = 0;
+    for (unsigned i = 0; i < answer->len; i++) {
+        Value *status = g_ptr_array_index(answer, i);
+        const char *state = value_map_string(status, "state", NULL);
+        if (!state || strcmp(state, "hidden") == 0)
+            continue;
+        bool right = strcmp(state, "ok") == 0;
+        ok += right;
+        bad += !right;
+        if (printer_is_json(printer))
+            printer_json(printer, "status", value_ref(status));
+        else if (!is_quiet(session->arguments, status))
+            print_short(printer, status);
+    }
+    if (!printer_is_json(printer))
+        printer_line(printer, bad ? STYLE_BAD : STYLE_GOOD, "%u right, %u not%s", ok, bad,
+                     offline ? " (no agent runs: as the last run left it)" : "");
+    return bad ? EXIT_FAILURES : EXIT_DONE;
+}
+
+static int run_status(const Arguments *arguments, char **words) {
+    g_autoptr(Session) session = session_open(arguments);
+    if (!session)
+        return EXIT_REFUSED;
+    g_autoptr(Value) request = value_new_map();
+    value_map_set(request, "ask", value_new_string("status"));
+    bool offline;
+    g_autoptr(GPtrArray) answer = ask_agent(session, request, &offline);
+    if (!answer && offline)
+        answer = read_ledger(session, NULL, NULL);
+    return answer ? show_all(session, answer, offline) : EXIT_REFUSED;
+}
+
+static void print_list(Printer *printer, const char *title, const Value *list) {
+    for (size_t i = 0; value_type(list) == VALUE_LIST && i < value_size(list); i++)
+        printer_line(printer, STYLE_PLAIN, "  %s %s", title, value_string(value_list_at(list, i)));
+}
+
+static void print_time(Printer *printer, const char *title, const Value *status, const char *key) {
+    int64_t at = value_map_int(status, key, 0);
+    if (at == 0)
+        return;
+    g_autofree char *text = time_show(at);
+    printer_line(printer, STYLE_PLAIN, "  %s %s", title, text);
+}
+
+static void print_journal(void *data, const JournalEntry *entry) {
+    g_autofree char *when = time_show(entry->time);
+    printer_line(data, STYLE_PLAIN, "  last change: %s %s, %s", when, entry->action,
+                 entry->corrective ? "drift" : "configuration");
+}
+
+static void explain(Session *session, const Value *status) {
+    Printer *printer = session->printer;
+    print_short(printer, status);
+    const char *origin = value_map_string(status, "origin", NULL);
+    if (origin)
+        printer_line(printer, STYLE_PLAIN, "  declared at %s", origin);
+    print_list(printer, "blocked by", value_map_get(status, "blocked_by"));
+    print_list(printer, "waits for", value_map_get(status, "waits_for"));
+    const char *semaphore = value_map_string(status, "semaphore", NULL);
+    if (semaphore)
+        printer_line(printer, STYLE_PLAIN, "  waits for a permit of semaphore '%s'", semaphore);
+    print_time(printer, "last looked at:", status, "checked");
+    if (session->ledger || session_open_ledger(session, LEDGER_READ, "why")) {
+        JournalFilter filter = { .kind = value_map_string(status, "kind", ""),
+                                 .name = value_map_string(status, "name", ""),
+                                 .limit = 1 };
+        (void)ledger_read_journal(session->ledger, &filter, print_journal, printer,
+                                  NULL); /* a detail */
+    }
+    print_time(printer, "next try:", status, "next");
+}
+
+static int run_why(const Arguments *arguments, char **words) {
+    g_autoptr(Session) session = session_open(arguments);
+    if (!session)
+        return EXIT_REFUSED;
+    g_autoptr(Value) request = value_new_map();
+    value_map_set(request, "ask", value_new_string("why"));
+    value_map_set(request, "kind", value_new_string(words[0]));
+    value_map_set(request, "name", value_new_string(words[1]));
+    bool offline;
+    g_autoptr(GPtrArray) answer = ask_agent(session, request, &offline);
+    if (!answer && offline)
+        answer = read_ledger(session, words[0], words[1]);
+    if (!answer)
+        return EXIT_REFUSED;
+    if (answer->len == 0) {
+        g_autoptr(GError) error =
+            g_error_new(STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                        "no %s '%s' is managed here; 'stead status --verbose' lists what is",
+                        words[0], words[1]);
+        printer_error(session->printer, error);
+        return EXIT_REFUSED;
+    }
+    Value *status = g_ptr_array_index(answer, 0);
+    if (printer_is_json(session->printer))
+        printer_json(session->printer, "why", value_ref(status));
+    else
+        explain(session, status);
+    return EXIT_DONE;
+}
+
+static const Option *const status_options[] = {
+    &option_root, &option_state,    &option_kind, &option_verbose,
+    &option_json, &option_no_color, NULL,
+};
+
+const Command command_status = {
+    .name = "status",
+    .arguments = "",
+    .summary = "Show what is right and what is not",
+    .help = "Asks the running agent, or reads what the last run left in the ledger. Shows every "
+            "resource that\n"
+            "is not right; --verbose shows all. Exits with 4 when something is not right.",
+    .example = "stead status",
+    .options = status_options,
+    .run = run_status,
+};
+
+static const Option *const why_options[] = {
+    &option_root, &option_state, &option_json, &option_no_color, NULL,
+};
+
+const Command command_why = {
+    .name = "why",
+    .arguments = "KIND NAME",
+    .min_arguments = 2,
+    .max_arguments = 2,
+    .summary = "Explain one resource: state, blockers, last error, next try",
+    .help = "Tells what the resource waits for, which failed resource blocks it, its last error, "
+            "its last\n"
+            "change, and when it is tried again.",
+    .example = "stead why file /etc/motd",
+    .options = why_options,
+    .run = run_why,
+};

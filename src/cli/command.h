@@ -1,0 +1,61 @@
+#pragma once
+/*
+ * cli: the stead command. One file a command, each ending in a const Command; the list is
+ * commands.c. Uses everything below. --help, man pages, completion and the reference are generated
+ * from these rows.
+ */
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Exit codes, everywhere the same. */
+typedef enum {
+    EXIT_DONE = 0,     /* nothing failed; with --detailed-exitcode: nothing changed */
+    EXIT_REFUSED = 1,  /* bad usage, bad configuration or refused: nothing was touched */
+    EXIT_CHANGED = 2,  /* --detailed-exitcode: changed, or changes are pending */
+    EXIT_FAILURES = 4, /* some resources failed, the rest were done; 6: and some changed */
+    EXIT_BLOCKED = 5,  /* blocked or timed out before converging */
+    EXIT_INTERRUPTED = 130,
+} ExitCode;
+
+/* Everything options can say; each command lists those it takes. Strings are owned. */
+typedef struct {
+    char *root, *state, *values, *secrets, *out, *format, *since, *until, *kind, *output_dir;
+    char **env;
+    gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
+    gboolean verbose, yes, junit;
+    int parallel, sema, flap, limit;
+    double converged_timeout, timeout;
+} Arguments;
+
+/* One option: a GOptionEntry whose target is a member of Arguments. */
+typedef struct {
+    const char *name;
+    char letter; /* 0: none */
+    GOptionArg type;
+    size_t offset;        /* of the member of Arguments */
+    const char *argument; /* placeholder in help; NULL: takes none */
+    const char *help;
+} Option;
+
+typedef struct {
+    const char *name;
+    const char *arguments; /* "FILE" in the usage line; "" for none */
+    unsigned min_arguments, max_arguments;
+    const char *summary; /* one line */
+    const char *help;    /* the manual's body */
+    const char *example;
+    const Option *const *options; /* NULL-terminated list of rows from options.c */
+    int (*run)(const Arguments *arguments, char **words);
+} Command;
+
+extern const Command *const commands[]; /* NULL-terminated */
+
+const Command *command_find(const char *name);
+
+/* options.c: the rows, shared between commands */
+extern const Option option_root, option_state, option_json, option_noop, option_detailed_exitcode,
+    option_no_color, option_values, option_secrets, option_env, option_parallel, option_sema,
+    option_converged_timeout, option_timeout, option_verify, option_no_autoedges, option_out,
+    option_quiet, option_format, option_since, option_until, option_kind, option_limit,
+    option_corrective, option_flap, option_junit, option_verbose;

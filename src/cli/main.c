@@ -1,0 +1,119 @@
+/* stead: finds the command, reads its options, runs it. */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/suggest.h"
+#include "cli/command.h"
+
+static void print_usage(FILE *to) {
+    fputs("Usage: stead COMMAND [OPTION...] [ARGUMENT...]\n\n"
+          "Declares what machines should be, shows what would change, makes it so and keeps it "
+          "so.\n\n",
+          to);
+    for (const Command *const *command = commands; *command; command++)
+        fprintf(to, "  %-10s %s\n", (*command)->name, (*command)->summary);
+    fputs("\n`stead COMMAND --help` tells more. Manual: stead(1).\n", to);
+}
+
+/* A GOptionEntry for each row, pointing into arguments. */
+static GOptionEntry *entries_of(const Command *command, Arguments *arguments) {
+    unsigned n = 0;
+    while (command->options[n])
+        n++;
+    GOptionEntry *entries = g_new0(GOptionEntry, n + 1);
+    for (unsigned i = 0; i < n; i++) {
+        const Option *option = command->options[i];
+        entries[i] = (GOptionEntry){
+            .long_name = option->name,
+            .short_name = option->letter,
+            .arg = option->type,
+            .arg_data = (char *)arguments + option->offset,
+            .description = option->help,
+            .arg_description = option->argument,
+        };
+    }
+    return entries;
+}
+
+static void arguments_clear(Arguments *arguments) {
+    char **strings[] = { &arguments->root,      &arguments->state, &arguments->values,
+                         &arguments->secrets,   &arguments->out,   &arguments->format,
+                         &arguments->since,     &arguments->until, &arguments->kind,
+                         &arguments->output_dir };
+    for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
+        g_clear_pointer(strings[i], g_free);
+    g_clear_pointer(&arguments->env, g_strfreev);
+}
+
+static int refuse(const Command *command, const char *message) {
+    fprintf(stderr, "stead %s: %s; see 'stead %s --help'\n", command->name, message, command->name);
+    return EXIT_REFUSED;
+}
+
+static int check_word_count(const Command *command, unsigned n) {
+    if (n < command->min_arguments) {
+        g_autofree char *message = g_strdup_printf("%s is missing", command->arguments);
+        return refuse(command, message);
+    }
+    if (n > command->max_arguments)
+        return refuse(command, "too many arguments");
+    return EXIT_DONE;
+}
+
+static int run_command(const Command *command, char **words) {
+    Arguments arguments = { .flap = -1 };
+    g_autofree GOptionEntry *entries = entries_of(command, &arguments);
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_autofree char *summary =
+        g_strdup_printf("stead %s %s\n\n%s", command->name, command->arguments, command->help);
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_option_context_set_summary(context, summary);
+    g_autoptr(GError) error = NULL;
+    /* GLib takes the vector over and keeps what is not an option. */
+    g_auto(GStrv) rest = g_strdupv(words);
+    int status;
+    if (!g_option_context_parse_strv(context, &rest, &error)) {
+        status = refuse(command, error->message);
+    } else {
+        char **operands = rest[0] ? rest + 1 : rest;
+        if (operands[0] && strcmp(operands[0], "--") == 0)
+            operands++;
+        status = check_word_count(command, g_strv_length(operands));
+        if (status == EXIT_DONE)
+            status = command->run(&arguments, operands);
+    }
+    arguments_clear(&arguments);
+    return status;
+}
+
+static int unknown_command(const char *name) {
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (const Command *const *command = commands; *command; command++)
+        g_ptr_array_add(names, (void *)(uintptr_t)(*command)->name);
+    const char *near = suggest_nearest(name, (const char *const *)names->pdata, names->len);
+    if (near)
+        fprintf(stderr, "stead: no such command '%s', did you mean '%s'?\n", name, near);
+    else
+        fprintf(stderr, "stead: no such command '%s'; see 'stead --help'\n", name);
+    return EXIT_REFUSED;
+}
+
+int main(int argc, char **argv) {
+    setlocale(LC_ALL, "C.UTF-8");
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_REFUSED;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_usage(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("stead %s\n", STEAD_VERSION);
+        return EXIT_DONE;
+    }
+    const Command *command = command_find(argv[1]);
+    return command ? run_command(command, argv + 1) : unknown_command(argv[1]);
+}

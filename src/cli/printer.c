@@ -1,0 +1,398 @@
+#include "cli/printer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+
+/* Progress appears only when something takes longer, and not more often than this. */
+#define PROGRESS_AFTER_US 1000000
+#define PROGRESS_EVERY_US 100000
+
+struct Printer {
+    bool json, color, quiet, verbose, terminal;
+    int64_t started, last_progress;
+    bool progress_shown;
+};
+
+Printer *printer_new(const Arguments *arguments) {
+    Printer *printer = g_new0(Printer, 1);
+    const char *no_color = g_getenv("NO_COLOR");
+    printer->json = arguments->json;
+    printer->quiet = arguments->quiet;
+    printer->verbose = arguments->verbose;
+    printer->terminal = isatty(STDERR_FILENO) && !printer->json;
+    printer->color = isatty(STDOUT_FILENO) && !printer->json && !arguments->no_color &&
+                     !(no_color && *no_color) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+    printer->started = g_get_monotonic_time();
+    return printer;
+}
+
+static void hide_progress(Printer *printer) {
+    if (!printer->progress_shown)
+        return;
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+    printer->progress_shown = false;
+}
+
+void printer_free(Printer *printer) {
+    if (!printer)
+        return;
+    hide_progress(printer);
+    fflush(stdout);
+    g_free(printer);
+}
+
+bool printer_is_json(const Printer *printer) {
+    return printer->json;
+}
+
+const char *printer_style(const Printer *printer, Style style) {
+    static const char *const codes[] = {
+        [STYLE_PLAIN] = "\033[0m", [STYLE_GOOD] = "\033[32m", [STYLE_CHANGE] = "\033[33m",
+        [STYLE_BAD] = "\033[31m",  [STYLE_DIM] = "\033[2m",   [STYLE_STRONG] = "\033[1m",
+    };
+    return printer->color ? codes[style] : "";
+}
+
+void printer_line(Printer *printer, Style style, const char *format, ...) {
+    hide_progress(printer);
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    if (style == STYLE_PLAIN)
+        puts(text);
+    else
+        printf("%s%s%s\n", printer_style(printer, style), text,
+               printer_style(printer, STYLE_PLAIN));
+}
+
+void printer_json(Printer *printer, const char *name, Value *map) {
+    value_map_set(map, "event", value_new_string(name));
+    value_map_set(map, "time", value_new_int(g_get_real_time()));
+    g_autofree char *text = json_print(map, JSON_COMPACT);
+    puts(text);
+    fflush(stdout);
+    value_unref(map);
+}
+
+void printer_error(Printer *printer, const GError *error) {
+    hide_progress(printer);
+    if (printer->json) {
+        Value *map = value_new_map();
+        value_map_set(map, "message", value_new_string(error->message));
+        printer_json(printer, "error", map);
+        return;
+    }
+    /* A message that starts with its place needs no name before it. */
+    bool placed = g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG);
+    fprintf(stderr, "%s%s\n", placed ? "" : "stead: ", error->message);
+}
+
+void printer_warning(Printer *printer, const char *format, ...) {
+    hide_progress(printer);
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    if (printer->json) {
+        Value *map = value_new_map();
+        value_map_set(map, "message", value_new_string(text));
+        printer_json(printer, "warning", map);
+        return;
+    }
+    fprintf(stderr, "stead: warning: %s\n", text);
+}
+
+void printer_problems(Printer *printer, const GPtrArray *problems) {
+    for (unsigned i = 0; i < problems->len; i++)
+        printer_error(printer, g_ptr_array_index(problems, i));
+    if (problems->len > 1 && !printer->json)
+        fprintf(stderr, "stead: %u problems; nothing was touched\n", problems->len);
+}
+
+void printer_progress(Printer *printer, const char *format, ...) {
+    int64_t now = g_get_monotonic_time();
+    if (!printer->terminal || printer->quiet || now - printer->started < PROGRESS_AFTER_US ||
+        now - printer->last_progress < PROGRESS_EVERY_US)
+        return;
+    printer->last_progress = now;
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    fflush(stdout);
+    fprintf(stderr, "\r\033[K%s", text);
+    fflush(stderr);
+    printer->progress_shown = true;
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+/* How an event looks: a word, a sign before the line, a colour. */
+typedef struct {
+    const char *name; /* in JSON */
+    const char *word;
+    Style style;
+    bool loud; /* also with --quiet */
+} EventLook;
+
+static const EventLook looks[] = {
+    [ENGINE_OK] = { "ok", "ok", STYLE_DIM, false },
+    [ENGINE_CHANGED] = { "changed", NULL, STYLE_CHANGE, false },
+    [ENGINE_PENDING] = { "pending", NULL, STYLE_CHANGE, false },
+    [ENGINE_FAILED] = { "failed", "failed", STYLE_BAD, true },
+    [ENGINE_RETRYING] = { "retrying", "retrying", STYLE_BAD, false },
+    [ENGINE_NOTE] = { "note", "note", STYLE_PLAIN, false },
+    [ENGINE_REPORTED] = { "reported", "left in place", STYLE_CHANGE, true },
+    [ENGINE_FLAPPING] = { "flapping", "flapping", STYLE_BAD, true },
+    [ENGINE_WATCH_LOST] = { "watch-lost", "polled from now on", STYLE_BAD, true },
+    [ENGINE_CONVERGED] = { "converged", "converged", STYLE_GOOD, false },
+    [ENGINE_DIVERGED] = { "diverged", "working", STYLE_DIM, false },
+    [ENGINE_SWAPPED] = { "swapped", "configuration loaded", STYLE_DIM, false },
+};
+
+static const char *past_words[] = {
+    [ACTION_NONE] = "right",        [ACTION_CREATE] = "created",   [ACTION_CHANGE] = "changed",
+    [ACTION_REMOVE] = "removed",    [ACTION_REPLACE] = "replaced", [ACTION_RUN] = "ran",
+    [ACTION_RESTART] = "restarted",
+};
+
+static const char *event_word(const EngineEvent *event) {
+    if (event->removal == ON_REMOVE_RESTORE && event->type == ENGINE_CHANGED)
+        return "restored";
+    if (event->type == ENGINE_PENDING)
+        return "would be changed";
+    if (event->type == ENGINE_CHANGED)
+        return past_words[event->changes->action];
+    return looks[event->type].word;
+}
+
+static char *change_list(const Changes *changes) {
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; changes && i < changes->changes->len; i++) {
+        const Change *change = &g_array_index(changes->changes, Change, i);
+        g_string_append_printf(text, "%s%s", i ? ", " : "", change->property);
+        if (change->diff || !change->before || value_type(change->before) == VALUE_NIL)
+            continue;
+        g_autofree char *before = value_show(change->before, 40);
+        g_autofree char *after = value_show(change->after, 40);
+        if (!g_str_has_prefix(before, "\"sha256:") && !g_str_has_prefix(before, "sha256:"))
+            g_string_append_printf(text, " %s -> %s", before, after);
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void event_as_json(Printer *printer, const EngineEvent *event) {
+    Value *map = value_new_map();
+    if (event->resource) {
+        value_map_set(map, "kind", value_new_string(event->resource->kind->name));
+        value_map_set(map, "name", value_new_string(event->resource->name));
+    }
+    if (event->removal != ON_REMOVE_DEFAULT)
+        value_map_set(map, "removal", value_new_string(on_remove_name(event->removal)));
+    if (event->changes && event->type != ENGINE_OK) {
+        value_map_set(map, "action", value_new_string(action_name(event->changes->action)));
+        value_map_set(map, "changes", changes_to_value(event->changes));
+        value_map_set(map, "corrective", value_new_bool(event->corrective));
+        value_map_set(map, "notified", value_new_bool(event->refreshed));
+    }
+    if (event->latency >= 0)
+        value_map_set(map, "latency_us", value_new_int(event->latency));
+    if (event->duration > 0)
+        value_map_set(map, "duration_us", value_new_int((int64_t)event->duration));
+    if (event->error)
+        value_map_set(map, "error", value_new_string(event->error->message));
+    if (event->note)
+        value_map_set(map, "note", value_new_string(event->note));
+    if (event->type == ENGINE_SWAPPED)
+        value_map_set(map, "touched", value_new_int(event->count));
+    printer_json(printer, looks[event->type].name, map);
+}
+
+static void event_as_text(Printer *printer, const EngineEvent *event) {
+    const EventLook *look = &looks[event->type];
+    g_autofree char *name = event->resource ? resource_show(event->resource) : g_strdup("");
+    const char *style = printer_style(printer, look->style),
+               *end = printer_style(printer, STYLE_PLAIN);
+    if (event->type == ENGINE_NOTE) {
+        printer_line(printer, STYLE_PLAIN, "%s: %s", name, event->note);
+        return;
+    }
+    if (!event->resource) {
+        printer_line(printer, look->style, "%s%s", look->word,
+                     event->type == ENGINE_SWAPPED ? "" : "");
+        return;
+    }
+    g_autofree char *changes =
+        event->type == ENGINE_OK ? g_strdup("") : change_list(event->changes);
+    g_autoptr(GString) tail = g_string_new(NULL);
+    if (*changes)
+        g_string_append_printf(tail, " (%s)", changes);
+    if (event->corrective && event->latency >= 0 && event->type == ENGINE_CHANGED)
+        g_string_append_printf(tail, ", drift repaired in %.2f ms", (double)event->latency / 1000);
+    if (event->error)
+        g_string_append_printf(tail, ": %s", event->error->message);
+    printer_line(printer, STYLE_PLAIN, "%s%s%s %s%s", style, event_word(event), end, name,
+                 tail->str);
+}
+
+void printer_event(Printer *printer, const EngineEvent *event) {
+    bool shown = looks[event->type].loud || !printer->quiet;
+    if (event->type == ENGINE_OK || event->type == ENGINE_CONVERGED ||
+        event->type == ENGINE_DIVERGED || event->type == ENGINE_SWAPPED)
+        shown = printer->verbose;
+    if (printer->json && (shown || event->type >= ENGINE_CONVERGED))
+        event_as_json(printer, event);
+    else if (shown)
+        event_as_text(printer, event);
+}
+
+/* --- plans ------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *sign, *word;
+    Style style;
+} plan_looks[] = {
+    [ACTION_NONE] = { "?", "look at", STYLE_PLAIN },
+    [ACTION_CREATE] = { "+", "create", STYLE_GOOD },
+    [ACTION_CHANGE] = { "~", "change", STYLE_CHANGE },
+    [ACTION_REMOVE] = { "-", "remove", STYLE_BAD },
+    [ACTION_REPLACE] = { "±", "replace", STYLE_BAD },
+    [ACTION_RUN] = { ">", "run", STYLE_CHANGE },
+    [ACTION_RESTART] = { "!", "restart", STYLE_CHANGE },
+};
+
+static void print_diff(Printer *printer, const char *diff) {
+    g_auto(GStrv) lines = g_strsplit(diff, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        Style style = (*line)[0] == '+' ? STYLE_GOOD : (*line)[0] == '-' ? STYLE_BAD : STYLE_DIM;
+        if (**line)
+            printer_line(printer, style, "        %s", *line);
+    }
+}
+
+static void print_change(Printer *printer, const Change *change) {
+    g_autofree char *after = value_show(change->after, 70);
+    const char *shown = value_type(change->after) == VALUE_UNKNOWN ? "(known after apply)" : after;
+    if (change->diff) {
+        printer_line(printer, STYLE_PLAIN, "      %s:", change->property);
+        print_diff(printer, change->diff);
+    } else if (change->before && value_type(change->before) != VALUE_NIL) {
+        g_autofree char *before = value_show(change->before, 70);
+        printer_line(printer, STYLE_PLAIN, "      %s: %s -> %s", change->property, before, shown);
+    } else {
+        printer_line(printer, STYLE_PLAIN, "      %s: %s", change->property, shown);
+    }
+}
+
+static void print_item(Printer *printer, const PlanItem *item) {
+    g_autofree char *name = resource_show(item->resource);
+    const char *end = printer_style(printer, STYLE_PLAIN);
+    if (item->error || item->reported) {
+        Style style = item->error ? STYLE_BAD : STYLE_CHANGE;
+        printer_line(printer, STYLE_PLAIN, "  %sx %s%s: %s", printer_style(printer, style), name,
+                     end, item->error ? item->error : "left the configuration, stays as it is");
+        return;
+    }
+    Action action = item->changes->action;
+    bool restore = item->removal == ON_REMOVE_RESTORE;
+    Style style = item->removal != ON_REMOVE_DEFAULT ? STYLE_BAD : plan_looks[action].style;
+    g_autoptr(GString) tail = g_string_new(NULL);
+    if (item->refreshed)
+        g_string_append(tail, " (notified)");
+    if (item->corrective)
+        g_string_append(tail, " (drift)");
+    if (item->changes->uncertain)
+        g_string_append(tail, " (decided when applied)");
+    if (item->pending)
+        g_string_append(tail, " (noop: will not be done)");
+    printer_line(printer, STYLE_PLAIN, "  %s%s %s %s%s%s", printer_style(printer, style),
+                 restore ? "<" : plan_looks[action].sign,
+                 restore ? "restore" : plan_looks[action].word, name, end, tail->str);
+    for (unsigned i = 0; i < item->changes->changes->len; i++)
+        print_change(printer, &g_array_index(item->changes->changes, Change, i));
+}
+
+void printer_plan(Printer *printer, const Plan *plan) {
+    unsigned counts[ACTION_RESTART + 1] = { 0 }, restored = 0, failed = 0, left = 0;
+    for (unsigned i = 0; i < plan_size(plan); i++) {
+        const PlanItem *item = plan_item(plan, i);
+        if (!printer->quiet || item->error)
+            print_item(printer, item);
+        if (item->error)
+            failed++;
+        else if (item->reported)
+            left++;
+        else if (item->removal == ON_REMOVE_RESTORE)
+            restored++;
+        else
+            counts[item->changes->action]++;
+    }
+    if (plan_size(plan) > 0 && !printer->quiet)
+        puts("");
+    g_autoptr(GString) text = g_string_new("plan:");
+    const struct {
+        unsigned count;
+        const char *what;
+    } parts[] = {
+        { counts[ACTION_REMOVE], "to remove" },
+        { restored, "to restore" },
+        { counts[ACTION_CREATE], "to create" },
+        { counts[ACTION_CHANGE], "to change" },
+        { counts[ACTION_REPLACE], "to replace" },
+        { counts[ACTION_RUN], "to run" },
+        { counts[ACTION_RESTART], "to restart" },
+        { left, "left in place" },
+        { failed, "with errors" },
+    };
+    unsigned shown = 0;
+    for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++)
+        if (parts[i].count > 0)
+            g_string_append_printf(text, "%s %u %s", shown++ ? "," : "", parts[i].count,
+                                   parts[i].what);
+    if (shown == 0)
+        g_string_append(text, " nothing to do");
+    g_string_append_printf(text, ", %u unchanged", plan_count_unchanged(plan));
+    printer_line(printer, STYLE_STRONG, "%s", text->str);
+}
+
+static void summary_as_json(Printer *printer, const EngineSummary *summary, uint64_t duration) {
+    Value *map = value_new_map();
+    value_map_set(map, "total", value_new_int(summary->total));
+    value_map_set(map, "ok", value_new_int(summary->ok));
+    value_map_set(map, "changed", value_new_int(summary->changed));
+    value_map_set(map, "removed", value_new_int(summary->removed));
+    value_map_set(map, "pending", value_new_int(summary->pending));
+    value_map_set(map, "failed", value_new_int(summary->failed));
+    value_map_set(map, "blocked", value_new_int(summary->blocked));
+    value_map_set(map, "unfinished", value_new_int(summary->unfinished));
+    value_map_set(map, "duration_us", value_new_int((int64_t)duration));
+    printer_json(printer, "summary", map);
+}
+
+void printer_summary(Printer *printer, const EngineSummary *summary, uint64_t duration) {
+    if (printer->json) {
+        summary_as_json(printer, summary, duration);
+        return;
+    }
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_string_append_printf(text, "%u resources: %u right", summary->total, summary->ok);
+    const struct {
+        unsigned count;
+        const char *what;
+    } parts[] = {
+        { summary->changed, "changed" }, { summary->removed, "undone" },
+        { summary->pending, "pending" }, { summary->failed, "failed" },
+        { summary->blocked, "blocked" }, { summary->unfinished, "unfinished" },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++)
+        if (parts[i].count > 0)
+            g_string_append_printf(text, ", %u %s", parts[i].count, parts[i].what);
+    bool bad = summary->failed + summary->blocked + summary->unfinished > 0;
+    g_string_append_printf(text, " (%.2f s)", (double)duration / 1e6);
+    printer_line(printer, bad ? STYLE_BAD : STYLE_GOOD, "%s", text->str);
+}

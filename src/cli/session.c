@@ -1,0 +1,91 @@
+#include "cli/session.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "host/host-real.h"
+#include "kinds/kinds.h"
+#include "lang/values-file.h"
+
+#define DEFAULT_STATE "/var/lib/stead"
+
+static char *state_dir_of(const Arguments *arguments) {
+    if (arguments->state)
+        return g_canonicalize_filename(arguments->state, NULL);
+    if (arguments->root && strcmp(arguments->root, "/") != 0) {
+        g_autofree char *root = g_canonicalize_filename(arguments->root, NULL);
+        return g_build_filename(root, DEFAULT_STATE, NULL);
+    }
+    return g_strdup(DEFAULT_STATE);
+}
+
+static bool read_inputs(Session *session, GError **error) {
+    const Arguments *arguments = session->arguments;
+    if (arguments->values && !(session->values = values_file_read(arguments->values, error)))
+        return false;
+    if (arguments->secrets && !(session->secrets = values_file_read(arguments->secrets, error)))
+        return false;
+    return true;
+}
+
+Session *session_open(const Arguments *arguments) {
+    g_autoptr(Session) session = g_new0(Session, 1);
+    g_autoptr(GError) error = NULL;
+    session->arguments = arguments;
+    session->printer = printer_new(arguments);
+    session->fingerprints = fingerprint_cache_new();
+    if (arguments->verify)
+        fingerprint_distrust(session->fingerprints);
+    session->state_dir = state_dir_of(arguments);
+    session->host = host_real_new(arguments->root, session->fingerprints, &error);
+    if (!session->host || !read_inputs(session, &error)) {
+        printer_error(session->printer, error);
+        return NULL;
+    }
+    return g_steal_pointer(&session);
+}
+
+void session_close(Session *session) {
+    if (!session)
+        return;
+    ledger_close(session->ledger);
+    host_free(session->host);
+    fingerprint_cache_free(session->fingerprints);
+    value_unref(session->values);
+    value_unref(session->secrets);
+    g_free(session->state_dir);
+    printer_free(session->printer);
+    g_free(session);
+}
+
+bool session_open_ledger(Session *session, LedgerMode mode, const char *command) {
+    g_autoptr(GError) error = NULL;
+    session->ledger = ledger_open(session->state_dir, mode, command, &error);
+    if (!session->ledger) {
+        printer_error(session->printer, error);
+        return false;
+    }
+    ledger_attach_fingerprints(session->ledger, session->fingerprints);
+    return true;
+}
+
+LangInputs session_inputs(const Session *session) {
+    return (LangInputs){
+        .kinds = &builtin_kinds,
+        .host = session->host,
+        .values = session->values,
+        .secrets = session->secrets,
+        .env_names = (const char *const *)session->arguments->env,
+        .wall_now = (uint64_t)g_get_real_time(),
+        .no_autoedges = session->arguments->no_autoedges,
+    };
+}
+
+bool session_load(Session *session, const char *file, LangResult *ret_result) {
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
+    LangInputs inputs = session_inputs(session);
+    bool ok = lang_load(file, &inputs, ret_result, problems);
+    printer_problems(session->printer, problems);
+    return ok;
+}

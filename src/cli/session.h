@@ -1,0 +1,31 @@
+#pragma once
+/* What most commands begin with: the host, its ledger, the configuration. */
+#include "cli/command.h"
+#include "cli/printer.h"
+#include "engine/engine.h"
+#include "host/fingerprint.h"
+#include "lang/lang.h"
+
+typedef struct {
+    const Arguments *arguments;
+    Printer *printer;
+    FingerprintCache *fingerprints;
+    Host *host;
+    char *state_dir;
+    Ledger *ledger;
+    Value *values, *secrets;
+} Session;
+
+/* Opens the host. On error prints it and returns NULL. */
+Session *session_open(const Arguments *arguments);
+void session_close(Session *session); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_close)
+
+/* Opens the ledger; command names us to others who find it locked. Prints errors. */
+bool session_open_ledger(Session *session, LedgerMode mode, const char *command);
+
+/* Evaluates a configuration. Prints every problem and returns false when there is one. */
+bool session_load(Session *session, const char *file, LangResult *ret_result);
+
+/* The inputs of an evaluation, for those who evaluate again (agent). Borrows from session. */
+LangInputs session_inputs(const Session *session);

@@ -1,0 +1,9 @@
+#pragma once
+/* Times as people write them on the command line. */
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* "90s", "15m", "2h", "7d" (ago), or ISO 8601 in local time unless it says otherwise. Wall us. */
+bool time_parse(const char *text, int64_t *ret_wall_us, GError **error);
+char *time_show(int64_t wall_us); /* local time; caller frees */
