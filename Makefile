@@ -1,0 +1,51 @@
+# A front for meson and the tools: `make` builds build/stead. See HACKING.md.
+BUILD ?= build
+NINJA ?= ninja
+JOBS ?= $(shell nproc)
+
+.PHONY: all bootstrap demo test unit integration bench check format fuzz soak install clean
+
+all: $(BUILD)/build.ninja
+	@$(NINJA) -C $(BUILD) -j$(JOBS)
+
+$(BUILD)/build.ninja: meson.build | bootstrap
+	@meson setup $(BUILD) >/dev/null
+
+# Installs the Debian packages that are missing; silent when none is.
+bootstrap:
+	@tools/bootstrap
+
+demo: all
+	@demo/run $(BUILD)/stead
+
+# Everything: unit tests, then the real binary. Ends with "N passed, N failed, N skipped".
+test: all
+	@tools/run-tests $(BUILD)
+
+unit: all
+	@tools/run-tests $(BUILD) --unit
+
+integration: all
+	@tools/run-tests $(BUILD) --integration
+
+bench: all
+	@bench/run $(BUILD)
+
+# Format, layers, headers on their own, warnings of gcc and clang, tests under sanitizers.
+check: bootstrap
+	@tools/check-all
+
+format:
+	@clang-format -i $$(git ls-files 'src/*.[ch]' 'bench/*.[ch]')
+
+# Longer runs, not part of `make test`.
+fuzz: bootstrap
+	@tools/fuzz
+soak: all
+	@/usr/bin/python3 -m pytest -q -p no:cacheprovider --soak test
+
+install: all
+	@meson install -C $(BUILD)
+
+clean:
+	@rm -rf build build-*
