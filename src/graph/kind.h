@@ -117,12 +117,12 @@ typedef struct KindRun {
     const char
         *state_dir; /* real directory for what a kind must keep (password, ...); may be NULL */
     Value *outputs; /* map, filled by kind_run_send(); owned by the engine */
-    Value *kept; /* map the kind gave at its last success by kind_run_keep(), or NULL; borrowed */
-    Value *keep; /* what observe or apply want kept; owned by the engine, stored in the ledger when
-                    the round succeeds */
+    Value *kept; /* map the kind last gave by kind_run_keep(), or NULL; borrowed */
+    Value *keep; /* what observe or apply want kept; owned by the engine, stored in the ledger at
+                    the end of the round, of a failed one too */
     char *note;  /* owned: one line for people about what was done, or NULL */
-    /* Claims of all resources of the graph by their "path" identities (auto_edges_am()), for kinds
-     * that clear directories. Thread-safe. NULL: nothing is claimed. */
+    /* Claims of all resources of the graph by their "path" and "edits" (line, ini) identities, see
+     * auto_edges_am(), for kinds that clear directories. Thread-safe. NULL: nothing is claimed. */
     PathClaim (*claim)(void *claim_data, const char *path);
     void *claim_data;
     int exit_code; /* -1; set by apply: the whole run ends with this code once the round is over */
