@@ -7,10 +7,7 @@
 
 static bool is_sentence(const char *text) {
     size_t size = strlen(text);
-    return size > 8 &&
-           (isupper((unsigned char)text[0]) || strchr("`\"'", text[0]) != NULL ||
-            isdigit((unsigned char)text[0])) &&
-           text[size - 1] == '.';
+    return size > 8 && text[size - 1] == '.';
 }
 
 static void check_name(const Kind *kind, const char *name) {
@@ -30,11 +27,13 @@ static void check_fallback(const Kind *kind, const Param *param) {
         return;
     if (param->flags & (PARAM_REQUIRED | PARAM_NAMED))
         g_error("%s: required '%s' has a fallback", kind->name, param->name);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(Value) text = value_new_string(param->fallback);
-    g_autoptr(Value) value = param_convert(param, text, &error);
-    if (value == NULL)
-        g_error("%s: fallback of '%s': %s", kind->name, param->name, error->message);
+    char *end = NULL;
+    if (param->type == PARAM_INT || param->type == PARAM_FLOAT)
+        (void)g_ascii_strtod(param->fallback, &end);
+    if (end != NULL && (end == param->fallback || *end != '\0'))
+        g_error("%s: fallback '%s' of '%s' is no number", kind->name, param->fallback, param->name);
+    g_autoptr(Value) value = param_fallback(param); /* asserts that it converts */
+    g_assert_nonnull(value);
 }
 
 static void check_param(const Kind *kind, const Param *param, GHashTable *names) {
