@@ -1,0 +1,337 @@
+/* What is at a file's path, and what differs from what it shall be. */
+#include <string.h>
+
+#include "base/text-diff.h"
+#include "host/accounts.h"
+#include "kinds/file.h"
+
+#define OBSERVE_TRIES 5           /* looks at a path that vanishes between two calls */
+#define DIFF_LIMIT    (64 * 1024) /* bytes of a text that is compared line by line */
+#define DIFF_CONTEXT  3
+
+static bool is_missing(const GError *error) {
+    return g_error_matches(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
+}
+
+static Value *digest_value(const char *hex) {
+    char text[7 + DIGEST_HEX_SIZE] = "sha256:";
+    memcpy(text + 7, hex, DIGEST_HEX_SIZE);
+    return value_new_bytes(text, 7 + DIGEST_HEX_SIZE - 1);
+}
+
+/* --- observe */
+
+static void observe_unknown(const FileSpec *spec, State *actual) {
+    actual->exists = true;
+    for (unsigned i = 0; i < FILE_N_ROWS; i++)
+        if (spec->resource->kind->params[i].flags & PARAM_PROPERTY)
+            state_set(actual, i, value_new_unknown());
+}
+
+/* Names are only looked up for what the resource manages. A user it names who does not exist (yet)
+ * differs from whoever owns the file. */
+static void observe_owners(KindRun *run, const FileSpec *spec, const FileInfo *info,
+                           State *actual) {
+    const char *owner = resource_string(spec->resource, FILE_ROW_OWNER);
+    const char *group = resource_string(spec->resource, FILE_ROW_GROUP);
+    uid_t uid;
+    gid_t gid;
+    if (owner != NULL) {
+        bool same = accounts_uid(run->host, owner, &uid, NULL) && uid == info->uid;
+        g_autofree char *name = same ? NULL : accounts_user_name(run->host, info->uid);
+        state_set(actual, FILE_ROW_OWNER, value_new_string(same ? owner : name));
+    }
+    if (group != NULL) {
+        bool same = accounts_gid(run->host, group, &gid, NULL) && gid == info->gid;
+        g_autofree char *name = same ? NULL : accounts_group_name(run->host, info->gid);
+        state_set(actual, FILE_ROW_GROUP, value_new_string(same ? group : name));
+    }
+}
+
+static Value *mode_value(mode_t mode) {
+    char text[8];
+    g_snprintf(text, sizeof text, "%04o", mode);
+    return value_new_string(text);
+}
+
+static bool observe_info(KindRun *run, const FileSpec *spec, const FileInfo *info, State *actual,
+                         GError **error) {
+    if (info->type == FILE_UNKNOWN) {
+        observe_unknown(spec, actual);
+        return true;
+    }
+    state_set(actual, FILE_ROW_TYPE, value_new_string(file_type_word(info->type)));
+    if (info->type == FILE_SYMLINK) {
+        g_autofree char *target = host_read_link(run->host, spec->path, error);
+        if (target == NULL)
+            return false;
+        state_set(actual, FILE_ROW_TARGET, value_new_string(target));
+    } else if (resource_get(spec->resource, FILE_ROW_MODE) != NULL) {
+        state_set(actual, FILE_ROW_MODE, mode_value(info->mode));
+    }
+    if (info->type == FILE_REGULAR && spec->from != FROM_NOTHING) {
+        char hex[DIGEST_HEX_SIZE];
+        if (!host_digest(run->host, spec->path, info, hex, error))
+            return false;
+        state_set(actual, FILE_ROW_CONTENT, digest_value(hex));
+    }
+    observe_owners(run, spec, info, actual);
+    actual->exists = true;
+    return true;
+}
+
+bool file_observe(KindRun *run, State *actual, GError **error) {
+    g_auto(FileSpec) spec;
+    file_spec_init(&spec, run->resource);
+    for (unsigned i = 0; i < OBSERVE_TRIES; i++) {
+        FileInfo info;
+        g_autoptr(GError) problem = NULL;
+        if (!host_stat(run->host, spec.path, &info, &problem)) {
+            if (is_missing(problem))
+                return true;
+            g_propagate_error(error, g_steal_pointer(&problem));
+            return false;
+        }
+        if (observe_info(run, &spec, &info, actual, &problem))
+            return true;
+        /* Gone between the two calls: the next look decides. */
+        if (!is_missing(problem)) {
+            g_propagate_error(error, g_steal_pointer(&problem));
+            return false;
+        }
+    }
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                "look at '%s': it comes and goes faster than it can be read", spec.path);
+    return false;
+}
+
+/* --- diff */
+
+typedef struct {
+    KindRun *run;
+    const FileSpec *spec;
+    const State *actual;
+    Changes *changes;
+    bool keeps; /* something of the wanted type is there and is only changed */
+} Diff;
+
+static const char *param_name(unsigned param) {
+    return kind_file.params[param].name;
+}
+
+static const Value *found(const Diff *diff, unsigned param) {
+    return diff->keeps ? state_get(diff->actual, param) : NULL;
+}
+
+static bool is_unknown(const State *actual) {
+    return value_type(state_get(actual, FILE_ROW_TYPE)) == VALUE_UNKNOWN;
+}
+
+static void diff_value(Diff *diff, unsigned param, const Value *wanted) {
+    const Value *now = found(diff, param);
+    if (wanted != NULL && !value_equal(wanted, now))
+        changes_add(diff->changes, param_name(param), value_ref(now), value_ref(wanted), NULL);
+}
+
+static bool wanted_digest(const Diff *diff, char ret_hex[DIGEST_HEX_SIZE], GError **error) {
+    FileInfo info;
+    if (diff->spec->from == FROM_HOST) {
+        if (!host_stat(diff->run->host, diff->spec->source, &info, error)) {
+            g_prefix_error(error, "source: ");
+            return false;
+        }
+        if (info.type == FILE_REGULAR)
+            return host_digest(diff->run->host, diff->spec->source, &info, ret_hex, error);
+    }
+    g_autoptr(GBytes) content = file_wanted_content(diff->run, diff->spec, error);
+    if (content == NULL)
+        return false;
+    size_t size;
+    const void *data = g_bytes_get_data(content, &size);
+    digest_bytes(data, size, ret_hex);
+    return true;
+}
+
+static bool is_text(GBytes *bytes) {
+    size_t size;
+    const char *text = g_bytes_get_data(bytes, &size);
+    return size <= DIFF_LIMIT && (size == 0 || memchr(text, '\0', size) == NULL);
+}
+
+/* Best effort: what cannot be read now is described by its digests alone. */
+static char *content_diff(const Diff *diff) {
+    g_autoptr(GBytes) after = file_wanted_content(diff->run, diff->spec, NULL);
+    g_autoptr(GBytes) before = found(diff, FILE_ROW_CONTENT) == NULL
+                                   ? g_bytes_new_static("", 0)
+                                   : host_read(diff->run->host, diff->spec->path, DIFF_LIMIT, NULL);
+    if (before == NULL || after == NULL || !is_text(before) || !is_text(after))
+        return NULL;
+    size_t old_size, new_size;
+    const char *old = g_bytes_get_data(before, &old_size);
+    const char *new = g_bytes_get_data(after, &new_size);
+    return text_diff(old, old_size, new, new_size, DIFF_CONTEXT);
+}
+
+/* The digest of a secret lets short secrets be guessed, and the old content is as secret as the
+ * new. */
+static Value *masked(const Diff *diff, const Value *digest) {
+    const Value *content = resource_get(diff->spec->resource, FILE_ROW_CONTENT);
+    bool secret = content != NULL && value_is_secret(content);
+    return secret && digest != NULL && value_type(digest) == VALUE_STRING
+               ? value_as_secret(digest, NULL)
+               : value_ref(digest);
+}
+
+static bool diff_content(Diff *diff, GError **error) {
+    const Value *now = found(diff, FILE_ROW_CONTENT);
+    if (diff->spec->from == FROM_NOTHING ||
+        (diff->keeps && !resource_bool(diff->spec->resource, FILE_ROW_REPLACE)))
+        return true;
+    char hex[DIGEST_HEX_SIZE];
+    g_autoptr(GError) problem = NULL;
+    if (!wanted_digest(diff, hex, &problem)) {
+        if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_UNPREDICTABLE)) {
+            g_propagate_error(error, g_steal_pointer(&problem));
+            return false;
+        }
+        diff->changes->uncertain |= diff->keeps;
+        changes_add(diff->changes, "content", masked(diff, now), value_new_unknown(), NULL);
+        return true;
+    }
+    g_autoptr(Value) wanted = digest_value(hex);
+    if (!value_equal(wanted, now))
+        changes_add(diff->changes, "content", masked(diff, now), masked(diff, wanted),
+                    content_diff(diff));
+    return true;
+}
+
+bool file_has_tree(const KindRun *run, const FileSpec *spec) {
+    const Resource *resource = spec->resource;
+    bool attributes = resource_get(resource, FILE_ROW_OWNER) != NULL ||
+                      resource_get(resource, FILE_ROW_GROUP) != NULL ||
+                      resource_get(resource, FILE_ROW_MODE) != NULL;
+    return (spec->recurse && (spec->from != FROM_NOTHING || spec->purge || attributes)) ||
+           (run->kept != NULL && value_map_get(run->kept, FILE_KEPT_TREE) != NULL);
+}
+
+GPtrArray *file_tree_steps(KindRun *run, const FileSpec *spec, const State *actual, Tree **ret_tree,
+                           GError **error) {
+    g_autoptr(Tree) tree = NULL;
+    TreeRules rules;
+    if (!file_tree_rules(run, spec, &rules, error))
+        return NULL;
+    if (!spec->absent && spec->from != FROM_NOTHING &&
+        (tree = file_wanted_tree(run, spec, error)) == NULL) {
+        g_prefix_error(error, "source: ");
+        return NULL;
+    }
+    const Value *type = state_get(actual, FILE_ROW_TYPE);
+    rules.fresh = value_type(type) != VALUE_STRING || strcmp(value_string(type), "directory") != 0;
+    GPtrArray *steps = tree_compare(run, tree, spec->path, &rules, error);
+    *ret_tree = g_steal_pointer(&tree);
+    return steps;
+}
+
+static bool diff_tree(Diff *diff, GError **error) {
+    if (diff->spec->type != FILE_DIRECTORY || !file_has_tree(diff->run, diff->spec))
+        return true;
+    g_autoptr(Tree) tree = NULL;
+    g_autoptr(GPtrArray) steps = file_tree_steps(diff->run, diff->spec, diff->actual, &tree, error);
+    if (steps == NULL)
+        return false;
+    tree_describe(diff->run, tree, diff->spec->path, steps, diff->changes);
+    return true;
+}
+
+/* How many entries would be lost with the directory: those that are not there because of us. */
+static bool count_foreign(Diff *diff, unsigned *ret_left, GError **error) {
+    const FileSpec *spec = diff->spec;
+    TreeRules rules = {
+        .owned = diff->run->kept != NULL ? value_map_get(diff->run->kept, FILE_KEPT_TREE) : NULL,
+    };
+    g_autoptr(GPtrArray) steps = tree_compare(diff->run, NULL, spec->path, &rules, error);
+    return steps != NULL && tree_count_left(diff->run, spec->path, steps, ret_left, error);
+}
+
+/* Whether what is there may go. Links may always; a directory only with force or empty. */
+static bool may_lose(Diff *diff, const char *what, GError **error) {
+    const char *type = value_string(state_get(diff->actual, FILE_ROW_TYPE));
+    unsigned left = 0;
+    if (diff->spec->force || strcmp(type, "link") == 0)
+        return true;
+    if (strcmp(type, "directory") == 0) {
+        if (!count_foreign(diff, &left, error))
+            return false;
+        if (left == 0)
+            return true;
+        g_set_error(
+            error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+            "%s directory '%s': it still holds %u %s; set force = true to lose them too, or "
+            "leave it with 'stead ledger forget'",
+            what, diff->spec->path, left, left == 1 ? "entry" : "entries");
+        return false;
+    }
+    if (diff->spec->absent || (strcmp(type, "file") == 0 && diff->spec->type == FILE_SYMLINK))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "%s '%s': it is %s, not a %s; set force = true if it may be lost", what,
+                diff->spec->path, strcmp(type, "file") == 0 ? "a file" : "a device, pipe or socket",
+                file_type_word(diff->spec->type));
+    return false;
+}
+
+static bool diff_absent(Diff *diff, GError **error) {
+    if (!diff->actual->exists)
+        return true;
+    diff->changes->action = ACTION_REMOVE;
+    diff->changes->uncertain = is_unknown(diff->actual);
+    changes_add(diff->changes, "type", value_ref(state_get(diff->actual, FILE_ROW_TYPE)), NULL,
+                NULL);
+    return is_unknown(diff->actual) || may_lose(diff, "remove", error);
+}
+
+static bool diff_type(Diff *diff, GError **error) {
+    const Value *type = diff->actual->exists ? state_get(diff->actual, FILE_ROW_TYPE) : NULL;
+    const char *wanted = file_type_word(diff->spec->type);
+    if (is_unknown(diff->actual)) {
+        diff->changes->uncertain = true;
+        changes_add(diff->changes, "type", value_new_unknown(), value_new_string(wanted), NULL);
+        return true;
+    }
+    diff->keeps = type != NULL && strcmp(value_string(type), wanted) == 0;
+    if (diff->keeps)
+        return true;
+    diff->changes->action = type == NULL ? ACTION_CREATE : ACTION_REPLACE;
+    changes_add(diff->changes, "type", value_ref(type), value_new_string(wanted), NULL);
+    return type == NULL || may_lose(diff, "replace", error);
+}
+
+static void diff_mode(Diff *diff) {
+    if (resource_get(diff->spec->resource, FILE_ROW_MODE) == NULL)
+        return;
+    g_autoptr(Value) wanted = mode_value(file_wanted_mode(diff->spec));
+    diff_value(diff, FILE_ROW_MODE, wanted);
+}
+
+bool file_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    g_auto(FileSpec) spec;
+    file_spec_init(&spec, run->resource);
+    Diff diff = { run, &spec, actual, changes, false };
+    if (spec.absent)
+        return diff_absent(&diff, error);
+    if (!diff_type(&diff, error) || (spec.type == FILE_REGULAR && !diff_content(&diff, error)))
+        return false;
+    if (spec.type == FILE_SYMLINK) {
+        g_autoptr(Value) target =
+            spec.target != NULL ? value_new_string(spec.target) : value_new_unknown();
+        diff_value(&diff, FILE_ROW_TARGET, target);
+    }
+    diff_value(&diff, FILE_ROW_OWNER, resource_get(spec.resource, FILE_ROW_OWNER));
+    diff_value(&diff, FILE_ROW_GROUP, resource_get(spec.resource, FILE_ROW_GROUP));
+    diff_mode(&diff);
+    if (!diff_tree(&diff, error))
+        return false;
+    if (changes->action == ACTION_NONE && changes->changes->len > 0)
+        changes->action = ACTION_CHANGE;
+    return true;
+}
