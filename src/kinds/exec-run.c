@@ -1,0 +1,372 @@
+/* Whether a command is to run, and running it. */
+#include <string.h>
+
+#include "host/host-overlay.h"
+#include "kinds/exec.h"
+
+#define TAIL_LINES  5 /* of a failed command's output, repeated in the error */
+#define TAIL_BYTES  1000
+#define NOTE_BYTES  160          /* of the last line of output, as a note */
+#define KEPT_OUTPUT (256 * 1024) /* bytes of all outputs remembered until the next run */
+#define KEPT_MTIME  "mtime"      /* kept: ns, the newest of mtimes after the last run */
+
+static const struct {
+    const char *name;
+    unsigned fallback;
+} outputs[] = {
+    { "output", EXEC_SEND_OUTPUT },
+    { "stdout", EXEC_SEND_STDOUT },
+    { "stderr", EXEC_SEND_STDERR },
+};
+
+/* Then nothing that may repeat it is shown, and its outputs are secret as well. */
+static bool knows_secret(const Resource *resource) {
+    static const unsigned params[] = { EXEC_CMD, EXEC_ARGS, EXEC_ENV, EXEC_INPUT };
+    for (size_t i = 0; i < G_N_ELEMENTS(params); i++) {
+        const Value *value = resource_get(resource, params[i]);
+        if (value != NULL && value_is_secret(value))
+            return true;
+    }
+    return false;
+}
+
+/* --- running */
+
+/* The last lines, each on a line of its own, or "". */
+static char *tail_of(GBytes *output) {
+    size_t size;
+    const char *data = g_bytes_get_data(output, &size);
+    while (size > 0 && g_ascii_isspace(data[size - 1]))
+        size--;
+    size_t start = size;
+    for (unsigned lines = 0; start > 0 && size - start < TAIL_BYTES; start--)
+        if (data[start - 1] == '\n' && ++lines == TAIL_LINES)
+            break;
+    g_autofree char *text =
+        g_utf8_make_valid(data != NULL ? data + start : "", (gssize)(size - start));
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    g_autofree char *joined = g_strjoinv("\n    ", lines);
+    return size == start ? g_strdup("") : g_strconcat(":\n    ", joined, NULL);
+}
+
+static bool failed(const KindRun *run, const char *what, const HostCommandResult *result,
+                   GError **error) {
+    g_autofree char *how = result->exit_status >= 0
+                               ? g_strdup_printf("exit status %d", result->exit_status)
+                               : g_strdup_printf("ended by signal %d (%s)", result->signal_number,
+                                                 g_strsignal(result->signal_number));
+    g_autofree char *tail = knows_secret(run->resource)
+                                ? g_strdup(" (output not shown: it was given a secret)")
+                                : tail_of(result->output);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s failed, %s%s", what, how, tail);
+    return false;
+}
+
+/* The program itself could not be started: say what a shell would have made of it. */
+static void explain_missing(const char *shell, GError **error) {
+    if (!g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND) || shell != NULL)
+        return;
+    g_autofree char *message = g_steal_pointer(&(*error)->message);
+    (*error)->message =
+        g_strconcat(message, ": give its full path, or set shell if it is shell syntax", NULL);
+}
+
+static bool run_line(KindRun *run, const char *what, const char *line, const char *shell,
+                     const char *cwd, HostCommandResult *ret_result, GError **error) {
+    g_auto(ExecCommand) command = { 0 };
+    if (!exec_command_init(&command, run->host, run->resource, line, shell, cwd, error)) {
+        g_prefix_error(error, "%s: ", what);
+        return false;
+    }
+    const Value *input = resource_get(run->resource, EXEC_INPUT);
+    if (strcmp(what, "cmd") == 0 && value_type(input) == VALUE_STRING) {
+        command.command.input = value_string(input);
+        command.command.input_size = value_string_size(input);
+    }
+    command.command.cancel = run->cancel;
+    g_autoptr(GError) problem = NULL;
+    if (host_run(run->host, &command.command, ret_result, &problem))
+        return true;
+    explain_missing(shell, &problem);
+    g_propagate_prefixed_error(error, g_steal_pointer(&problem), "%s: ", what);
+    return false;
+}
+
+/* --- deciding */
+
+typedef enum { DECIDE_NO, DECIDE_YES, DECIDE_MAYBE } Decision;
+
+static bool newest_mtime(KindRun *run, int64_t *ret_ns, bool *ret_unknown, GError **error) {
+    const Value *paths = resource_get(run->resource, EXEC_MTIMES);
+    *ret_ns = INT64_MIN;
+    *ret_unknown = false;
+    for (size_t i = 0; paths != NULL && i < value_size(paths); i++) {
+        FileInfo info;
+        if (!host_stat(run->host, value_string(value_list_at(paths, i)), &info, error)) {
+            g_prefix_error(error, "mtimes: ");
+            return false;
+        }
+        *ret_unknown |= info.type == FILE_UNKNOWN;
+        *ret_ns = MAX(*ret_ns, info.mtime_ns);
+    }
+    return true;
+}
+
+static bool decide_by_mtimes(KindRun *run, Decision *decision, GError **error) {
+    int64_t newest;
+    bool unknown;
+    if (!newest_mtime(run, &newest, &unknown, error))
+        return false;
+    int64_t last = run->kept != NULL ? value_map_int(run->kept, KEPT_MTIME, INT64_MIN) : INT64_MIN;
+    if (newest > last)
+        *decision = DECIDE_YES;
+    else if (unknown)
+        *decision = DECIDE_MAYBE;
+    return true;
+}
+
+static bool find_created(KindRun *run, bool *ret_exists, bool *ret_unknown, GError **error) {
+    const Value *paths = resource_get(run->resource, EXEC_CREATES);
+    *ret_exists = *ret_unknown = false;
+    for (size_t i = 0; paths != NULL && i < value_size(paths); i++) {
+        const char *path = value_string(value_list_at(paths, i));
+        FileInfo info;
+        g_autoptr(GError) problem = NULL;
+        if (*path == '\0')
+            continue;
+        if (host_stat(run->host, path, &info, &problem)) {
+            *ret_exists |= info.type != FILE_UNKNOWN;
+            *ret_unknown |= info.type == FILE_UNKNOWN;
+        } else if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
+            g_propagate_prefixed_error(error, g_steal_pointer(&problem), "creates: ");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_output(GBytes *output, const Resource *resource, unsigned param) {
+    const Value *wanted = resource_get(resource, param);
+    if (wanted == NULL || value_type(wanted) != VALUE_STRING)
+        return false;
+    size_t size;
+    const char *data = g_bytes_get_data(output, &size);
+    return size == value_string_size(wanted) &&
+           (size == 0 || memcmp(data, value_string(wanted), size) == 0);
+}
+
+typedef struct {
+    const char *name;
+    unsigned cmd, shell, cwd;
+} Guard;
+
+/* Runs each command of a guard until one blocks. A guard that is ended by a signal has not
+ * answered: that is an error, as a cancelled one is. */
+static bool run_guard(KindRun *run, const Guard *guard, bool blocks_on_success, bool *ret_blocked,
+                      GError **error) {
+    const Resource *resource = run->resource;
+    const Value *lines = resource_get(resource, guard->cmd);
+    *ret_blocked = false;
+    for (size_t i = 0; lines != NULL && i < value_size(lines) && !*ret_blocked; i++) {
+        const char *line = value_string(value_list_at(lines, i));
+        g_auto(HostCommandResult) result = { 0 };
+        if (*line == '\0')
+            continue;
+        if (!run_line(run, guard->name, line, exec_text(resource, guard->shell),
+                      resource_string(resource, guard->cwd), &result, error))
+            return false;
+        if (result.exit_status < 0)
+            return failed(run, guard->name, &result, error);
+        bool success = result.exit_status == 0;
+        *ret_blocked = success == blocks_on_success;
+        if (success && guard->cmd == EXEC_IFCMD)
+            *ret_blocked |= is_output(result.output, resource, EXEC_IFEQUALS) ||
+                            is_output(result.out, resource, EXEC_IFEQUALS_STDOUT);
+    }
+    return true;
+}
+
+static bool decide_by_guards(KindRun *run, Decision *decision, GError **error) {
+    static const Guard only_if = { "ifcmd", EXEC_IFCMD, EXEC_IFSHELL, EXEC_IFCWD };
+    static const Guard unless = { "nifcmd", EXEC_NIFCMD, EXEC_NIFSHELL, EXEC_NIFCWD };
+    bool exists, unknown, blocked;
+    if (!find_created(run, &exists, &unknown, error))
+        return false;
+    *decision = exists ? DECIDE_NO : DECIDE_YES;
+    if (exists)
+        return true;
+    bool has_commands =
+        exec_has_list(run->resource, EXEC_IFCMD) || exec_has_list(run->resource, EXEC_NIFCMD);
+    if (unknown || (run->planning && has_commands)) {
+        *decision = DECIDE_MAYBE;
+        return true;
+    }
+    if (!run_guard(run, &only_if, false, &blocked, error) ||
+        (!blocked && !run_guard(run, &unless, true, &blocked, error)))
+        return false;
+    if (blocked)
+        *decision = DECIDE_NO;
+    return true;
+}
+
+/* After a run: only what it promised to create can be proved. */
+static bool check_created(KindRun *run, GError **error) {
+    bool exists, unknown;
+    if (!exec_has_list(run->resource, EXEC_CREATES))
+        return true;
+    if (!find_created(run, &exists, &unknown, error))
+        return false;
+    if (exists || unknown)
+        return true;
+    const char *path = value_string(value_list_at(resource_get(run->resource, EXEC_CREATES), 0));
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                "cmd succeeded, but '%s', which it creates, is not there", path);
+    return false;
+}
+
+static bool decide(KindRun *run, Decision *decision, GError **error) {
+    const Resource *resource = run->resource;
+    bool has_guard = exec_has_list(resource, EXEC_CREATES) || exec_has_list(resource, EXEC_IFCMD) ||
+                     exec_has_list(resource, EXEC_NIFCMD);
+    *decision = DECIDE_NO;
+    if (run->reason == REASON_VERIFY)
+        return check_created(run, error);
+    if (exec_has_list(resource, EXEC_MTIMES) && !decide_by_mtimes(run, decision, error))
+        return false;
+    if (*decision != DECIDE_NO)
+        return true;
+    if (resource_bool(resource, EXEC_REFRESHONLY) && !run->refresh)
+        return true;
+    /* Without a guard it would run each time it is looked at: only an event is a reason to. */
+    if (!has_guard && !run->refresh && run->reason == REASON_POLL)
+        return true;
+    return decide_by_guards(run, decision, error);
+}
+
+/* --- outputs */
+
+static void send_kept(KindRun *run) {
+    for (size_t i = 0; i < G_N_ELEMENTS(outputs); i++) {
+        const Value *kept = run->kept != NULL ? value_map_get(run->kept, outputs[i].name) : NULL;
+        const Value *value = kept != NULL ? kept : resource_get(run->resource, outputs[i].fallback);
+        if (value != NULL)
+            kind_run_send(run, outputs[i].name, value_ref(value));
+    }
+}
+
+static Value *output_value(GBytes *bytes, bool secret) {
+    size_t size;
+    const void *data = g_bytes_get_data(bytes, &size);
+    g_autoptr(Value) value = value_new_bytes(data, size);
+    return secret ? value_as_secret(value, NULL) : g_steal_pointer(&value);
+}
+
+/* Secrets are not kept: the ledger would hand back an empty one. */
+static bool send_and_keep(KindRun *run, const HostCommandResult *result, GError **error) {
+    GBytes *const streams[] = { result->output, result->out, result->err };
+    bool secret = knows_secret(run->resource), unknown;
+    g_autoptr(Value) kept = value_new_map();
+    size_t total = 0;
+    int64_t newest;
+    for (size_t i = 0; i < G_N_ELEMENTS(outputs); i++)
+        total += g_bytes_get_size(streams[i]);
+    for (size_t i = 0; i < G_N_ELEMENTS(outputs); i++) {
+        g_autoptr(Value) value = output_value(streams[i], secret);
+        kind_run_send(run, outputs[i].name, value_ref(value));
+        if (!secret && total <= KEPT_OUTPUT)
+            value_map_set(kept, outputs[i].name, value_ref(value));
+    }
+    if (!newest_mtime(run, &newest, &unknown, error))
+        return false;
+    if (newest != INT64_MIN)
+        value_map_set(kept, KEPT_MTIME, value_new_int(newest));
+    kind_run_keep(run, g_steal_pointer(&kept));
+    return true;
+}
+
+static void note_output(KindRun *run, const HostCommandResult *result) {
+    size_t size;
+    const char *data = g_bytes_get_data(result->output, &size);
+    while (size > 0 && g_ascii_isspace(data[size - 1]))
+        size--;
+    size_t start = size;
+    while (start > 0 && data[start - 1] != '\n' && size - start < NOTE_BYTES)
+        start--;
+    if (size == start || knows_secret(run->resource))
+        return;
+    g_autofree char *line = g_utf8_make_valid(data + start, (gssize)(size - start));
+    kind_run_note(run, "%s", line);
+}
+
+/* --- callbacks */
+
+/* exists: nothing to do. The slot of cmd, which is no property, carries an unknown when a plan
+ * cannot tell. */
+bool exec_observe(KindRun *run, State *actual, GError **error) {
+    Decision decision;
+    if (!decide(run, &decision, error))
+        return false;
+    actual->exists = decision == DECIDE_NO;
+    if (decision == DECIDE_MAYBE)
+        state_set(actual, EXEC_CMD, value_new_unknown());
+    if (decision == DECIDE_NO && run->reason != REASON_VERIFY)
+        send_kept(run);
+    return true;
+}
+
+static Value *shown_command(const Resource *resource) {
+    const Value *args = resource_get(resource, EXEC_ARGS);
+    GString *line = g_string_new(resource_string(resource, EXEC_CMD));
+    for (size_t i = 0; args != NULL && i < value_size(args); i++)
+        g_string_append_printf(line, " %s", value_string(value_list_at(args, i)));
+    g_autofree char *text = g_string_free(line, FALSE);
+    g_autoptr(Value) value = value_new_string(text);
+    bool secret = value_is_secret(resource_get(resource, EXEC_CMD)) ||
+                  (args != NULL && value_is_secret(args));
+    return secret ? value_as_secret(value, NULL) : g_steal_pointer(&value);
+}
+
+bool exec_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    if (actual->exists)
+        return true;
+    changes->action = ACTION_RUN;
+    changes->uncertain = state_get(actual, EXEC_CMD) != NULL;
+    changes_add(changes, "cmd", NULL, shown_command(run->resource), NULL);
+    return true;
+}
+
+/* A plan never runs anything: what the command makes and says is unknown from here on. */
+static bool predict(KindRun *run) {
+    const Value *creates = resource_get(run->resource, EXEC_CREATES);
+    for (size_t i = 0; creates != NULL && i < value_size(creates); i++)
+        if (*value_string(value_list_at(creates, i)) != '\0')
+            host_overlay_mark_unknown(run->host, value_string(value_list_at(creates, i)));
+    for (size_t i = 0; i < G_N_ELEMENTS(outputs); i++)
+        kind_run_send(run, outputs[i].name, value_new_unknown());
+    return true;
+}
+
+static bool run_done(KindRun *run, GError **error) {
+    const Resource *resource = run->resource;
+    const char *line = exec_text(resource, EXEC_DONECMD);
+    g_auto(HostCommandResult) result = { 0 };
+    if (line == NULL)
+        return true;
+    return run_line(run, "donecmd", line, exec_text(resource, EXEC_DONESHELL),
+                    resource_string(resource, EXEC_DONECWD), &result, error) &&
+           (result.exit_status == 0 || failed(run, "donecmd", &result, error));
+}
+
+bool exec_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
+    const Resource *resource = run->resource;
+    g_auto(HostCommandResult) result = { 0 };
+    if (run->planning)
+        return predict(run);
+    if (!run_line(run, "cmd", resource_string(resource, EXEC_CMD), exec_text(resource, EXEC_SHELL),
+                  resource_string(resource, EXEC_CWD), &result, error))
+        return false;
+    if (!exec_returns(resource, result.exit_status))
+        return failed(run, "cmd", &result, error);
+    note_output(run, &result);
+    return run_done(run, error) && send_and_keep(run, &result, error);
+}
