@@ -6,6 +6,7 @@
 
 #define SEPARATOR "\x1f" /* between type and text of an identity */
 #define PATH_TYPE "path"
+#define EDITS_TYPE "edits"
 #define NONE      G_MAXUINT
 
 /* One owner of an identity; those of the same key are linked in order of declaration. */
@@ -234,9 +235,10 @@ PathClaims *path_claims_new(const Graph *graph) {
     g_autoptr(GString) path = g_string_new(NULL);
     for (unsigned i = 0; i < edges.identities->len; i++) {
         const char *key = identity_at(&edges, i)->key;
-        if (!g_str_has_prefix(key, PATH_TYPE SEPARATOR))
+        if (!g_str_has_prefix(key, PATH_TYPE SEPARATOR) &&
+            !g_str_has_prefix(key, EDITS_TYPE SEPARATOR))
             continue;
-        g_string_assign(path, key + strlen(PATH_TYPE SEPARATOR));
+        g_string_assign(path, strstr(key, SEPARATOR) + strlen(SEPARATOR));
         g_hash_table_insert(claims->claims, g_string_chunk_insert(claims->texts, path->str),
                             GINT_TO_POINTER(PATH_MANAGED));
         claim_parents(claims, path);

@@ -8,7 +8,8 @@
 typedef struct Graph Graph;
 
 /* What a kind says about one resource. Identities are (type, text) pairs in one hash: "path"
- * "/etc/x", "user" "ada", "uid" "1000", "group", "gid", "package", "unit". Types and texts are
+ * "/etc/x", "user" "ada", "uid" "1000", "group", "gid", "package", "unit"; "edits" "/etc/x" for those
+ * that change a part of a file without being the file. Types and texts are
  * copied. A trailing slash of a path does not count. Where several resources have one identity,
  * the first declared one that is not the asking one is meant. */
 void auto_edges_am(AutoEdges *edges, const char *type, const char *text);
@@ -25,7 +26,7 @@ void auto_edges_want_parent(AutoEdges *edges, const char *path);
  * direction, exists. Returns the number added. */
 unsigned graph_auto_edges(Graph *graph);
 
-/* The paths of all resources ("path" identities, also of hidden ones and those with autoedge =
+/* The paths of all resources ("path" and "edits" identities, also of hidden ones and those with autoedge =
  * false), for kinds that clear directories: KindRun.claim. Only read, so any thread may ask. */
 typedef struct PathClaims PathClaims;
 

@@ -152,6 +152,7 @@ static void test_claims(void) {
     Resource *out = test_resource(&test_file, "/srv/out", 3);
     resource_own_meta(out)->autoedge = false;
     g_assert_true(graph_add(graph, out, DUPLICATE_REFUSE, NULL, NULL));
+    (void)add(graph, "line +edits=/var/lib/hosts");
     g_autoptr(PathClaims) claims = path_claims_new(graph);
     static const struct {
         const char *path;
@@ -169,6 +170,8 @@ static void test_claims(void) {
         { "/srv", PATH_HOLDS },
         { "/srv/out", PATH_MANAGED },
         { "/srv/o", PATH_FREE },
+        { "/var/lib/hosts", PATH_MANAGED },
+        { "/var", PATH_HOLDS },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++)
         g_assert_cmpint(path_claims_find(claims, cases[i].path), ==, cases[i].claim);
