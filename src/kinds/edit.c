@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/text-diff.h"
+#include "host/host-real.h"
 #include "kinds/hint.h"
 
 #define LINKS_MAX    40 /* as the kernel follows */
@@ -162,6 +163,12 @@ bool edit_apply(KindRun *run, const Edit *edit, GError **error) {
         return true;
     g_propagate_error(error, g_steal_pointer(&problem));
     return hint_io(run, path, error);
+}
+
+bool edit_clean(KindRun *run, const char *path, GError **error) {
+    FileInfo info;
+    g_autofree char *resolved = resolve(run, path, &info, error);
+    return resolved != NULL && host_real_clean(run->host, resolved, error);
 }
 
 char *edit_diff(KindRun *run, const Edit *edit) {

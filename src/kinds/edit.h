@@ -48,5 +48,7 @@ typedef struct {
 } Edit;
 
 bool edit_apply(KindRun *run, const Edit *edit, GError **error);
+/* Removes what a killed edit of path left beside it. */
+bool edit_clean(KindRun *run, const char *path, GError **error);
 /* What it would change, in unified format; NULL when it cannot be shown. */
 char *edit_diff(KindRun *run, const Edit *edit);

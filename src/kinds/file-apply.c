@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "host/accounts.h"
 #include "host/host-overlay.h"
+#include "host/host-real.h"
 #include "kinds/file.h"
 #include "kinds/hint.h"
 
@@ -168,8 +169,8 @@ static bool remove_directory(KindRun *run, const FileSpec *spec, const State *ac
     TreeRules rules = {
         .owned = run->kept != NULL ? value_map_get(run->kept, FILE_KEPT_TREE) : NULL,
     };
-    g_autoptr(GPtrArray) steps = tree_compare(run, NULL, spec->path, &rules, error);
-    return steps != NULL && tree_apply(run, NULL, spec->path, steps, error) &&
+    g_autoptr(GPtrArray) steps = file_tree_compare(run, NULL, spec->path, &rules, error);
+    return steps != NULL && file_tree_apply(run, NULL, spec->path, steps, error) &&
            (host_remove(run->host, spec->path, &problem) || forgive_missing(problem, error));
 }
 
@@ -217,11 +218,11 @@ static bool apply_tree(KindRun *run, const FileSpec *spec, GError **error) {
     if (spec->type != FILE_DIRECTORY || !file_has_tree(run, spec))
         return true;
     g_autoptr(State) now = state_new(run->resource->kind);
-    g_autoptr(Tree) tree = NULL;
+    g_autoptr(FileTree) tree = NULL;
     if (!file_observe(run, now, error))
         return false;
     g_autoptr(GError) problem = NULL;
-    g_autoptr(GPtrArray) steps = file_tree_steps(run, spec, now, &tree, &problem);
+    g_autoptr(GPtrArray) steps = file_steps(run, spec, now, &tree, &problem);
     if (steps == NULL) {
         if (run->planning && g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_UNPREDICTABLE))
             return true;
@@ -230,8 +231,8 @@ static bool apply_tree(KindRun *run, const FileSpec *spec, GError **error) {
     }
     /* Before the first effect: what a failed round has made belongs to us as well. */
     const Value *owned = run->kept != NULL ? value_map_get(run->kept, FILE_KEPT_TREE) : NULL;
-    kind_run_keep(run, kept_tree(tree_owned(tree, owned, steps)));
-    return tree_apply(run, tree, spec->path, steps, error) || hint_io(run, spec->path, error);
+    kind_run_keep(run, kept_tree(file_tree_owned(tree, owned, steps)));
+    return file_tree_apply(run, tree, spec->path, steps, error) || hint_io(run, spec->path, error);
 }
 
 bool file_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
@@ -272,5 +273,7 @@ bool file_clean(KindRun *run, GError **error) {
     file_spec_init(&spec, run->resource);
     g_autofree char *candidate = candidate_path(&spec);
     GError *problem = NULL;
-    return host_remove(run->host, candidate, &problem) || forgive_missing(problem, error);
+    return host_real_clean(run->host, spec.path, error) &&
+           host_real_clean(run->host, candidate, error) &&
+           (host_remove(run->host, candidate, &problem) || forgive_missing(problem, error));
 }

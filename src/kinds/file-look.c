@@ -214,11 +214,11 @@ bool file_has_tree(const KindRun *run, const FileSpec *spec) {
            (run->kept != NULL && value_map_get(run->kept, FILE_KEPT_TREE) != NULL);
 }
 
-GPtrArray *file_tree_steps(KindRun *run, const FileSpec *spec, const State *actual, Tree **ret_tree,
-                           GError **error) {
-    g_autoptr(Tree) tree = NULL;
+GPtrArray *file_steps(KindRun *run, const FileSpec *spec, const State *actual, FileTree **ret_tree,
+                      GError **error) {
+    g_autoptr(FileTree) tree = NULL;
     TreeRules rules;
-    if (!file_tree_rules(run, spec, &rules, error))
+    if (!file_rules(run, spec, &rules, error))
         return NULL;
     if (!spec->absent && spec->from != FROM_NOTHING &&
         (tree = file_wanted_tree(run, spec, error)) == NULL) {
@@ -227,7 +227,7 @@ GPtrArray *file_tree_steps(KindRun *run, const FileSpec *spec, const State *actu
     }
     const Value *type = state_get(actual, FILE_ROW_TYPE);
     rules.fresh = value_type(type) != VALUE_STRING || strcmp(value_string(type), "directory") != 0;
-    GPtrArray *steps = tree_compare(run, tree, spec->path, &rules, error);
+    GPtrArray *steps = file_tree_compare(run, tree, spec->path, &rules, error);
     *ret_tree = g_steal_pointer(&tree);
     return steps;
 }
@@ -235,11 +235,11 @@ GPtrArray *file_tree_steps(KindRun *run, const FileSpec *spec, const State *actu
 static bool diff_tree(Diff *diff, GError **error) {
     if (diff->spec->type != FILE_DIRECTORY || !file_has_tree(diff->run, diff->spec))
         return true;
-    g_autoptr(Tree) tree = NULL;
-    g_autoptr(GPtrArray) steps = file_tree_steps(diff->run, diff->spec, diff->actual, &tree, error);
+    g_autoptr(FileTree) tree = NULL;
+    g_autoptr(GPtrArray) steps = file_steps(diff->run, diff->spec, diff->actual, &tree, error);
     if (steps == NULL)
         return false;
-    tree_describe(diff->run, tree, diff->spec->path, steps, diff->changes);
+    file_tree_describe(diff->run, tree, diff->spec->path, steps, diff->changes);
     return true;
 }
 
@@ -249,8 +249,8 @@ static bool count_foreign(Diff *diff, unsigned *ret_left, GError **error) {
     TreeRules rules = {
         .owned = diff->run->kept != NULL ? value_map_get(diff->run->kept, FILE_KEPT_TREE) : NULL,
     };
-    g_autoptr(GPtrArray) steps = tree_compare(diff->run, NULL, spec->path, &rules, error);
-    return steps != NULL && tree_count_left(diff->run, spec->path, steps, ret_left, error);
+    g_autoptr(GPtrArray) steps = file_tree_compare(diff->run, NULL, spec->path, &rules, error);
+    return steps != NULL && file_tree_count_left(diff->run, spec->path, steps, ret_left, error);
 }
 
 /* Whether what is there may go. Links may always; a directory only with force or empty. */

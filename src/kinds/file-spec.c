@@ -304,16 +304,16 @@ GBytes *file_wanted_content(KindRun *run, const FileSpec *spec, GError **error) 
     return g_bytes_new_static("", 0);
 }
 
-Tree *file_wanted_tree(KindRun *run, const FileSpec *spec, GError **error) {
-    return spec->from == FROM_LOCAL ? tree_of_local(run, spec->source, spec->ignore, error)
-                                    : tree_of_host(run, spec->source, spec->ignore, error);
+FileTree *file_wanted_tree(KindRun *run, const FileSpec *spec, GError **error) {
+    return spec->from == FROM_LOCAL ? file_tree_of_local(run, spec->source, spec->ignore, error)
+                                    : file_tree_of_host(run, spec->source, spec->ignore, error);
 }
 
 /* --- attributes */
 
 mode_t file_wanted_mode(const FileSpec *spec) {
     mode_t mode = (mode_t)strtoul(resource_string(spec->resource, FILE_ROW_MODE), NULL, 8);
-    return spec->type == FILE_DIRECTORY && spec->recurse ? tree_directory_mode(mode) : mode;
+    return spec->type == FILE_DIRECTORY && spec->recurse ? file_tree_directory_mode(mode) : mode;
 }
 
 bool file_wanted_attributes(KindRun *run, const FileSpec *spec, FileAttributes *ret_attributes,
@@ -343,7 +343,7 @@ bool file_wanted_attributes(KindRun *run, const FileSpec *spec, FileAttributes *
     return true;
 }
 
-bool file_tree_rules(KindRun *run, const FileSpec *spec, TreeRules *ret_rules, GError **error) {
+bool file_rules(KindRun *run, const FileSpec *spec, TreeRules *ret_rules, GError **error) {
     TreeRules rules = {
         .purge = spec->purge,
         .force = spec->force,

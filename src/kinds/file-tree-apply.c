@@ -1,7 +1,7 @@
 /* Copying a tree onto a directory of the host, and taking it away again. */
 #include <string.h>
 
-#include "kinds/tree.h"
+#include "kinds/file-tree.h"
 
 static bool is_missing(const GError *error) {
     return g_error_matches(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
@@ -19,7 +19,7 @@ static bool remove_path(KindRun *run, const char *path, bool with_all, GError **
     return false;
 }
 
-static bool make_entry(KindRun *run, const Tree *tree, const char *path, const TreeStep *step,
+static bool make_entry(KindRun *run, const FileTree *tree, const char *path, const TreeStep *step,
                        GError **error) {
     const TreeEntry *entry = step->entry;
     const FileAttributes *attributes = &step->attributes;
@@ -28,11 +28,11 @@ static bool make_entry(KindRun *run, const Tree *tree, const char *path, const T
     if (entry->type == FILE_SYMLINK)
         return host_make_link(run->host, path, entry->target, error) &&
                (attributes->set == 0 || host_set_attributes(run->host, path, attributes, error));
-    g_autoptr(GBytes) content = tree_content(run, tree, entry, error);
+    g_autoptr(GBytes) content = file_tree_content(run, tree, entry, error);
     return content != NULL && host_write(run->host, path, content, attributes, error);
 }
 
-static bool apply_step(KindRun *run, const Tree *tree, const char *path, const TreeStep *step,
+static bool apply_step(KindRun *run, const FileTree *tree, const char *path, const TreeStep *step,
                        GError **error) {
     switch (step->action) {
     case TREE_REMOVE:
@@ -52,8 +52,8 @@ static bool apply_step(KindRun *run, const Tree *tree, const char *path, const T
     g_assert_not_reached();
 }
 
-bool tree_apply(KindRun *run, const Tree *tree, const char *root, const GPtrArray *steps,
-                GError **error) {
+bool file_tree_apply(KindRun *run, const FileTree *tree, const char *root, const GPtrArray *steps,
+                     GError **error) {
     for (unsigned i = 0; i < steps->len; i++) {
         const TreeStep *step = steps->pdata[i];
         g_autofree char *path = g_build_filename(root, step->path, NULL);
@@ -65,7 +65,7 @@ bool tree_apply(KindRun *run, const Tree *tree, const char *root, const GPtrArra
     return true;
 }
 
-Value *tree_owned(const Tree *tree, const Value *owned, const GPtrArray *steps) {
+Value *file_tree_owned(const FileTree *tree, const Value *owned, const GPtrArray *steps) {
     Value *map = value_new_map();
     for (size_t i = 0; owned != NULL && i < value_size(owned); i++) {
         const char *path;

@@ -3,14 +3,14 @@
 
 #include "base/limits.h"
 #include "base/text-diff.h"
-#include "kinds/tree.h"
+#include "kinds/file-tree.h"
 
 #define DIFF_LIMIT   (64 * 1024) /* bytes of text compared line by line, of all files together */
 #define DIFF_CONTEXT 3
 
 typedef struct {
     KindRun *run;
-    const Tree *tree; /* may be NULL */
+    const FileTree *tree; /* may be NULL */
     const char *root;
     const TreeRules *rules;
     GPtrArray *removals; /* of TreeStep; what is in a directory before the directory */
@@ -57,7 +57,7 @@ static FileAttributes wanted_attributes(const TreeRules *rules, const TreeEntry 
     if (type == FILE_SYMLINK)
         wanted.set &= ~(unsigned)FILE_SET_MODE;
     else if (wanted.set & FILE_SET_MODE && type == FILE_DIRECTORY)
-        wanted.mode = tree_directory_mode(wanted.mode);
+        wanted.mode = file_tree_directory_mode(wanted.mode);
     else if (!(wanted.set & FILE_SET_MODE) && entry != NULL) {
         wanted.set |= FILE_SET_MODE;
         wanted.mode = entry->mode;
@@ -262,7 +262,7 @@ static bool walk_directory(Compare *compare, const char *path, unsigned depth, b
         g_autofree char *below =
             *path != '\0' ? g_build_filename(path, *name, NULL) : g_strdup(*name);
         bool stays = true;
-        if (!tree_ignores(compare->rules->ignore, below) &&
+        if (!file_tree_ignores(compare->rules->ignore, below) &&
             (!cancel_check(compare->run->cancel, error) ||
              !walk_entry(compare, below, depth, &stays, error)))
             return false;
@@ -324,8 +324,8 @@ static bool compare_all(Compare *compare, GError **error) {
     return compare_owned(compare, error);
 }
 
-GPtrArray *tree_compare(KindRun *run, const Tree *tree, const char *root, const TreeRules *rules,
-                        GError **error) {
+GPtrArray *file_tree_compare(KindRun *run, const FileTree *tree, const char *root,
+                             const TreeRules *rules, GError **error) {
     g_autoptr(GPtrArray) removals = g_ptr_array_new_with_free_func(step_free);
     g_autoptr(GPtrArray) steps = g_ptr_array_new_with_free_func(step_free);
     g_autoptr(GPtrArray) replaced = g_ptr_array_new_with_free_func(g_free);
@@ -347,13 +347,13 @@ static bool text_of(GBytes *bytes, size_t *budget, const char **ret_text, size_t
 }
 
 /* Best effort: what cannot be read or is not text is described by the digests alone. */
-static void append_diff(KindRun *run, const Tree *tree, const char *root, const TreeStep *step,
+static void append_diff(KindRun *run, const FileTree *tree, const char *root, const TreeStep *step,
                         size_t *budget, GString *diff) {
     if (step->action != TREE_WRITE || step->before != FILE_REGULAR)
         return;
     g_autofree char *path = g_build_filename(root, step->path, NULL);
     g_autoptr(GBytes) before = host_read(run->host, path, *budget, NULL);
-    g_autoptr(GBytes) after = tree_content(run, tree, step->entry, NULL);
+    g_autoptr(GBytes) after = file_tree_content(run, tree, step->entry, NULL);
     const char *old, *new;
     size_t old_size, new_size;
     if (before == NULL || after == NULL || !text_of(before, budget, &old, &old_size) ||
@@ -363,8 +363,8 @@ static void append_diff(KindRun *run, const Tree *tree, const char *root, const 
     g_string_append_printf(diff, "%s:\n%s", step->path, text);
 }
 
-void tree_describe(KindRun *run, const Tree *tree, const char *root, const GPtrArray *steps,
-                   Changes *changes) {
+void file_tree_describe(KindRun *run, const FileTree *tree, const char *root,
+                        const GPtrArray *steps, Changes *changes) {
     if (steps->len == 0)
         return;
     Value *before = value_new_map(), *after = value_new_map();
@@ -384,8 +384,8 @@ void tree_describe(KindRun *run, const Tree *tree, const char *root, const GPtrA
     changes_add(changes, "tree", before, after, text);
 }
 
-bool tree_count_left(KindRun *run, const char *root, const GPtrArray *steps, unsigned *ret_left,
-                     GError **error) {
+bool file_tree_count_left(KindRun *run, const char *root, const GPtrArray *steps,
+                          unsigned *ret_left, GError **error) {
     g_auto(GStrv) names = host_list(run->host, root, error);
     if (names == NULL)
         return false;

@@ -1,5 +1,5 @@
 /* Trees in memory, and where they come from: a directory of the host or of this machine. */
-#include "kinds/tree.h"
+#include "kinds/file-tree.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -18,15 +18,15 @@ static void entry_free(void *data) {
     g_free(entry);
 }
 
-Tree *tree_new(TreeHome home) {
-    Tree *tree = g_new0(Tree, 1);
+FileTree *file_tree_new(TreeHome home) {
+    FileTree *tree = g_new0(FileTree, 1);
     tree->home = home;
     tree->entries = g_ptr_array_new_with_free_func(entry_free);
     tree->by_path = g_hash_table_new(g_str_hash, g_str_equal);
     return tree;
 }
 
-void tree_free(Tree *tree) {
+void file_tree_free(FileTree *tree) {
     if (tree == NULL)
         return;
     g_hash_table_unref(tree->by_path);
@@ -34,7 +34,7 @@ void tree_free(Tree *tree) {
     g_free(tree);
 }
 
-TreeEntry *tree_add(Tree *tree, const char *path, FileType type, mode_t mode) {
+TreeEntry *file_tree_add(FileTree *tree, const char *path, FileType type, mode_t mode) {
     TreeEntry *old = g_hash_table_lookup(tree->by_path, path);
     if (old != NULL) {
         g_hash_table_remove(tree->by_path, path);
@@ -54,15 +54,15 @@ static int compare_paths(const void *a, const void *b) {
     return strcmp((*x)->path, (*y)->path);
 }
 
-void tree_sort(Tree *tree) {
+void file_tree_sort(FileTree *tree) {
     g_ptr_array_sort(tree->entries, compare_paths);
 }
 
-mode_t tree_directory_mode(mode_t mode) {
+mode_t file_tree_directory_mode(mode_t mode) {
     return mode | (mode & 0444) >> 2;
 }
 
-bool tree_ignores(char *const *ignore, const char *path) {
+bool file_tree_ignores(char *const *ignore, const char *path) {
     const char *last = strrchr(path, '/');
     for (char *const *pattern = ignore; pattern != NULL && *pattern != NULL; pattern++)
         if (fnmatch(*pattern, path, 0) == 0 ||
@@ -164,7 +164,7 @@ static const Home homes[] = {
 
 typedef struct {
     KindRun *run;
-    Tree *tree;
+    FileTree *tree;
     const Home *home;
     const char *root;
     char *const *ignore;
@@ -186,7 +186,7 @@ static bool scan_entry(Scan *scan, const char *path, unsigned depth, GError **er
         return false;
     }
     bool executable = info.type == FILE_DIRECTORY || (info.mode & 0100) != 0;
-    TreeEntry *entry = tree_add(scan->tree, path, info.type, executable ? 0755 : 0644);
+    TreeEntry *entry = file_tree_add(scan->tree, path, info.type, executable ? 0755 : 0644);
     entry->info = info;
     if (info.type == FILE_DIRECTORY)
         return scan_directory(scan, path, depth + 1, error);
@@ -210,7 +210,7 @@ static bool scan_directory(Scan *scan, const char *path, unsigned depth, GError 
     for (char **name = names; *name != NULL; name++) {
         g_autofree char *below =
             *path != '\0' ? g_build_filename(path, *name, NULL) : g_strdup(*name);
-        if (tree_ignores(scan->ignore, below))
+        if (file_tree_ignores(scan->ignore, below))
             continue;
         if (!cancel_check(scan->run->cancel, error) || !scan_entry(scan, below, depth, error))
             return false;
@@ -218,25 +218,28 @@ static bool scan_directory(Scan *scan, const char *path, unsigned depth, GError 
     return true;
 }
 
-static Tree *tree_of(KindRun *run, TreeHome home, const char *directory, char *const *ignore,
-                     GError **error) {
-    g_autoptr(Tree) tree = tree_new(home);
+static FileTree *file_tree_of(KindRun *run, TreeHome home, const char *directory,
+                              char *const *ignore, GError **error) {
+    g_autoptr(FileTree) tree = file_tree_new(home);
     Scan scan = { run, tree, &homes[home], directory, ignore };
     if (!scan_directory(&scan, "", 0, error))
         return NULL;
-    tree_sort(tree);
+    file_tree_sort(tree);
     return g_steal_pointer(&tree);
 }
 
-Tree *tree_of_host(KindRun *run, const char *directory, char *const *ignore, GError **error) {
-    return tree_of(run, TREE_ON_HOST, directory, ignore, error);
+FileTree *file_tree_of_host(KindRun *run, const char *directory, char *const *ignore,
+                            GError **error) {
+    return file_tree_of(run, TREE_ON_HOST, directory, ignore, error);
 }
 
-Tree *tree_of_local(KindRun *run, const char *directory, char *const *ignore, GError **error) {
-    return tree_of(run, TREE_LOCAL, directory, ignore, error);
+FileTree *file_tree_of_local(KindRun *run, const char *directory, char *const *ignore,
+                             GError **error) {
+    return file_tree_of(run, TREE_LOCAL, directory, ignore, error);
 }
 
-GBytes *tree_content(KindRun *run, const Tree *tree, const TreeEntry *entry, GError **error) {
+GBytes *file_tree_content(KindRun *run, const FileTree *tree, const TreeEntry *entry,
+                          GError **error) {
     if (entry->content != NULL)
         return g_bytes_ref(entry->content);
     if (tree->home == TREE_LOCAL)

@@ -28,39 +28,43 @@ typedef enum { TREE_IN_MEMORY, TREE_ON_HOST, TREE_LOCAL } TreeHome;
 typedef struct {
     TreeHome home;
     GHashTable *by_path; /* path -> TreeEntry, both owned by entries */
-    GPtrArray *entries;  /* of TreeEntry, in byte order of path after tree_sort(): parents first */
-} Tree;
+    GPtrArray
+        *entries; /* of TreeEntry, in byte order of path after file_tree_sort(): parents first */
+} FileTree;
 
-Tree *tree_new(TreeHome home);
-void tree_free(Tree *tree); /* accepts NULL */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
+FileTree *file_tree_new(TreeHome home);
+void file_tree_free(FileTree *tree); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FileTree, file_tree_free)
 /* Adds an entry of path (copied), replacing an earlier one; owned by the tree. */
-TreeEntry *tree_add(Tree *tree, const char *path, FileType type, mode_t mode);
-void tree_sort(Tree *tree);
+TreeEntry *file_tree_add(FileTree *tree, const char *path, FileType type, mode_t mode);
+void file_tree_sort(FileTree *tree);
 
 /* What is below directory, on the host or on the machine where stead runs (beside the
  * configuration). Sockets, devices and pipes are refused. Files get mode 0644, or 0755 where their
  * owner may execute them; directories 0755. ignore: shell patterns, tried on the relative path and
  * on its last part. */
-Tree *tree_of_host(KindRun *run, const char *directory, char *const *ignore, GError **error);
-Tree *tree_of_local(KindRun *run, const char *directory, char *const *ignore, GError **error);
-GBytes *tree_content(KindRun *run, const Tree *tree, const TreeEntry *entry, GError **error);
-bool tree_ignores(char *const *ignore, const char *path);
+FileTree *file_tree_of_host(KindRun *run, const char *directory, char *const *ignore,
+                            GError **error);
+FileTree *file_tree_of_local(KindRun *run, const char *directory, char *const *ignore,
+                             GError **error);
+GBytes *file_tree_content(KindRun *run, const FileTree *tree, const TreeEntry *entry,
+                          GError **error);
+bool file_tree_ignores(char *const *ignore, const char *path);
 
 /* How a directory of the host shall follow a tree. */
 typedef struct {
     FileAttributes
-        attributes;      /* for all entries; its mode is for files, see tree_directory_mode() */
-    bool everything;     /* attributes also for what is not in the tree */
-    bool purge;          /* what is neither in the tree nor claimed by a resource is removed */
-    bool fresh;          /* root does not exist, or gives way to a new directory */
-    bool force;          /* a directory with entries may give way to a file */
+        attributes;  /* for all entries; its mode is for files, see file_tree_directory_mode() */
+    bool everything; /* attributes also for what is not in the tree */
+    bool purge;      /* what is neither in the tree nor claimed by a resource is removed */
+    bool fresh;      /* root does not exist, or gives way to a new directory */
+    bool force;      /* a directory with entries may give way to a file */
     char *const *ignore; /* never looked at; NULL: none */
     const Value *owned;  /* map of paths made by earlier rounds; NULL: none */
 } TreeRules;
 
 /* Adds search permission where there is read permission, as chmod's X does. */
-mode_t tree_directory_mode(mode_t mode);
+mode_t file_tree_directory_mode(mode_t mode);
 
 typedef enum { TREE_REMOVE, TREE_MAKE, TREE_REPLACE, TREE_WRITE, TREE_ATTRIBUTES } TreeAction;
 
@@ -74,17 +78,17 @@ typedef struct {
     bool uncertain;
 } TreeStep;
 
-/* What differs below root, in the order in which tree_apply() works. Array of TreeStep. tree may be
- * NULL: nothing is copied. */
-GPtrArray *tree_compare(KindRun *run, const Tree *tree, const char *root, const TreeRules *rules,
-                        GError **error);
+/* What differs below root, in the order in which file_tree_apply() works. Array of TreeStep. tree
+ * may be NULL: nothing is copied. */
+GPtrArray *file_tree_compare(KindRun *run, const FileTree *tree, const char *root,
+                             const TreeRules *rules, GError **error);
 /* Adds one change, "tree", if there are steps: maps of path to words; and texts that differ. */
-void tree_describe(KindRun *run, const Tree *tree, const char *root, const GPtrArray *steps,
-                   Changes *changes);
-bool tree_apply(KindRun *run, const Tree *tree, const char *root, const GPtrArray *steps,
-                GError **error);
-/* The map of paths that are there because of us, once steps are done. */
-Value *tree_owned(const Tree *tree, const Value *owned, const GPtrArray *steps);
-/* How many entries root itself will still hold after the removals of steps. */
-bool tree_count_left(KindRun *run, const char *root, const GPtrArray *steps, unsigned *ret_left,
+void file_tree_describe(KindRun *run, const FileTree *tree, const char *root,
+                        const GPtrArray *steps, Changes *changes);
+bool file_tree_apply(KindRun *run, const FileTree *tree, const char *root, const GPtrArray *steps,
                      GError **error);
+/* The map of paths that are there because of us, once steps are done. */
+Value *file_tree_owned(const FileTree *tree, const Value *owned, const GPtrArray *steps);
+/* How many entries root itself will still hold after the removals of steps. */
+bool file_tree_count_left(KindRun *run, const char *root, const GPtrArray *steps,
+                          unsigned *ret_left, GError **error);

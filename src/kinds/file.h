@@ -2,8 +2,8 @@
 /* The parts of the kind file: what a resource asks for (file-spec.c), what is there and what
  * differs (file-look.c), making it so (file-apply.c), undoing it (file-reverse.c). Only file*.c
  * includes this. */
+#include "kinds/file-tree.h"
 #include "kinds/kinds.h"
-#include "kinds/tree.h"
 
 enum {
     FILE_ROW_PATH,
@@ -54,18 +54,18 @@ const char *file_type_word(FileType type); /* "file", "directory", "link", "othe
 /* Full content a file shall have. The unknown (plan) is STEAD_ERROR_UNPREDICTABLE. */
 GBytes *file_wanted_content(KindRun *run, const FileSpec *spec, GError **error);
 /* Entries of the source of a directory. */
-Tree *file_wanted_tree(KindRun *run, const FileSpec *spec, GError **error);
+FileTree *file_wanted_tree(KindRun *run, const FileSpec *spec, GError **error);
 mode_t file_wanted_mode(const FileSpec *spec); /* only when the resource has a mode */
 /* Mode, owner and group the resource names; fails when a name is nobody's. */
 bool file_wanted_attributes(KindRun *run, const FileSpec *spec, FileAttributes *ret_attributes,
                             GError **error);
 /* How the entries of a directory are to be; reads owner and group, so it may fail. */
-bool file_tree_rules(KindRun *run, const FileSpec *spec, TreeRules *ret_rules, GError **error);
+bool file_rules(KindRun *run, const FileSpec *spec, TreeRules *ret_rules, GError **error);
 
 /* Steps below the directory, or NULL with error; *ret_tree (may be NULL) is what they copy from. */
 bool file_has_tree(const KindRun *run, const FileSpec *spec);
-GPtrArray *file_tree_steps(KindRun *run, const FileSpec *spec, const State *actual, Tree **ret_tree,
-                           GError **error);
+GPtrArray *file_steps(KindRun *run, const FileSpec *spec, const State *actual, FileTree **ret_tree,
+                      GError **error);
 
 bool file_observe(KindRun *run, State *actual, GError **error);
 bool file_diff(KindRun *run, const State *actual, Changes *changes, GError **error);

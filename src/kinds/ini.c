@@ -252,6 +252,10 @@ static Resource *ini_reverse(const Resource *resource, const State *before, OnRe
     return inverse;
 }
 
+static bool ini_clean(KindRun *run, GError **error) {
+    return edit_clean(run, resource_string(run->resource, INI_ROW_PATH), error);
+}
+
 const Kind kind_ini = {
     .name = "ini",
     .summary = "Keep one key of an INI file",
@@ -280,4 +284,5 @@ const Kind kind_ini = {
     .watch = ini_watch,
     .auto_edges = ini_auto_edges,
     .reverse = ini_reverse,
+    .clean = ini_clean,
 };

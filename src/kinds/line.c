@@ -438,6 +438,10 @@ static Resource *line_reverse(const Resource *resource, const State *before, OnR
     return g_steal_pointer(&inverse);
 }
 
+static bool line_clean(KindRun *run, GError **error) {
+    return edit_clean(run, resource_string(run->resource, LINE_FILE), error);
+}
+
 const Kind kind_line = {
     .name = "line",
     .summary = "Keep a line in, or out of, a text file",
@@ -464,4 +468,5 @@ const Kind kind_line = {
     .watch = line_watch,
     .auto_edges = line_auto_edges,
     .reverse = line_reverse,
+    .clean = line_clean,
 };
