@@ -242,11 +242,12 @@ void account_file_put(AccountFile *file, const char *const *fields) {
         g_hash_table_remove_all(file->by_name);
         line_free(file->lines->pdata[place]);
         file->lines->pdata[place] = line;
+        file_index_again(file);
     } else {
         file->changed = true;
         g_ptr_array_insert(file->lines, (int)place, line);
+        file_index(file, line);
     }
-    file_index_again(file);
 }
 
 bool account_file_drop(AccountFile *file, const char *name) {

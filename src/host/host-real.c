@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/accounts-lock.h"
 #include "host/host-real-private.h"
 #include "host/watch-files.h"
 
@@ -65,6 +66,7 @@ static const HostOps real_ops = {
     .unit_query = real_unit_query,
     .unit_apply = real_unit_apply,
     .log = real_log,
+    .lock_accounts = real_lock_accounts,
     .watch = real_watch,
 };
 
@@ -98,6 +100,7 @@ Host *host_real_new(const char *root, FingerprintCache *fingerprints, GError **e
         real_free(&self->host);
         return NULL;
     }
+    self->host.is_machine = !real_host_has_root(self);
     self->file_watchers = file_watchers_new(self->host.root);
     return &self->host;
 }
