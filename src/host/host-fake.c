@@ -1,13 +1,10 @@
 #include "host/host-fake.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/digest.h"
 #include "host/host-fake-private.h"
+#include "host/host-real-private.h"
 #include "host/memory-packages.h"
 
 typedef struct {
@@ -139,22 +136,10 @@ static bool fake_set_attributes(Host *host, const char *path, const FileAttribut
     return memory_tree_set_attributes(fake_of(host)->tree, path, attributes, error);
 }
 
+/* The only thing that a fake machine shares with the real one. */
 static GBytes *fake_read_local(Host *host, const char *path, size_t limit, GError **error) {
     g_mutex_locker_free(fake_enter(host, "read_local"));
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-    g_autoptr(GMappedFile) map = NULL;
-    GBytes *content = NULL;
-    if (fd < 0 || fstat(fd, &info) < 0)
-        set_io_error(error, errno, "read '%s'", path);
-    else if ((uint64_t)info.st_size > limit)
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT,
-                    "read '%s': it is larger than the limit of %zu bytes", path, limit);
-    else if ((map = g_mapped_file_new_from_fd(fd, FALSE, error)) != NULL)
-        content = g_mapped_file_get_bytes(map);
-    if (fd >= 0)
-        (void)close(fd); /* only read */
-    return content;
+    return real_read_local(host, path, limit, error);
 }
 
 /* --- commands and messages --- */

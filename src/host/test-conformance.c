@@ -600,7 +600,6 @@ static Host *new_fake(void) {
     return fake;
 }
 
-#ifdef HAVE_HOST_REAL
 static Host *new_real(Bed *bed) {
     g_autoptr(GError) error = NULL;
     bed->directory = g_dir_make_tmp("stead-conformance-XXXXXX", &error);
@@ -609,8 +608,6 @@ static Host *new_real(Bed *bed) {
     g_assert_no_error(error);
     return real;
 }
-
-#endif
 
 static void make_fake(Bed *bed) {
     bed->host = new_fake();
@@ -626,7 +623,6 @@ static void make_overlay_of_fake(Bed *bed) {
     bed->host = host_overlay_new(bed->base);
 }
 
-#ifdef HAVE_HOST_REAL
 static void make_real(Bed *bed) {
     bed->host = new_real(bed);
 }
@@ -635,8 +631,6 @@ static void make_overlay_of_real(Bed *bed) {
     bed->base = new_real(bed);
     bed->host = host_overlay_new(bed->base);
 }
-
-#endif
 
 typedef struct {
     const char *name;
@@ -647,11 +641,9 @@ typedef struct {
 static const BedKind bed_kinds[] = {
     { "fake", make_fake },
     { "faulty", make_faulty },
-#ifdef HAVE_HOST_REAL
     { "real", make_real },
     { "overlay-of-real", make_overlay_of_real },
     { "overlay-of-prepared-real", make_overlay_of_real, true },
-#endif
     { "overlay-of-fake", make_overlay_of_fake },
     { "overlay-of-prepared-fake", make_overlay_of_fake, true },
 };
@@ -661,7 +653,6 @@ typedef struct {
     const Behaviour *behaviour;
 } Case;
 
-#ifdef HAVE_HOST_REAL
 static void remove_directory(const char *path) {
     g_autoptr(GError) error = NULL;
     g_autoptr(Host) real = host_real_new(path, NULL, &error);
@@ -673,8 +664,6 @@ static void remove_directory(const char *path) {
     }
     g_assert_cmpint(g_rmdir(path), ==, 0);
 }
-
-#endif
 
 static void run_case(const void *data) {
     const Case *one = data;
@@ -692,10 +681,8 @@ static void run_case(const void *data) {
     }
     host_free(bed.host);
     host_free(bed.base);
-#ifdef HAVE_HOST_REAL
     if (bed.directory != NULL)
         remove_directory(bed.directory);
-#endif
     g_free(bed.directory);
 }
 
