@@ -44,6 +44,10 @@ static void test_slide(void) {
     /* The shortest script may add "}\n\nb {" just as well. */
     assert_diff("a {\n}\n\nc {\n}\n", "a {\n}\n\nb {\n}\n\nc {\n}\n", 1,
                 "@@ -3,2 +3,5 @@\n \n+b {\n+}\n+\n c {\n");
+    assert_diff("a\nc\na\nb\n", "c\na\na\nc\n", 1, "@@ -1,4 +1,4 @@\n-a\n c\n a\n-b\n+a\n+c\n");
+    /* A group stops at a change of the other side and becomes one replacement with it. */
+    assert_diff("b\nc\nc\nb\na\na\na\n", "a\nb\nb\na\nb\na\nb\nb\n", 9,
+                "@@ -1,7 +1,8 @@\n+a\n b\n-c\n-c\n b\n a\n-a\n+b\n a\n+b\n+b\n");
     assert_diff("x\nx\n", "x\nx\nx\n", 1, "@@ -2 +2,2 @@\n x\n+x\n");
     assert_diff("x\nx\nx\ny\n", "x\nx\ny\n", 1, "@@ -2,3 +2,2 @@\n x\n-x\n y\n");
 }

@@ -251,9 +251,14 @@ static void test_show_short(void) {
     g_assert_cmpint(g_get_monotonic_time() - start, <, 100000); /* does not read all of it */
 }
 
+/* Many in a row, so that threads are at the same count at the same time. */
 static void *take_and_drop(void *data) {
-    for (int i = 0; i < 100000; i++)
-        value_unref(value_ref(data));
+    for (int round = 0; round < 2000; round++) {
+        for (int i = 0; i < 2000; i++)
+            (void)value_ref(data);
+        for (int i = 0; i < 2000; i++)
+            value_unref(data);
+    }
     return NULL;
 }
 

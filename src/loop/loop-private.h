@@ -6,7 +6,7 @@
 
 /* How long posted messages, timers or completions may run on end before descriptors and signals get
  * their turn. Below the budget of 10 ms for one callback. */
-#define LOOP_SLICE_US 2000u
+#define SLICE_US 2000u
 
 typedef struct {
     LoopCallback callback; /* NULL: taken back */
@@ -45,6 +45,9 @@ bool loop_is_mine(const Loop *loop); /* whether this is the loop's thread */
  * the time at its end. */
 uint64_t loop_call(Loop *loop, LoopCallback callback, void *data, uint64_t start);
 void loop_note_time(Loop *loop, uint64_t start, uint64_t end);
+/* Whether a slice that began at start is over at time. Never in a virtual loop, where the order of
+ * events must not depend on the real clock. */
+bool loop_slice_over(const Loop *loop, uint64_t start, uint64_t time);
 
 /* loop-timer.c */
 uint64_t timers_next(const Loop *loop); /* deadline of the earliest; UINT64_MAX: none */

@@ -106,7 +106,7 @@ bool timers_fire(Loop *loop) {
     uint64_t now = loop_now(loop), start = clock_now(), time = start;
     uint64_t end_order = loop->next_order; /* those set from now on wait for the next round */
     bool fired = false;
-    while (loop->timers->len > 0 && !loop->quit && time - start < LOOP_SLICE_US) {
+    while (loop->timers->len > 0 && !loop->quit && !loop_slice_over(loop, start, time)) {
         LoopTimer *timer = heap_at(loop, 0);
         if (timer->deadline > now || timer->order >= end_order)
             break;

@@ -60,6 +60,10 @@ uint64_t loop_call(Loop *loop, LoopCallback callback, void *data, uint64_t start
     return end;
 }
 
+bool loop_slice_over(const Loop *loop, uint64_t start, uint64_t time) {
+    return !loop->is_virtual && time - start >= SLICE_US;
+}
+
 uint64_t loop_longest_callback(const Loop *loop) {
     return loop->longest;
 }
@@ -118,7 +122,8 @@ static int on_wake(sd_event_source *source, int fd, uint32_t events, void *data)
     if (loop->delivered == loop->delivering->len)
         take_posted(loop);
     uint64_t start = clock_now(), time = start;
-    while (loop->delivered < loop->delivering->len && !loop->quit && time - start < LOOP_SLICE_US) {
+    while (loop->delivered < loop->delivering->len && !loop->quit &&
+           !loop_slice_over(loop, start, time)) {
         Message message = g_array_index(loop->delivering, Message, loop->delivered++);
         if (message.callback)
             time = loop_call(loop, message.callback, message.data, time);
@@ -246,7 +251,7 @@ static bool pass_virtual_time(Loop *loop, GError **error) {
     if (is_quiet(loop)) {
         uint64_t next = timers_next(loop);
         if (next != UINT64_MAX) {
-            loop->virtual_now = MAX(loop->virtual_now, next);
+            loop->virtual_now = next;
             timers_fire(loop);
             return true;
         }

@@ -141,7 +141,8 @@ static void test_real_time(void) {
 /* A timer that sets itself to the past lets others, messages and descriptors have their turn. */
 static void set_to_past(void *data) {
     Test *test = data;
-    test->count++;
+    if (++test->count == 3)
+        loop_post(test->loop, quit, test);
     loop_timer_set(test->loop, &test->timer, 0, set_to_past, test);
 }
 
@@ -149,10 +150,11 @@ static void check_past(bool is_virtual) {
     Test test;
     test_open(&test, is_virtual);
     loop_timer_set(test.loop, &test.timer, 0, set_to_past, &test);
-    if (is_virtual)
-        loop_post(test.loop, quit, &test);
-    else
-        loop_timer_set(test.loop, &test.other, loop_now(test.loop) + 2000, quit, &test);
+    run(&test);
+    loop_timer_clear(&test.timer);
+    test.count = 100; /* no post this time */
+    loop_timer_set(test.loop, &test.timer, 0, set_to_past, &test);
+    loop_timer_set(test.loop, &test.other, loop_now(test.loop), quit, &test);
     run(&test);
     loop_timer_clear(&test.timer);
     test_close(&test);
@@ -184,17 +186,21 @@ static void test_clear_due(void) {
 }
 
 typedef struct {
-    Loop *loop;
-    LoopTimer **slots;
-    uint64_t last;
-    unsigned fired;
-} Many;
+    Test *test;
+    LoopTimer *timer;
+    uint64_t deadline;
+} Alarm;
 
-static void count_in_order(void *data) {
-    Many *many = data;
-    g_assert_cmpuint(loop_now(many->loop), >=, many->last);
-    many->last = loop_now(many->loop);
-    many->fired++;
+static void ring(void *data) {
+    Alarm *alarm = data;
+    g_assert_cmpuint(loop_now(alarm->test->loop), ==, alarm->deadline);
+    alarm->test->count++;
+}
+
+static void set_alarm(Test *test, Alarm *alarm, uint64_t deadline) {
+    alarm->test = test;
+    alarm->deadline = deadline;
+    loop_timer_set(test->loop, &alarm->timer, deadline, ring, alarm);
 }
 
 static uint64_t since(uint64_t *start) {
@@ -204,31 +210,30 @@ static uint64_t since(uint64_t *start) {
 }
 
 static void test_many_timers(void) {
-    enum { N = 100000 };
+    enum { N = 100000, SPAN = 24 * 3600 };
     Test test;
     test_open(&test, true);
-    Many many = { test.loop, g_new0(LoopTimer *, N), 0, 0 };
+    Alarm *alarms = g_new0(Alarm, N);
+    g_autoptr(GRand) random = g_rand_new_with_seed(1);
     uint64_t start = (uint64_t)g_get_monotonic_time();
     for (unsigned i = 0; i < N; i++)
-        loop_timer_set(test.loop, &many.slots[i], 1 + (i * 2654435761u) % (24u * 3600), /* us */
-                       count_in_order, &many);
+        set_alarm(&test, &alarms[i], (uint64_t)g_rand_int_range(random, 0, SPAN));
     uint64_t set = since(&start);
     for (unsigned i = 0; i < N; i += 2)
-        loop_timer_set(test.loop, &many.slots[i], 1 + (i * 40503u) % (24u * 3600), count_in_order,
-                       &many);
+        set_alarm(&test, &alarms[i], (uint64_t)g_rand_int_range(random, 0, SPAN));
     uint64_t moved = since(&start);
     for (unsigned i = 1; i < N; i += 4)
-        loop_timer_clear(&many.slots[i]);
+        loop_timer_clear(&alarms[i].timer);
     uint64_t cleared = since(&start);
     loop_timer_set(test.loop, &test.timer, HOUR, quit, &test);
     run(&test);
     g_test_message("us for 100000 timers: set %" G_GUINT64_FORMAT ", move half %" G_GUINT64_FORMAT
                    ", clear a quarter %" G_GUINT64_FORMAT ", fire %" G_GUINT64_FORMAT,
                    set, moved, cleared, since(&start));
-    g_assert_cmpuint(many.fired, ==, N - N / 4);
+    g_assert_cmpuint(test.count, ==, N - N / 4);
     for (unsigned i = 0; i < N; i++)
-        g_assert_null(many.slots[i]);
-    g_free(many.slots);
+        g_assert_null(alarms[i].timer);
+    g_free(alarms);
     test_close(&test);
 }
 
@@ -407,6 +412,37 @@ static void test_slices(void) {
     loop_post(test.loop, quit, &test); /* behind those that are left */
     run(&test);
     g_assert_cmpuint(test.count, ==, 50);
+    test_close(&test);
+}
+
+/* Timers of one deadline that take longer than a slice all come. */
+static void test_slices_of_timers(void) {
+    Test test;
+    test_open(&test, false);
+    LoopTimer *timers[8] = { NULL };
+    uint64_t deadline = loop_now(test.loop) + 1000;
+    for (size_t i = 0; i < G_N_ELEMENTS(timers); i++)
+        loop_timer_set(test.loop, &timers[i], deadline, slow_message, &test);
+    loop_timer_set(test.loop, &test.timer, deadline + 1, quit, &test);
+    run(&test);
+    g_assert_cmpuint(test.count, ==, 8);
+    test_close(&test);
+}
+
+/* Virtual time knows no slices: what comes first does not depend on how long it takes. */
+static void expect_five(void *data) {
+    Test *test = data;
+    g_assert_cmpuint(test->count, ==, 5);
+}
+
+static void test_virtual_order(void) {
+    Test test;
+    test_open(&test, true);
+    loop_timer_set(test.loop, &test.timer, 0, expect_five, &test);
+    for (unsigned i = 0; i < 5; i++)
+        loop_post(test.loop, slow_message, &test);
+    g_assert_true(loop_turn(test.loop));
+    g_assert_null(test.timer);
     test_close(&test);
 }
 
@@ -615,6 +651,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/loop/post-threads", test_post_threads);
     g_test_add_func("/loop/post-speed", test_post_speed);
     g_test_add_func("/loop/slices", test_slices);
+    g_test_add_func("/loop/slices-of-timers", test_slices_of_timers);
+    g_test_add_func("/loop/virtual-order", test_virtual_order);
     g_test_add_func("/loop/deadlock", test_deadlock);
     g_test_add_func("/loop/turn", test_turn);
     g_test_add_func("/loop/quit-before-run", test_quit_before_run);

@@ -139,6 +139,22 @@ static void test_idle_threads_wake(void) {
     test_close(&test);
 }
 
+/* Tasks pushed at once get a thread each, also when only one thread is waiting. */
+static void test_idle_is_not_enough(void) {
+    Test test;
+    test_open(&test, false, 4);
+    test.expected = 1;
+    worker_pool_push(test.pool, work, done, &test);
+    run(&test);
+    g_usleep(10000); /* lets that thread fall asleep */
+    test.expected = 5;
+    for (unsigned i = 0; i < 4; i++)
+        worker_pool_push(test.pool, work_slowly, done, &test);
+    run(&test);
+    g_assert_cmpint(test.most_inside, ==, 4);
+    test_close(&test);
+}
+
 static void push_again(void *data) {
     Test *test = data;
     if (++test->generations < 1000)
@@ -271,6 +287,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/worker/start-order", test_start_order);
     g_test_add_func("/worker/parallel", test_parallel);
     g_test_add_func("/worker/idle-threads-wake", test_idle_threads_wake);
+    g_test_add_func("/worker/idle-is-not-enough", test_idle_is_not_enough);
     g_test_add_func("/worker/push-from-done", test_push_from_done);
     g_test_add_func("/worker/virtual", test_virtual);
     g_test_add_func("/worker/free", test_free);

@@ -69,7 +69,8 @@ static void complete(void *data) {
         take_finished(pool);
     uint64_t start = clock_now();
     pool->in_complete = true;
-    while (pool->completed < pool->completing->len && clock_now() - start < LOOP_SLICE_US)
+    while (pool->completed < pool->completing->len &&
+           !loop_slice_over(pool->loop, start, clock_now()))
         run_done(pool);
     pool->in_complete = false;
     if (pool->completed < pool->completing->len)
