@@ -187,13 +187,12 @@ static char *hash_of(const char *password, GError **error) {
         set_io_error(error, errno, "cannot make a salt for the password's hash");
         return NULL;
     }
-    struct crypt_data *data = g_new0(struct crypt_data, 1); /* 32 KiB: not for a worker's stack */
-    const char *hash = crypt_r(password, setting, data);
+    struct crypt_data data = { 0 };
+    const char *hash = crypt_r(password, setting, &data);
     char *copy = hash && hash[0] == '$' ? g_strdup(hash) : NULL;
     if (!copy)
         set_io_error(error, errno, "cannot hash the password");
-    explicit_bzero(data, sizeof *data);
-    g_free(data);
+    explicit_bzero(&data, sizeof data);
     return copy;
 }
 

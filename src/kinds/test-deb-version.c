@@ -32,7 +32,8 @@ static void test_equal(void) {
     expect("1.0-0", 0, "1.0");
     expect("1.007", 0, "1.7");
     expect("1-2-3", 1, "1-2-2");
-    expect("1.0a", -1, "1.0+"); /* letters before everything else */
+    expect("1-a-1", 1, "1-a.1"); /* the last dash separates */
+    expect("1.0a", -1, "1.0+");  /* letters before everything else */
 }
 
 int main(int argc, char **argv) {

@@ -69,6 +69,8 @@ static void test_members(void) {
     kind_test_expect(test, any, ACTION_NONE);
     kind_test_expect(test, least, ACTION_CHANGE);
     expect_line(host, "/etc/group", "ops:x:2000:ada,bob,eve");
+    kind_test_undo(test, least, ON_REMOVE_RESTORE);
+    expect_line(host, "/etc/group", "ops:x:2000:ada,bob");
     kind_test_expect(test, all, ACTION_CHANGE);
     expect_line(host, "/etc/group", "ops:x:2000:eve");
     kind_test_undo(test, all, ON_REMOVE_RESTORE);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "host/host-fake.h"
+#include "host/host-ops.h"
 #include "kinds/kind-test.h"
 #include "kinds/kinds.h"
 
@@ -113,6 +114,37 @@ static void test_msg(void) {
     g_assert_cmpuint(host_fake_count(host, "log"), ==, 3);
 }
 
+/* What arrives at the log, in all its parts. */
+typedef struct {
+    Host host;
+    GString *seen;
+} LogHost;
+
+static bool record_log(Host *host, int priority, const char *text, const char *const *fields,
+                       bool journal, bool syslog, GError **error) {
+    LogHost *self = (LogHost *)(void *)host;
+    g_string_append_printf(self->seen, "%d %s journal=%d syslog=%d", priority, text, journal,
+                           syslog);
+    for (; *fields; fields++)
+        g_string_append_printf(self->seen, " %s", *fields);
+    return true;
+}
+
+static void test_msg_parts(void) {
+    static const HostOps ops = { .name = "log", .log = record_log };
+    LogHost host = { { .ops = &ops, .root = (char *)(uintptr_t) "/" }, g_string_new(NULL) };
+    g_autoptr(Resource) msg =
+        kind_test_resource(&kind_msg, "m", "body=it is done", "priority=Warning",
+                           "fields:={\"team\": \"web\", \"N\": 1}", "syslog:=true", NULL);
+    KindRun run = { .host = &host.host, .resource = msg };
+    g_autoptr(Changes) changes = changes_new();
+    g_assert_true(kind_msg.apply(&run, NULL, changes, NULL));
+    g_assert_cmpstr(host.seen->str, ==, "4 it is done journal=1 syslog=1 N=1 TEAM=web");
+    value_unref(run.keep);
+    g_free(run.note);
+    g_string_free(host.seen, TRUE);
+}
+
 static void test_msg_secret(void) {
     g_autoptr(Host) host = host_fake_new();
     g_autoptr(KindTest) test = kind_test_new(host);
@@ -176,6 +208,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/print/refresh-only", test_print_refresh_only);
     g_test_add_func("/kinds/print/received", test_print_received);
     g_test_add_func("/kinds/msg", test_msg);
+    g_test_add_func("/kinds/msg/parts", test_msg_parts);
     g_test_add_func("/kinds/msg/secret", test_msg_secret);
     g_test_add_func("/kinds/msg/refused", test_msg_refused);
     g_test_add_func("/kinds/test", test_test);
