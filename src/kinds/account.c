@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "host/host-real.h"
 
 #define NAME_MAX_LENGTH 32 /* utmp's limit, which shadow-utils enforces */
 
@@ -128,4 +129,17 @@ char **account_primary_users(Host *host, gid_t gid, GError **error) {
             g_ptr_array_add(names, g_strdup(fields[0]));
     }
     return set_finish(names);
+}
+
+/* With the lock: a temporary that is being written belongs to somebody. */
+bool account_files_clean(KindRun *run, GError **error) {
+    static const char *const files[] = { "/etc/passwd", "/etc/shadow", "/etc/group",
+                                         "/etc/gshadow" };
+    if (!accounts_lock(run->host, error))
+        return false;
+    bool done = true;
+    for (unsigned i = 0; done && i < G_N_ELEMENTS(files); i++)
+        done = host_real_clean(run->host, files[i], error);
+    accounts_unlock(run->host);
+    return done;
 }

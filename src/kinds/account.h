@@ -26,3 +26,6 @@ char **account_set_wanted(const Value *strings, const char *const *actual, const
 
 /* Names of the users whose primary group is gid, as /etc/passwd says; g_strfreev(). */
 char **account_primary_users(Host *host, gid_t gid, GError **error);
+
+/* Kind.clean: removes temporaries of the account files that a killed run left. */
+bool account_files_clean(KindRun *run, GError **error);

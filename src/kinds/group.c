@@ -256,4 +256,5 @@ const Kind kind_group = {
     .watch = group_watch,
     .auto_edges = group_auto_edges,
     .reverse = group_reverse,
+    .clean = account_files_clean,
 };

@@ -81,15 +81,15 @@ static char *kept_directory(const KindRun *run, GError **error) {
     return NULL;
 }
 
+/* Dots are encoded too: "." and ".." are no file names, and a name with a dot is a temporary one.
+ */
 static char *kept_path(const KindRun *run, GError **error) {
     g_autofree char *directory = kept_directory(run, error);
     if (!directory)
         return NULL;
-    g_autofree char *name = g_uri_escape_string(run->resource->name, NULL, false);
-    if (name[0] == '.') { /* "." and ".." are no file names */
-        g_autofree char *rest = g_steal_pointer(&name);
-        name = g_strconcat("%2E", rest + 1, NULL);
-    }
+    g_autofree char *escaped = g_uri_escape_string(run->resource->name, NULL, false);
+    g_auto(GStrv) parts = g_strsplit(escaped, ".", -1);
+    g_autofree char *name = g_strjoinv("%2E", parts);
     return g_build_filename(directory, name, NULL);
 }
 
@@ -348,6 +348,22 @@ static bool password_apply(KindRun *run, const State *actual, const Changes *cha
     return true;
 }
 
+/* GLib writes to NAME.XXXXXX first: a killed run leaves a password there. */
+static bool password_clean(KindRun *run, GError **error) {
+    g_autofree char *path = kept_path(run, error);
+    if (!path)
+        return false;
+    g_autofree char *directory = g_path_get_dirname(path), *base = g_path_get_basename(path);
+    g_autofree char *prefix = g_strconcat(base, ".", NULL);
+    g_autoptr(GDir) names = g_dir_open(directory, 0, NULL);
+    for (const char *name; names && (name = g_dir_read_name(names));) {
+        g_autofree char *left = g_build_filename(directory, name, NULL);
+        if (g_str_has_prefix(name, prefix) && unlink(left) < 0 && errno != ENOENT)
+            return set_io_error(error, errno, "cannot remove '%s'", left);
+    }
+    return true;
+}
+
 static Resource *password_reverse(const Resource *resource, const State *before, OnRemove how,
                                   GError **error) {
     Resource *undo = resource_copy(resource);
@@ -381,4 +397,5 @@ const Kind kind_password = {
     .diff = password_diff,
     .apply = password_apply,
     .reverse = password_reverse,
+    .clean = password_clean,
 };

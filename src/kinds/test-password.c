@@ -145,7 +145,7 @@ static void test_damaged(Fixture *fixture, gconstpointer data) {
 
 static void test_absent(Fixture *fixture, gconstpointer data) {
     g_autoptr(Resource) resource = kind_test_resource(&kind_password, "../x", NULL);
-    g_autofree char *path = kept_file(fixture, "%2E.%2Fx");
+    g_autofree char *path = kept_file(fixture, "%2E%2E%2Fx");
     kind_test_expect(fixture->test, resource, ACTION_CREATE);
     g_assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
     kind_test_undo(fixture->test, resource, ON_REMOVE_REMOVE);
@@ -156,6 +156,20 @@ static void test_absent(Fixture *fixture, gconstpointer data) {
     kind_test_expect(fixture->test, resource, ACTION_CREATE);
     g_assert_true(g_file_set_contents(path, "damaged", -1, NULL));
     kind_test_expect(fixture->test, absent, ACTION_REMOVE);
+}
+
+static void test_clean(Fixture *fixture, gconstpointer data) {
+    g_autoptr(Resource) ada = kind_test_resource(&kind_password, "ada", NULL);
+    g_autoptr(Resource) other = kind_test_resource(&kind_password, "ada.X123YZ", NULL);
+    kind_test_expect(fixture->test, ada, ACTION_CREATE);
+    kind_test_expect(fixture->test, other, ACTION_CREATE);
+    g_autofree char *left = kept_file(fixture, "ada.A1B2C3");
+    g_assert_true(g_file_set_contents(left, "secret\n", -1, NULL));
+    KindRun run = { .host = fixture->host, .resource = ada, .state_dir = fixture->dir };
+    g_assert_true(kind_password.clean(&run, NULL));
+    g_assert_false(g_file_test(left, G_FILE_TEST_EXISTS));
+    kind_test_expect(fixture->test, ada, ACTION_NONE);
+    kind_test_expect(fixture->test, other, ACTION_NONE);
 }
 
 /* Every character comes. A modulo bias would favour the first eight of the alphabet by a quarter:
@@ -200,6 +214,7 @@ int main(int argc, char **argv) {
     ADD("not-saved", test_not_saved);
     ADD("damaged", test_damaged);
     ADD("absent", test_absent);
+    ADD("clean", test_clean);
     ADD("even", test_even);
     ADD("refused", test_refused);
     return g_test_run();

@@ -76,17 +76,6 @@ static bool check_depth(unsigned depth, const char *path, GError **error) {
     return false;
 }
 
-/* Ownership is set again before the mode, because chown(2) clears the bits 06000. */
-static bool give(Host *host, const char *path, const FileInfo *info, uid_t uid, gid_t gid,
-                 GError **error) {
-    FileAttributes owner = { FILE_SET_UID | FILE_SET_GID, 0, uid, gid };
-    if (info->type != FILE_SYMLINK && info->mode & 06000) {
-        owner.set |= FILE_SET_MODE;
-        owner.mode = info->mode;
-    }
-    return host_set_attributes(host, path, &owner, error);
-}
-
 /* What is inside comes before the directory, so that a killed walk is seen at the top. */
 static bool chown_tree(const Walk *walk, const char *path, unsigned depth, GError **error) {
     Host *host = walk->run->host;
@@ -104,9 +93,13 @@ static bool chown_tree(const Walk *walk, const char *path, unsigned depth, GErro
                 return false;
         }
     }
-    uid_t uid = info.uid == walk->from_uid ? walk->uid : info.uid;
-    gid_t gid = info.gid == walk->from_gid ? walk->gid : info.gid;
-    return (uid == info.uid && gid == info.gid) || give(host, path, &info, uid, gid, error);
+    FileAttributes owner = { FILE_SET_UID | FILE_SET_GID, 0, info.uid, info.gid };
+    if (info.uid == walk->from_uid)
+        owner.uid = walk->uid;
+    if (info.gid == walk->from_gid)
+        owner.gid = walk->gid;
+    return (owner.uid == info.uid && owner.gid == info.gid) ||
+           host_set_attributes(host, path, &owner, error);
 }
 
 static bool copy_tree(const Walk *walk, const char *from, const char *to, unsigned depth,

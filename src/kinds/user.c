@@ -699,4 +699,5 @@ const Kind kind_user = {
     .watch = user_watch,
     .auto_edges = user_auto_edges,
     .reverse = user_reverse,
+    .clean = account_files_clean,
 };
