@@ -3,7 +3,7 @@ BUILD ?= build
 NINJA ?= ninja
 JOBS ?= $(shell nproc)
 
-.PHONY: all bootstrap demo test unit integration bench check format fuzz soak install clean
+.PHONY: all bootstrap demo test unit integration bench check docs format fuzz soak install clean
 
 all: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS)
@@ -34,6 +34,9 @@ bench: all
 # Format, layers, headers on their own, warnings of gcc and clang, tests under sanitizers.
 check: bootstrap
 	@tools/check-all
+
+docs: all
+	@tools/generate-docs $(BUILD)/stead
 
 format:
 	@clang-format -i $$(git ls-files 'src/*.[ch]' 'bench/*.[ch]')
