@@ -155,8 +155,8 @@ void entry_recheck(Entry *entry);
 
 /* --- watch-tree.c */
 
-Tree *tree_new(FileWatch *watch, Directory *directory);
-void tree_free(Tree *tree);
+Tree *tree_watch_new(FileWatch *watch, Directory *directory);
+void tree_watch_free(Tree *tree);
 void tree_restart(Tree *tree); /* its directory is another one, or none */
 void tree_event(TreeDirectory *directory, const char *name, uint32_t events);
 void tree_directory_free(TreeDirectory *directory); /* with all below */

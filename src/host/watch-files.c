@@ -485,7 +485,7 @@ static void file_watch_free(HostWatch *watch) {
     FileWatch *self = (FileWatch *)(void *)watch;
     WatchGroup *group = self->group;
     g_mutex_lock(&group->watchers->lock);
-    tree_free(self->tree);
+    tree_watch_free(self->tree);
     for (unsigned i = 0; i < self->n_entries; i++)
         entry_free(self->entries[i]);
     dequeue(self);
@@ -516,7 +516,7 @@ static bool add_tree(FileWatch *watch, const char *given, GError **error) {
     Directory *directory = directory_get(watch->group, normalise(given, &to_free), error);
     if (directory == NULL)
         return false;
-    watch->tree = tree_new(watch, directory);
+    watch->tree = tree_watch_new(watch, directory);
     return true;
 }
 

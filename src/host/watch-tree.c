@@ -244,7 +244,7 @@ static void start(Tree *tree, bool is_new) {
     }
 }
 
-Tree *tree_new(FileWatch *watch, Directory *directory) {
+Tree *tree_watch_new(FileWatch *watch, Directory *directory) {
     Tree *tree = g_new0(Tree, 1);
     tree->watch = watch;
     tree->directory = directory;
@@ -262,7 +262,7 @@ void tree_restart(Tree *tree) {
     start(tree, true);
 }
 
-void tree_free(Tree *tree) {
+void tree_watch_free(Tree *tree) {
     if (tree == NULL)
         return;
     if (tree->top != NULL)
