@@ -135,7 +135,10 @@ struct Engine {
     SemaphoreSet *semaphores;
     GQueue ready;        /* of Vertex: VERTEX_QUEUED and holding all permits */
     GPtrArray *eligible; /* of Vertex: to be told VERTEX_EVENT_ELIGIBLE */
-    unsigned in_flight;  /* rounds in workers */
+    void *batch;         /* of step.c, being filled; NULL outside of a dispatch */
+    unsigned batch_size; /* rounds to put into it */
+    unsigned threads;
+    unsigned in_flight; /* rounds in workers */
     unsigned max_in_flight;
     unsigned
         active; /* vertices that are neither idle, failed nor hidden: the converger's measure */
@@ -163,7 +166,6 @@ void step_schedule(Engine *engine);     /* a dispatch soon */
 bool step_refresh_waits(const Vertex *vertex);
 void step_touch_convergence(Engine *engine);
 void step_round_done(void *round); /* worker's done callback */
-void step_start_round(Vertex *vertex);
 
 /* vertex.c */
 Vertex *vertex_new(Engine *engine, unsigned leader);

@@ -5,7 +5,7 @@
 #include "engine/engine-private.h"
 
 /* Rounds handed to the pool per thread, so that threads never wait for the loop. */
-#define ROUNDS_PER_THREAD 32
+#define ROUNDS_PER_THREAD 64
 
 static GHashTable *interrupted_steps(Ledger *ledger) {
     const GPtrArray *steps = ledger_interrupted(ledger);
@@ -28,6 +28,7 @@ Engine *engine_new(const EngineOptions *options) {
     engine->remembers = options->ledger && !engine->planning && !options->noop;
     unsigned threads = options->parallel ? options->parallel : 2 * (unsigned)g_get_num_processors();
     engine->workers = worker_pool_new(options->loop, threads);
+    engine->threads = threads;
     engine->max_in_flight = threads * ROUNDS_PER_THREAD;
     engine->semaphores = semaphore_set_new();
     engine->eligible = g_ptr_array_new();

@@ -60,6 +60,11 @@ static uint64_t mix(uint64_t hash, uint64_t more) {
     return hash ^ (hash >> 29);
 }
 
+/* The same in every process, unlike resource_key_hash(). */
+static uint64_t key_hash(const Resource *resource) {
+    return ((uint64_t)g_str_hash(resource->kind->name) << 32) + g_str_hash(resource->name);
+}
+
 /* Of everything an entry is made from, so that an unchanged one is recognised without reading it.
  */
 static uint64_t entry_hash(const Vertex *vertex, unsigned member) {
@@ -75,7 +80,7 @@ static uint64_t entry_hash(const Vertex *vertex, unsigned member) {
     for (unsigned i = 0; i < n; i++) {
         const Vertex *before = engine->vertices[graph_edge(engine->graph, in[i])->from];
         for (unsigned j = 0; j < before->n_members; j++)
-            hash = mix(hash, resource_key_hash(before->members[j]));
+            hash = mix(hash, key_hash(before->members[j]));
     }
     return (hash | ENTRY_HASHED) & ~ENTRY_KEEPS;
 }

@@ -11,8 +11,8 @@
 /* A dispatch gives the loop back after this time, so that events and signals are not kept waiting.
  */
 #define DISPATCH_SLICE_US 2000
-/* Rounds handed to the pool per thread, so that threads never wait for the loop. */
-#define ROUNDS_PER_THREAD 32
+/* Rounds in one task of a worker, at most. */
+#define BATCH_MAX 32
 
 static void dispatch(void *data);
 
@@ -169,7 +169,42 @@ static void fail_before_start(Vertex *vertex, GError *error) {
     step_round_done(round);
 }
 
-void step_start_round(Vertex *vertex) {
+/* Rounds that are over sooner than a worker is woken go to it several at a time. */
+typedef struct {
+    unsigned n;
+    Round *rounds[BATCH_MAX];
+} Batch;
+
+static void batch_work(void *data) {
+    Batch *batch = data;
+    for (unsigned i = 0; i < batch->n; i++)
+        round_work(batch->rounds[i]);
+}
+
+static void batch_done(void *data) {
+    Batch *batch = data;
+    for (unsigned i = 0; i < batch->n; i++)
+        step_round_done(batch->rounds[i]);
+    g_free(batch);
+}
+
+static void push_batch(Engine *engine) {
+    if (!engine->batch)
+        return;
+    worker_pool_push(engine->workers, batch_work, batch_done, engine->batch);
+    engine->batch = NULL;
+}
+
+static void add_to_batch(Engine *engine, Round *round) {
+    if (!engine->batch)
+        engine->batch = g_new0(Batch, 1);
+    Batch *batch = engine->batch;
+    batch->rounds[batch->n++] = round;
+    if (batch->n >= engine->batch_size)
+        push_batch(engine);
+}
+
+static void start_round(Vertex *vertex) {
     Engine *engine = vertex->engine;
     g_autoptr(GError) error = NULL;
     bool changed = false;
@@ -185,9 +220,12 @@ void step_start_round(Vertex *vertex) {
     vertex_set_state(vertex, VERTEX_RUNNING);
     record_classify(vertex, round);
     engine->in_flight++;
-    if (vertex->members[0]->kind->flags & KIND_INLINE) {
+    KindFlags flags = vertex->members[0]->kind->flags;
+    if (flags & KIND_INLINE) {
         round_work(round);
         step_round_done(round);
+    } else if (flags & KIND_QUICK) {
+        add_to_batch(engine, round);
     } else {
         worker_pool_push(engine->workers, round_work, step_round_done, round);
     }
@@ -197,14 +235,17 @@ static void dispatch(void *data) {
     Engine *engine = data;
     uint64_t start = loop_now(engine->options.loop);
     unsigned turns = 0;
+    /* Few are spread over all threads, each of them may be a slow one after all. */
+    engine->batch_size = CLAMP(engine->ready.length / engine->threads, 1, BATCH_MAX);
     while (engine->stop_level == 0 && !engine->next_graph &&
            engine->in_flight < engine->max_in_flight && engine->ready.length > 0) {
-        step_start_round(g_queue_pop_head(&engine->ready));
+        start_round(g_queue_pop_head(&engine->ready));
         if (++turns % 32 == 0 && loop_now(engine->options.loop) - start > DISPATCH_SLICE_US) {
             step_schedule(engine);
             break;
         }
     }
+    push_batch(engine);
     if (engine->next_graph)
         swap_try_commit(engine);
     step_touch_convergence(engine);

@@ -7,8 +7,9 @@
 
 #define POLL_FALLBACK_US                                                                           \
     (60 * (uint64_t)G_USEC_PER_SEC) /* of kinds that cannot be watched, and broken watches */
-#define FLAP_WINDOW_US (60 * (uint64_t)G_USEC_PER_SEC) /* corrections are counted over this time   \
-                                                        */
+#define FLAP_WINDOW_US                                                                             \
+    (60 * (uint64_t)G_USEC_PER_SEC) /* corrections are counted over this time                      \
+                                     */
 #define FLAP_BACKOFF_MAX_US                                                                        \
     (300 * (uint64_t)G_USEC_PER_SEC) /* longest pause between two fixes of a flapping one */
 #define RETRY_SOON_US                                                                              \
@@ -157,7 +158,8 @@ static bool still_flapping(Vertex *vertex) {
     if (!vertex->flapping)
         return false;
     uint64_t last = vertex->fixes[(vertex->n_fixes - 1) % FLAP_MEMORY];
-    uint64_t pause = MIN(FLAP_BACKOFF_MAX_US, (uint64_t)G_USEC_PER_SEC << MIN(vertex->backoff, 20u));
+    uint64_t pause =
+        MIN(FLAP_BACKOFF_MAX_US, (uint64_t)G_USEC_PER_SEC << MIN(vertex->backoff, 20u));
     if (now(vertex) - last > FLAP_WINDOW_US + pause) {
         vertex->flapping = false;
         vertex->backoff = 0;
@@ -176,7 +178,8 @@ static void tell_waiting(Vertex *vertex, EngineEventType type) {
 static void admit(Vertex *vertex) {
     mark_dirty(vertex);
     if (still_flapping(vertex)) {
-        uint64_t pause = MIN(FLAP_BACKOFF_MAX_US, (uint64_t)G_USEC_PER_SEC << MIN(vertex->backoff, 20u));
+        uint64_t pause =
+            MIN(FLAP_BACKOFF_MAX_US, (uint64_t)G_USEC_PER_SEC << MIN(vertex->backoff, 20u));
         vertex->backoff++;
         wait_until(vertex, VERTEX_DELAYED, now(vertex) + pause);
         tell_waiting(vertex, ENGINE_FLAPPING);

@@ -158,6 +158,7 @@ const Kind kind_file = {
                "}\n",
     .params = file_params,
     .n_params = G_N_ELEMENTS(file_params),
+    .flags = KIND_QUICK,
     .validate = file_validate,
     .observe = file_observe,
     .diff = file_diff,

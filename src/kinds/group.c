@@ -247,6 +247,7 @@ const Kind kind_group = {
                "user \"ada\" { groups = { \"ops\" } }\n",
     .params = params,
     .n_params = N_PARAMS,
+    .flags = KIND_QUICK,
     .outputs = outputs,
     .n_outputs = G_N_ELEMENTS(outputs),
     .validate = group_validate,

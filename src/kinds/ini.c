@@ -277,6 +277,7 @@ const Kind kind_ini = {
                "svc \"systemd-journald\" { state = \"running\" }\n",
     .params = ini_params,
     .n_params = G_N_ELEMENTS(ini_params),
+    .flags = KIND_QUICK,
     .validate = ini_validate,
     .observe = ini_observe,
     .diff = ini_diff,

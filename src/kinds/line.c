@@ -461,6 +461,7 @@ const Kind kind_line = {
                "}\n",
     .params = line_params,
     .n_params = G_N_ELEMENTS(line_params),
+    .flags = KIND_QUICK,
     .validate = line_validate,
     .observe = line_observe,
     .diff = line_diff,

@@ -690,6 +690,7 @@ const Kind kind_user = {
                "user \"old\" { state = \"absent\", purge_home = true }\n",
     .params = params,
     .n_params = N_PARAMS,
+    .flags = KIND_QUICK,
     .outputs = outputs,
     .n_outputs = G_N_ELEMENTS(outputs),
     .validate = user_validate,
