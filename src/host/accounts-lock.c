@@ -6,11 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LOCK_PATH     "/etc/.pwd.lock"
-#define LOCK_MODE     0600
-#define RETRY_US      20000
-#define OPEN_ATTEMPTS 100 /* the kernel gives up with EAGAIN when something is renamed meanwhile   \
-                           */
+#define LOCK_PATH "/etc/.pwd.lock"
+#define LOCK_MODE 0600
+#define RETRY_US  20000
+#define OPEN_ATTEMPTS                                                                              \
+    100 /* the kernel gives up with EAGAIN when something is renamed meanwhile                     \
+         */
 
 static int open_lock(const char *root) {
     int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);

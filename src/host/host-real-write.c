@@ -25,9 +25,10 @@
 
 #define DEFAULT_FILE_MODE 0644
 
-/* Another living writer of the same path is waited for, 2 s in all. */
-#define BUSY_ATTEMPTS 200
-#define BUSY_SLEEP_US 10000
+/* Another living writer of the same path is waited for, some 2 s in all. */
+#define BUSY_ATTEMPTS     210
+#define BUSY_SLEEP_MIN_US 50
+#define BUSY_SLEEP_MAX_US 10000
 
 #define XATTR_NAMES_SIZE 4096
 #define XATTR_VALUE_SIZE 65536
@@ -85,6 +86,7 @@ bool temporary_remove(int fd, const char *temporary) {
 
 /* Returns a locked descriptor, or -1 with errno; EBUSY: somebody else keeps writing this path. */
 static int temporary_create(int fd, const char *temporary, mode_t mode, struct stat *ret_st) {
+    unsigned sleep_us = BUSY_SLEEP_MIN_US;
     for (int attempt = 0; attempt < BUSY_ATTEMPTS; attempt++) {
         int created = openat(fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (created >= 0) {
@@ -97,7 +99,8 @@ static int temporary_create(int fd, const char *temporary, mode_t mode, struct s
         } else if (!temporary_remove(fd, temporary)) {
             if (errno != EBUSY)
                 return -1;
-            g_usleep(BUSY_SLEEP_US);
+            g_usleep(sleep_us);
+            sleep_us = MIN(sleep_us * 2, BUSY_SLEEP_MAX_US);
         }
     }
     errno = EBUSY;
@@ -225,20 +228,33 @@ static bool rename_error(int errno_value, GError **error) {
     return set_io_error(error, errno_value, "replace it");
 }
 
-/* The events of a rename over a name are one IN_MOVED_TO of that name. */
-static bool put_in_place(OwnWrite *own, const Place *place, const char *temporary, int fd,
-                         GBytes *content, const FileAttributes *attributes, GError **error) {
-    struct stat after;
-    if (renameat(place->fd, temporary, place->fd, place->name) == 0) {
-        if (own->watchers != NULL && fstat(fd, &after) == 0)
-            own_write_end(own, IN_MOVED_TO, &after);
+/* Sets *ret_renamed unless it had to go into the file that is there. */
+static bool put_in_place(const Place *place, const char *temporary, GBytes *content,
+                         const FileAttributes *attributes, bool *ret_renamed, GError **error) {
+    *ret_renamed = renameat(place->fd, temporary, place->fd, place->name) == 0;
+    if (*ret_renamed)
         return true;
-    }
     int problem = errno;
     (void)unlinkat(place->fd, temporary, 0); /* the first error counts */
     if (problem == EBUSY)
         return overwrite_in_place(place, content, attributes, error);
     return rename_error(problem, error);
+}
+
+/* Takes ownership of fd and keeps its lock until after the rename. Closing it then is an event of
+ * the new name. */
+static bool finish_write(RealHost *self, const Place *place, const char *path,
+                         const char *temporary, int fd, GBytes *content,
+                         const FileAttributes *attributes, GError **error) {
+    struct stat after;
+    bool renamed;
+    g_auto(OwnWrite) own = own_write_begin(self->file_watchers, path);
+    bool ok = put_in_place(place, temporary, content, attributes, &renamed, error);
+    bool known = renamed && own.watchers != NULL && fstat(fd, &after) == 0;
+    (void)close(fd); /* errors of a local file system have shown in write() */
+    if (known)
+        own_write_end(&own, IN_MOVED_TO | IN_CLOSE_WRITE, &after);
+    return ok;
 }
 
 static bool replace_file(RealHost *self, const Place *place, const char *path, GBytes *content,
@@ -264,14 +280,11 @@ static bool replace_file(RealHost *self, const Place *place, const char *path, G
     if (ok && keeps && copy_xattrs(place, fd))
         ok = fstat(fd, &st) == 0;
     ok = ok && attributes_apply(fd, &st, &wanted, error);
-    if (ok) {
-        g_auto(OwnWrite) own = own_write_begin(self->file_watchers, path);
-        ok = put_in_place(&own, place, temporary, fd, content, &wanted, error);
-    } else {
-        (void)unlinkat(place->fd, temporary, 0); /* the first error counts */
-    }
-    (void)close(fd); /* only now: until the rename it holds the lock */
-    return ok;
+    if (ok)
+        return finish_write(self, place, path, temporary, fd, content, &wanted, error);
+    (void)unlinkat(place->fd, temporary, 0); /* the first error counts */
+    (void)close(fd);
+    return false;
 }
 
 bool real_write(Host *host, const char *path, GBytes *content, const FileAttributes *attributes,

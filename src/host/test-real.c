@@ -15,6 +15,8 @@ static void on_abort(int signal_number) {
         execl("/bin/rm", "rm", "-rf", to_remove, NULL);
         _exit(127);
     }
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
 }
 
 void real_fixture_set_up(RealFixture *fixture, gconstpointer has_root) {
@@ -23,6 +25,7 @@ void real_fixture_set_up(RealFixture *fixture, gconstpointer has_root) {
     g_assert_cmpint(chmod(fixture->scratch, 0755), ==, 0);
     to_remove = fixture->scratch;
     signal(SIGABRT, on_abort);
+    signal(SIGTRAP, on_abort); /* g_error() */
     fixture->has_root = has_root != NULL;
     fixture->fingerprints = fingerprint_cache_new();
     g_autoptr(GError) error = NULL;

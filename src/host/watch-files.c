@@ -121,12 +121,19 @@ static void on_ignored(Mark *mark) {
     mark_lost(mark);
     mark->refs++;
     make_users_dirty(mark);
-    while (mark->tree_directories->len > 0) {
-        TreeDirectory *directory = mark->tree_directories->pdata[0];
-        watch_tell(directory->tree->watch, TELL_CHANGED);
-        tree_directory_free(directory);
-    }
+    while (mark->tree_directories->len > 0)
+        tree_directory_free(mark->tree_directories->pdata[0]);
     mark_unref(mark);
+}
+
+/* A directory went away or elsewhere. Inside a tree that is an event of the one above it as well,
+ * except when its file system was unmounted. */
+static void on_self_event(Mark *mark, uint32_t events) {
+    make_users_dirty(mark);
+    if (!(events & IN_UNMOUNT))
+        return;
+    for (guint i = 0; i < mark->tree_directories->len; i++)
+        watch_tell(((TreeDirectory *)mark->tree_directories->pdata[i])->tree->watch, TELL_CHANGED);
 }
 
 static void on_name_event(Mark *mark, uint32_t events, const char *name) {
@@ -170,7 +177,7 @@ static void dispatch(WatchGroup *group, const struct inotify_event *event) {
     if (event->mask & IN_IGNORED)
         on_ignored(mark);
     else if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT))
-        make_users_dirty(mark);
+        on_self_event(mark, event->mask);
     else
         on_name_event(mark, event->mask, event->len > 0 ? event->name : "");
 }
