@@ -12,20 +12,18 @@ const char *const membership_rules[] = { "minimum", "inclusive", NULL };
 
 static const char *name_problem(const char *name) {
     size_t length = strlen(name);
+    size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.");
     if (length == 0)
         return "it is empty";
     if (length > NAME_MAX_LENGTH)
         return "it is longer than 32 characters";
-    if (name[0] == '-' || name[0] == '.' || name[0] == '~' || name[0] == '+')
+    if (name[0] == '-' || name[0] == '.')
         return "it starts with a character that programs take for something else";
     if (strspn(name, "0123456789") == length)
         return "it is a number, and would be taken for an id";
-    for (const char *c = name; *c; c++)
-        if (g_ascii_iscntrl(*c) || g_ascii_isspace(*c) ||
-            strchr(":,/\"'\\!*()[]{}<>|&;$#%=@?`^", *c))
-            if (*c != '$' || c[1] != '\0' || c == name) /* Samba's machine accounts end with '$' */
-                return "use letters, digits, '_', '-' and '.'";
-    return g_utf8_validate(name, -1, NULL) ? NULL : "it is not valid UTF-8";
+    if (good > 0 && good == length - 1 && name[good] == '$')
+        return NULL; /* Samba's machine accounts */
+    return good == length ? NULL : "use letters, digits, '_', '-' and '.'";
 }
 
 bool account_name_check(const char *what, const char *name, GError **error) {

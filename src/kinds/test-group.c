@@ -98,9 +98,9 @@ static void test_refused(void) {
         kind_test_resource(&kind_group, "new", "gid:=2000", "allowdupe:=true", NULL);
     kind_test_expect(test, shared, ACTION_CREATE);
 
-    static const char *const names[] = { "",    "a:b",  "a b",
-                                         "12",  "-x",   "a,b",
-                                         "a/b", "a\nb", "abcdefghijklmnopqrstuvwxyz1234567" };
+    static const char *const names[] = { "",    "a:b",  "a b",      "12",  "-x", "a,b",
+                                         "a/b", "a\nb", "\xc3\xa4", "a$b", "$",  ".",
+                                         "abcdefghijklmnopqrstuvwxyz1234567" };
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *problems = kind_test_problems(&kind_group, names[i], NULL);
         g_assert_nonnull(strstr(problems, "refuse group name"));
