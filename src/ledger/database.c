@@ -11,6 +11,7 @@
 #include "ledger/files.h"
 
 #define APPLICATION_ID  0x73746564 /* "sted", in the header of the file */
+#define PAGE_SIZE       4096       /* of the file, fixed when it is made */
 #define BUSY_TIMEOUT_MS 10000      /* another process recovers or folds the WAL in */
 
 /* The schema, one step a version: PRAGMA user_version counts those that were run. A step that was
@@ -65,6 +66,14 @@ static const char *const statements[SQL_COUNT] = {
         " AND corrective >= ?5 ORDER BY time DESC, id DESC LIMIT ?6",
     [SQL_PRUNE_JOURNAL] = "DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?1"
                           " OR (time < ?2 AND id <= (SELECT max(id) FROM journal) - ?3)",
+    [SQL_SALVAGE_RESOURCES] =
+        "SELECT id, kind, name, entry_hash, resource_hash, flags, status_hash,"
+        " retries FROM resource WHERE id >= ? ORDER BY id",
+    [SQL_SALVAGE_ENTRIES] = "SELECT id, body FROM entry WHERE id >= ? ORDER BY id",
+    [SQL_SALVAGE_STATUSES] = "SELECT id, body FROM status WHERE id >= ? ORDER BY id",
+    [SQL_SALVAGE_JOURNAL] = "SELECT time, kind, name, action, corrective, reported, latency, who,"
+                            " error, changes, id FROM journal WHERE id >= ? ORDER BY id",
+    [SQL_SALVAGE_PENDING] = "SELECT edge FROM pending ORDER BY edge DESC",
 };
 
 struct Database {
@@ -255,8 +264,9 @@ static bool build(const char *path, GError **error) {
     {
         g_autoptr(Database) database = connect(path, path, SQLITE_OPEN_READWRITE, error);
         g_autofree char *start = g_strdup_printf(
-            "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; PRAGMA application_id = %d",
-            APPLICATION_ID);
+            "PRAGMA page_size = %d; PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;"
+            "PRAGMA application_id = %d",
+            PAGE_SIZE, APPLICATION_ID);
         ok = database && execute(database, start, error) && migrate(database, 0, error) &&
              execute(database, "PRAGMA journal_mode = WAL", error);
     }
@@ -317,18 +327,6 @@ static Database *open_untouched(const char *path, GError **error) {
                              DATABASE_UNTOUCHED, error);
 }
 
-static bool copy_file(const char *from, const char *to, GError **error) {
-    g_autoptr(GBytes) bytes = file_read(from, SIZE_MAX, error);
-    g_autoptr(GError) problem = NULL;
-    if (!bytes)
-        return false;
-    if (g_file_set_contents_full(to, g_bytes_get_data(bytes, NULL), (gssize)g_bytes_get_size(bytes),
-                                 G_FILE_SET_CONTENTS_NONE, 0600, &problem))
-        return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "write '%s': %s", to, problem->message);
-    return false;
-}
-
 /* Where nothing can be written a waiting WAL cannot be read in place: read a private copy. */
 static Database *open_copy(const char *path, GError **error) {
     g_autoptr(GError) problem = NULL;
@@ -341,7 +339,7 @@ static Database *open_copy(const char *path, GError **error) {
     g_autofree char *wal = g_strconcat(path, "-wal", NULL);
     g_autofree char *copy_wal = g_strconcat(copy, "-wal", NULL);
     Database *database = NULL;
-    if (copy_file(path, copy, error) && copy_file(wal, copy_wal, error))
+    if (file_copy(path, copy, error) && file_copy(wal, copy_wal, error))
         database = check_for_reading(connect(copy, path, SQLITE_OPEN_READONLY, error),
                                      DATABASE_SNAPSHOT, error);
     (void)unlink(copy);
@@ -362,6 +360,8 @@ Database *database_open(const char *path, DatabaseMode mode, GError **error) {
         return open_for_writing(path, error);
     if (access(path, F_OK) < 0 && errno == ENOENT)
         return NULL;
+    if (mode == DATABASE_DAMAGED)
+        return connect(path, path, SQLITE_OPEN_READONLY, error);
     if (mode == DATABASE_UNTOUCHED)
         return open_untouched(path, error);
     if (is_read_only(path))
@@ -371,14 +371,43 @@ Database *database_open(const char *path, DatabaseMode mode, GError **error) {
 
 /* --- the rest --- */
 
-bool database_has_moved(Database *database) {
-    int moved = 0;
-    return sqlite3_file_control(database->db, NULL, SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-           moved;
+bool database_check(Database *database, GError **error) {
+    sqlite3_stmt *statement = NULL;
+    bool ok = sqlite3_prepare_v2(database->db, "PRAGMA integrity_check(1)", -1, &statement, NULL) ==
+                  SQLITE_OK &&
+              sqlite3_step(statement) == SQLITE_ROW;
+    const char *finding = ok ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (!ok)
+        set_database_error(error, database, "read");
+    else if (g_strcmp0(finding, "ok") != 0)
+        set_damaged_error(error, database->path, finding ? finding : "it cannot be checked");
+    ok = ok && g_strcmp0(finding, "ok") == 0;
+    (void)sqlite3_finalize(statement);
+    return ok;
 }
 
-void database_release_memory(Database *database) {
-    (void)sqlite3_db_release_memory(database->db);
+bool database_mend_header(const char *path, GError **error) {
+    g_autofree char *sound = g_strconcat(path, ".header", NULL);
+    if (!build(sound, error))
+        return false;
+    g_autoptr(GBytes) bytes = file_read(sound, SIZE_MAX, error);
+    (void)unlink(sound);
+    if (!bytes)
+        return false;
+    char page[PAGE_SIZE];
+    g_assert(g_bytes_get_size(bytes) >= sizeof page);
+    memcpy(page, g_bytes_get_data(bytes, NULL), sizeof page);
+    /* The number of pages in it counts only while these two are equal; else the size of the file
+     * does. https://www.sqlite.org/fileformat2.html, 1.3.7 and 1.3.18 */
+    memset(page + 24, 0, 4);
+    memset(page + 92, 0xff, 4);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && pwrite(fd, page, sizeof page, 0) == (ssize_t)sizeof page;
+    if (!ok)
+        (void)set_io_error(error, errno, "write '%s'", path);
+    if (fd >= 0)
+        close(fd);
+    return ok;
 }
 
 bool database_has_wal(const char *path) {

@@ -16,6 +16,7 @@ typedef enum {
     DATABASE_SNAPSHOT,  /* all statements see what was committed at open; writers go on */
     DATABASE_UNTOUCHED, /* as DATABASE_SNAPSHOT, without any lock or file beside it: only while
                            nobody writes and nothing waits in the write-ahead file */
+    DATABASE_DAMAGED,   /* as DATABASE_READ, whatever it is: to save what can be read */
 } DatabaseMode;
 
 /* What is done with the rows; the SQL is in database.c. */
@@ -42,6 +43,12 @@ typedef enum {
                              changes */
     SQL_GET_JOURNAL,   /* since, until, kind, name, only_corrective, limit -> as SQL_PUT_JOURNAL */
     SQL_PRUNE_JOURNAL, /* rows to keep, oldest time, rows to keep of any age */
+    /* From an id on, in its order; for damaged databases. */
+    SQL_SALVAGE_RESOURCES, /* id -> as SQL_ALL_RESOURCES */
+    SQL_SALVAGE_ENTRIES,   /* id -> id, body */
+    SQL_SALVAGE_STATUSES,  /* id -> id, body */
+    SQL_SALVAGE_JOURNAL,   /* id -> as SQL_PUT_JOURNAL, id */
+    SQL_SALVAGE_PENDING,   /* edge; in falling order */
     SQL_COUNT
 } Sql;
 
@@ -64,10 +71,11 @@ GBytes *database_get(Database *database, Sql sql, int64_t id, GError **error);
 void bind_text(sqlite3_stmt *statement, int index, const char *text); /* NULL: null; not copied */
 void bind_bytes(sqlite3_stmt *statement, int index, GBytes *bytes);   /* as text; not copied */
 
-/* Whether the open file is no longer the one at its path. */
-bool database_has_moved(Database *database);
-/* Gives back page cache. */
-void database_release_memory(Database *database);
+/* Looks at every page and row. */
+bool database_check(Database *database, GError **error);
+/* Replaces the first page of the (damaged, copied) database at path, which says what kind of file
+ * it is and where its tables are, by that of a new one: they are always at the same places. */
+bool database_mend_header(const char *path, GError **error);
 /* Sets the error that SQLite's last result on database stands for: "<what> '<path>': <why>". */
 void set_database_error(GError **error, Database *database, const char *what);
 void set_damaged_error(GError **error, const char *path, const char *why);

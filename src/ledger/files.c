@@ -70,3 +70,15 @@ bool write_all(int fd, const void *data, size_t size) {
     }
     return true;
 }
+
+bool file_copy(const char *from, const char *to, GError **error) {
+    g_autoptr(GBytes) bytes = file_read(from, SIZE_MAX, error);
+    g_autoptr(GError) problem = NULL;
+    if (!bytes)
+        return false;
+    if (g_file_set_contents_full(to, g_bytes_get_data(bytes, NULL), (gssize)g_bytes_get_size(bytes),
+                                 G_FILE_SET_CONTENTS_NONE, 0600, &problem))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "write '%s': %s", to, problem->message);
+    return false;
+}

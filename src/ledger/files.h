@@ -8,3 +8,6 @@ GBytes *file_read(const char *path, size_t limit, GError **error);
 
 /* Writes all bytes; false with errno. */
 bool write_all(int fd, const void *data, size_t size);
+
+/* A copy with mode 0600. */
+bool file_copy(const char *from, const char *to, GError **error);

@@ -14,14 +14,16 @@
 #include "ledger/record.h"
 
 /* Where a begin stands in the file. */
-typedef struct {
+typedef struct Begin {
+    struct Begin *next; /* a later one of the same step */
     uint64_t id;
     size_t offset, size;
 } Begin;
 
 typedef struct {
-    char *kind, *name;
-    GArray *begins; /* of Begin, oldest first, never empty */
+    char *key;           /* step_key(), also that of the table */
+    size_t kind_size;    /* bytes of key before the separator */
+    Begin *first, *last; /* oldest and latest; never empty */
     bool has_preimage;
     Value *preimage; /* as read at open; NULL for those begun since */
 } LiveStep;
@@ -32,55 +34,51 @@ struct IntentLog {
     int fd;      /* -1: not open yet */
     size_t size; /* whole records; the file may be longer by a torn one when torn is set */
     bool torn;
-    uint64_t last_id;
+    gsize last_id;    /* atomic: an ID is taken before the lock */
     GHashTable *live; /* step_key() -> LiveStep, both owned */
     size_t live_size; /* bytes of the begins of live */
     unsigned skipped;
 };
 
 static void live_step_free(LiveStep *step) {
-    g_free(step->kind);
-    g_free(step->name);
-    g_array_unref(step->begins);
+    for (Begin *begin = step->first, *next; begin; begin = next) {
+        next = begin->next;
+        g_free(begin);
+    }
+    g_free(step->key);
     value_unref(step->preimage);
     g_free(step);
 }
 
-static LiveStep *add_begin(IntentLog *log, char *key, const char *kind, const char *name,
-                           Begin begin) {
+/* Takes ownership of key. */
+static LiveStep *add_begin(IntentLog *log, char *key, size_t kind_size, Begin at) {
+    Begin *begin = g_new(Begin, 1);
+    *begin = at;
     LiveStep *step = g_hash_table_lookup(log->live, key);
     if (step) {
         g_free(key);
+        step->last->next = begin;
     } else {
-        step = g_new0(LiveStep, 1);
-        step->kind = g_strdup(kind);
-        step->name = g_strdup(name);
-        step->begins = g_array_sized_new(FALSE, FALSE, sizeof(Begin), 1);
+        step = g_new(LiveStep, 1);
+        *step = (LiveStep){ .key = key, .kind_size = kind_size, .first = begin };
         g_hash_table_insert(log->live, key, step);
     }
-    g_array_append_val(step->begins, begin);
-    log->live_size += begin.size;
-    log->last_id = MAX(log->last_id, begin.id);
+    step->last = begin;
+    log->live_size += begin->size;
     return step;
 }
 
 /* Forgets the begins that id covers, and the step when none is left. */
 static void drop_begins(IntentLog *log, const char *key, uint64_t id) {
     LiveStep *step = g_hash_table_lookup(log->live, key);
-    if (!step)
-        return;
-    unsigned covered = 0;
-    while (covered < step->begins->len) {
-        const Begin *begin = &g_array_index(step->begins, Begin, covered);
-        if (begin->id > id)
-            break;
+    while (step && step->first && step->first->id <= id) {
+        Begin *begin = step->first;
+        step->first = begin->next;
         log->live_size -= begin->size;
-        covered++;
+        g_free(begin);
     }
-    if (covered == step->begins->len)
+    if (step && !step->first)
         g_hash_table_remove(log->live, key);
-    else if (covered > 0)
-        g_array_remove_range(step->begins, 0, covered);
 }
 
 static void replay(void *data, const IntentRecord *record) {
@@ -91,8 +89,8 @@ static void replay(void *data, const IntentRecord *record) {
         drop_begins(log, key, record->id);
         return;
     }
-    Begin begin = { record->id, record->offset, record->size };
-    LiveStep *step = add_begin(log, g_steal_pointer(&key), record->kind, record->name, begin);
+    Begin begin = { .id = record->id, .offset = record->offset, .size = record->size };
+    LiveStep *step = add_begin(log, g_steal_pointer(&key), strlen(record->kind), begin);
     if (record->preimage && !step->has_preimage) {
         step->preimage = value_ref(record->preimage);
         step->has_preimage = true;
@@ -111,7 +109,7 @@ IntentLog *intent_log_open(const char *path, IntentRule rule, GError **error) {
     g_mutex_init(&log->lock);
     log->fd = -1;
     log->live =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)live_step_free);
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)live_step_free);
     if (!text)
         return g_steal_pointer(&log);
     gsize size;
@@ -140,9 +138,7 @@ void intent_log_free(IntentLog *log) {
 
 static int by_first_begin(gconstpointer a, gconstpointer b) {
     const LiveStep *left = *(LiveStep *const *)a, *right = *(LiveStep *const *)b;
-    uint64_t left_id = g_array_index(left->begins, Begin, 0).id;
-    uint64_t right_id = g_array_index(right->begins, Begin, 0).id;
-    return left_id < right_id ? -1 : left_id > right_id;
+    return left->first->id < right->first->id ? -1 : left->first->id > right->first->id;
 }
 
 static GPtrArray *steps_in_order(IntentLog *log) {
@@ -164,7 +160,8 @@ void intent_log_visit(IntentLog *log,
     g_autoptr(GPtrArray) steps = steps_in_order(log);
     for (unsigned i = 0; i < steps->len; i++) {
         const LiveStep *step = steps->pdata[i];
-        visit(data, step->kind, step->name, step->preimage);
+        g_autofree char *kind = g_strndup(step->key, step->kind_size);
+        visit(data, kind, step->key + step->kind_size + 1, step->preimage);
     }
 }
 
@@ -216,18 +213,11 @@ static bool append(IntentLog *log, const GString *text, GError **error) {
     return true;
 }
 
-/* The JSON of a record from the kind on. */
-static char *record_rest(const char *kind, const char *name, const Value *preimage, bool is_begin) {
-    GString *rest = g_string_sized_new(128);
-    append_json_string(rest, kind);
-    g_string_append_c(rest, ',');
-    append_json_string(rest, name);
-    if (is_begin) {
-        g_string_append_c(rest, ',');
-        json_append(rest, preimage, JSON_COMPACT);
-    }
-    g_string_append_c(rest, ']');
-    return g_string_free(rest, FALSE);
+/* The members of a record from the kind on. */
+static void append_names(GString *out, const char *kind, const char *name) {
+    append_json_string(out, kind);
+    g_string_append_c(out, ',');
+    append_json_string(out, name);
 }
 
 /* Whether an earlier begin of the step already says what was there before. */
@@ -242,19 +232,23 @@ bool intent_log_begin(IntentLog *log, const char *kind, const char *name, const 
     g_autofree char *key = step_key(kind, name);
     if (preimage && knows_preimage(log, key))
         preimage = NULL;
-    g_autofree char *rest = record_rest(kind, name, preimage, true);
     g_autoptr(GString) text = g_string_sized_new(256);
+    uint64_t id = g_atomic_pointer_add(&log->last_id, 1) + 1;
+    size_t start = intent_record_start(text, true, id);
+    append_names(text, kind, name);
+    g_string_append_c(text, ',');
+    json_append(text, preimage, JSON_COMPACT);
+    intent_record_end(text, start);
 
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
-    if (log->size == 0)
-        intent_append_header(text);
-    Begin begin = { .id = log->last_id + 1, .offset = log->size + text->len };
-    size_t header_size = text->len;
-    intent_append_record(text, true, begin.id, rest);
-    begin.size = text->len - header_size;
+    Begin begin = { .id = id, .offset = log->size, .size = text->len };
+    if (log->size == 0) {
+        g_string_prepend(text, INTENT_LOG_HEADER);
+        begin.offset = strlen(INTENT_LOG_HEADER);
+    }
     if (!append(log, text, error))
         return false;
-    LiveStep *step = add_begin(log, g_steal_pointer(&key), kind, name, begin);
+    LiveStep *step = add_begin(log, g_steal_pointer(&key), strlen(kind), begin);
     step->has_preimage |= preimage != NULL;
     return true;
 }
@@ -263,14 +257,13 @@ uint64_t intent_log_last(IntentLog *log, const char *kind, const char *name) {
     g_autofree char *key = step_key(kind, name);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
     const LiveStep *step = g_hash_table_lookup(log->live, key);
-    return step ? g_array_index(step->begins, Begin, step->begins->len - 1).id : 0;
+    return step ? step->last->id : 0;
 }
 
 /* Appends the begins of step as they stand in the file and notes where they will stand. */
 static bool copy_begins(IntentLog *log, const LiveStep *step, GString *out, GArray *offsets,
                         GError **error) {
-    for (unsigned i = 0; i < step->begins->len; i++) {
-        const Begin *begin = &g_array_index(step->begins, Begin, i);
+    for (const Begin *begin = step->first; begin; begin = begin->next) {
         size_t offset = out->len;
         g_string_set_size(out, offset + begin->size);
         ssize_t n = pread(log->fd, out->str + offset, begin->size, (off_t)begin->offset);
@@ -281,13 +274,11 @@ static bool copy_begins(IntentLog *log, const LiveStep *step, GString *out, GArr
     return true;
 }
 
-static void move_begins(GPtrArray *steps, const GArray *offsets) {
+static void move_begins(const GPtrArray *steps, const GArray *offsets) {
     unsigned next = 0;
-    for (unsigned i = 0; i < steps->len; i++) {
-        GArray *begins = ((LiveStep *)steps->pdata[i])->begins;
-        for (unsigned j = 0; j < begins->len; j++)
-            g_array_index(begins, Begin, j).offset = g_array_index(offsets, size_t, next++);
-    }
+    for (unsigned i = 0; i < steps->len; i++)
+        for (Begin *begin = ((LiveStep *)steps->pdata[i])->first; begin; begin = begin->next)
+            begin->offset = g_array_index(offsets, size_t, next++);
 }
 
 /* Replaces the log by one of text. */
@@ -310,10 +301,9 @@ static bool replace_file(IntentLog *log, const GString *text, GError **error) {
 }
 
 static bool compact(IntentLog *log, GError **error) {
-    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GString) text = g_string_new(INTENT_LOG_HEADER);
     g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(size_t));
     g_autoptr(GPtrArray) steps = steps_in_order(log);
-    intent_append_header(text);
     for (unsigned i = 0; i < steps->len; i++)
         if (!copy_begins(log, steps->pdata[i], text, offsets, error))
             return false;
@@ -326,8 +316,9 @@ static bool compact(IntentLog *log, GError **error) {
 static bool append_ends(IntentLog *log, const IntentEnd *ends, size_t n_ends, GError **error) {
     g_autoptr(GString) text = g_string_new(NULL);
     for (size_t i = 0; i < n_ends; i++) {
-        g_autofree char *rest = record_rest(ends[i].kind, ends[i].name, NULL, false);
-        intent_append_record(text, false, ends[i].id, rest);
+        size_t start = intent_record_start(text, false, ends[i].id);
+        append_names(text, ends[i].kind, ends[i].name);
+        intent_record_end(text, start);
     }
     return append(log, text, error);
 }

@@ -6,24 +6,23 @@
 #include "base/json.h"
 #include "ledger/record.h"
 
-#define HEADER        "stead intent log 1\n"
 #define HEADER_FIRST  "stead intent log "
 #define CHECKSUM_SIZE 17 /* 16 digits and a space */
 
-void intent_append_header(GString *out) {
-    g_string_append(out, HEADER);
+size_t intent_record_start(GString *out, bool is_begin, uint64_t id) {
+    size_t start = out->len;
+    g_string_append(out, "0000000000000000 ");
+    g_string_append(out, is_begin ? "[\"begin\"," : "[\"end\",");
+    g_string_append_printf(out, "%" G_GUINT64_FORMAT ",", id);
+    return start;
 }
 
-void intent_append_record(GString *out, bool is_begin, uint64_t id, const char *rest) {
-    size_t start = out->len;
-    g_string_append_printf(out, "%016x [\"%s\",%" G_GUINT64_FORMAT ",", 0,
-                           is_begin ? "begin" : "end", id);
-    g_string_append(out, rest);
+void intent_record_end(GString *out, size_t start) {
+    g_string_append_c(out, ']');
     const char *json = out->str + start + CHECKSUM_SIZE;
-    char checksum[CHECKSUM_SIZE];
-    (void)g_snprintf(checksum, sizeof checksum, "%016" G_GINT64_MODIFIER "x",
-                     text_hash(json, out->len - start - CHECKSUM_SIZE));
-    memcpy(out->str + start, checksum, CHECKSUM_SIZE - 1);
+    uint64_t hash = text_hash(json, out->len - start - CHECKSUM_SIZE);
+    for (unsigned digit = 0; digit < CHECKSUM_SIZE - 1; digit++)
+        out->str[start + digit] = "0123456789abcdef"[hash >> (60 - 4 * digit) & 15];
     g_string_append_c(out, '\n');
 }
 
@@ -82,13 +81,13 @@ static bool set_damaged(GError **error, const char *where, unsigned line) {
 /* A first line that is not ours: torn, of a newer version, or no intent log at all. */
 static bool check_header(const char *text, size_t size, const char *where, IntentRule rule,
                          size_t *ret_size, GError **error) {
-    size_t header_size = strlen(HEADER);
+    size_t header_size = strlen(INTENT_LOG_HEADER);
     *ret_size = 0;
-    if (size >= header_size && memcmp(text, HEADER, header_size) == 0) {
+    if (size >= header_size && memcmp(text, INTENT_LOG_HEADER, header_size) == 0) {
         *ret_size = header_size;
         return true;
     }
-    bool torn = size < header_size && memcmp(text, HEADER, size) == 0;
+    bool torn = size < header_size && memcmp(text, INTENT_LOG_HEADER, size) == 0;
     if (torn || rule == INTENT_LENIENT || memchr(text, '\0', size))
         return true;
     const char *newline = memchr(text, '\n', size);

@@ -2,6 +2,8 @@
 /* Private to ledger: the records of intent.log, from and to text. The format is in intent-log.h. */
 #include "ledger/intent-log.h"
 
+#define INTENT_LOG_HEADER "stead intent log 1\n"
+
 typedef struct {
     bool is_begin; /* else an end */
     uint64_t id;
@@ -20,6 +22,7 @@ bool intent_parse(const char *text, size_t size, const char *where, IntentRule r
                   void (*visit)(void *data, const IntentRecord *record), void *data,
                   IntentParsed *ret_parsed, GError **error);
 
-void intent_append_header(GString *out);
-/* rest: the JSON after the ID: `"KIND","NAME",PREIMAGE]` or `"KIND","NAME"]`. */
-void intent_append_record(GString *out, bool is_begin, uint64_t id, const char *rest);
+/* Appends what comes before the kind; returns where the record starts. Then comes the rest of its
+ * members, then intent_record_end(), which fills in the checksum. */
+size_t intent_record_start(GString *out, bool is_begin, uint64_t id);
+void intent_record_end(GString *out, size_t start);

@@ -53,7 +53,7 @@ static char *copy_column(sqlite3_stmt *statement, int column) {
     return g_strdup((const char *)sqlite3_column_text(statement, column));
 }
 
-static JournalEntry *read_row(sqlite3_stmt *statement, const char *path, GError **error) {
+JournalEntry *journal_read(sqlite3_stmt *statement, const char *path, GError **error) {
     g_autoptr(JournalEntry) entry = g_new0(JournalEntry, 1);
     entry->time = sqlite3_column_int64(statement, 0);
     entry->kind = copy_column(statement, 1);
@@ -97,7 +97,7 @@ bool ledger_read_journal(Ledger *ledger, const JournalFilter *filter,
     sqlite3_stmt *statement = database ? bind_filter(database, filter, &problem) : NULL;
     int got = problem ? -1 : 0;
     while (statement && (got = database_step(database, statement, &problem)) > 0) {
-        g_autoptr(JournalEntry) entry = read_row(statement, ledger->path, &problem);
+        g_autoptr(JournalEntry) entry = journal_read(statement, ledger->path, &problem);
         if (!entry) {
             (void)sqlite3_reset(statement);
             got = -1;

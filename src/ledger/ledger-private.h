@@ -50,7 +50,8 @@ struct Ledger {
     GHashTable *slots; /* of Slot, by kind and name */
     unsigned n_entries;
     int64_t last_id;
-    GHashTable *pending; /* edges, set */
+    const char *last_kind; /* of the latest slot, interned: mostly that of the next */
+    GHashTable *pending;   /* edges, set */
     Work work;
     GError *failure; /* why the last batch could not be written */
     GError *broken;  /* damage: nothing is written any more */
@@ -63,6 +64,7 @@ struct Ledger {
     uint64_t flush_asked, flush_done;
     unsigned dropped_journal; /* entries given up while nothing could be written */
     Database *database;       /* the writer's own */
+    ino_t inode;              /* of ledger.db as first seen; 0: there was none yet */
     unsigned journal_since_prune;
 
     GMutex reader_lock; /* over the three below; held while reader is read untouched */
@@ -81,6 +83,11 @@ Database *ledger_reader(Ledger *ledger, bool shared, GError **error);
 /* The text of the entry or status with this id. */
 GBytes *ledger_read_body(Ledger *ledger, Sql sql, int64_t id, GError **error);
 
+/* For reading, whatever the intent log is like. */
+Ledger *ledger_open_database(const char *dir, GError **error);
+
+ino_t ledger_inode(const Ledger *ledger); /* of ledger.db now; 0: there is none */
+
 /* slots.c: with the lock held */
 Slot *slot_find(Ledger *ledger, const char *kind, const char *name); /* NULL: none */
 Slot *slot_add(Ledger *ledger, const char *kind, const char *name, int64_t id);
@@ -94,6 +101,7 @@ GBytes *slot_entry_text(Ledger *ledger, Slot *slot, GError **error);
 
 /* steps.c */
 void pending_forget(Ledger *ledger, const char *kind, const char *name); /* with the lock held */
+bool pending_restore(Ledger *ledger, const char *edge); /* false: it was set already */
 
 /* contents.c */
 void contents_sync(Ledger *ledger, const GPtrArray *digests);
@@ -102,6 +110,7 @@ void contents_clean(const char *dir); /* temporaries of a killed process */
 
 /* journal.c */
 bool journal_write(Database *database, const JournalEntry *entry, GError **error);
+JournalEntry *journal_read(sqlite3_stmt *row, const char *path, GError **error);
 bool journal_prune(Database *database, int64_t now, GError **error);
 
 /* fingerprints.c */

@@ -73,11 +73,12 @@ GBytes *ledger_read_body(Ledger *ledger, Sql sql, int64_t id, GError **error) {
 static bool load_resource(Ledger *ledger, sqlite3_stmt *row, GError **error) {
     const char *kind = (const char *)sqlite3_column_text(row, 1);
     const char *name = (const char *)sqlite3_column_text(row, 2);
-    if (!kind || !name || slot_find(ledger, kind, name)) {
+    unsigned before = g_hash_table_size(ledger->slots);
+    Slot *slot = kind && name ? slot_add(ledger, kind, name, sqlite3_column_int64(row, 0)) : NULL;
+    if (g_hash_table_size(ledger->slots) == before) {
         set_damaged_error(error, ledger->path, "its index names a resource twice or not at all");
         return false;
     }
-    Slot *slot = slot_add(ledger, kind, name, sqlite3_column_int64(row, 0));
     slot->entry_hash = (uint64_t)sqlite3_column_int64(row, 3);
     slot->resource_hash = (uint64_t)sqlite3_column_int64(row, 4);
     slot->flags =
@@ -108,8 +109,14 @@ static bool load_rows(Ledger *ledger, Sql sql,
     return got == 0;
 }
 
+ino_t ledger_inode(const Ledger *ledger) {
+    struct stat info;
+    return stat(ledger->path, &info) == 0 ? info.st_ino : 0;
+}
+
 static bool load_database(Ledger *ledger, GError **error) {
     g_autoptr(GError) problem = NULL;
+    ledger->inode = ledger_inode(ledger);
     if (ledger->mode == LEDGER_READ)
         ledger->reader = database_open(ledger->path, DATABASE_SNAPSHOT, &problem);
     else
@@ -209,6 +216,14 @@ Ledger *ledger_open(const char *dir, LedgerMode mode, const char *command, GErro
     Ledger *ledger = ledger_new(dir, mode);
     if ((mode == LEDGER_READ || take_directory(ledger, command, error)) &&
         load_intents(ledger, error) && load_database(ledger, error))
+        return ledger;
+    ledger_free(ledger);
+    return NULL;
+}
+
+Ledger *ledger_open_database(const char *dir, GError **error) {
+    Ledger *ledger = ledger_new(dir, LEDGER_READ);
+    if (load_database(ledger, error))
         return ledger;
     ledger_free(ledger);
     return NULL;

@@ -34,7 +34,9 @@ Slot *slot_add(Ledger *ledger, const char *kind, const char *name, int64_t id) {
     Slot *slot = g_malloc(sizeof *slot + size);
     char *copy = (char *)(slot + 1);
     memcpy(copy, name, size);
-    *slot = (Slot){ .kind = g_intern_string(kind), .name = copy, .id = id };
+    if (!ledger->last_kind || strcmp(ledger->last_kind, kind) != 0)
+        ledger->last_kind = g_intern_string(kind);
+    *slot = (Slot){ .kind = ledger->last_kind, .name = copy, .id = id };
     ledger->last_id = MAX(ledger->last_id, id);
     g_hash_table_add(ledger->slots, slot);
     return slot;

@@ -64,16 +64,22 @@ static char *edge_key(const char *from_kind, const char *from_name, const char *
                        to_name, NULL);
 }
 
-/* Takes ownership of edge. */
-static void set_edge(Ledger *ledger, char *edge, bool pending) {
+/* Takes ownership of edge. Returns whether that was news. */
+static bool set_edge(Ledger *ledger, char *edge, bool pending) {
     bool changed = pending ? g_hash_table_add(ledger->pending, g_strdup(edge))
                            : g_hash_table_remove(ledger->pending, edge);
     if (!changed) {
         g_free(edge);
-        return;
+        return false;
     }
     g_hash_table_replace(ledger->work.pending, edge, GINT_TO_POINTER(pending));
     writer_wake(ledger);
+    return true;
+}
+
+bool pending_restore(Ledger *ledger, const char *edge) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    return set_edge(ledger, g_strdup(edge), true);
 }
 
 void ledger_set_pending(Ledger *ledger, const char *from_kind, const char *from_name,
@@ -82,7 +88,7 @@ void ledger_set_pending(Ledger *ledger, const char *from_kind, const char *from_
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
     if (!pending && g_hash_table_size(ledger->pending) == 0)
         return;
-    set_edge(ledger, edge_key(from_kind, from_name, to_kind, to_name), pending);
+    (void)set_edge(ledger, edge_key(from_kind, from_name, to_kind, to_name), pending);
 }
 
 bool ledger_is_pending(Ledger *ledger, const char *from_kind, const char *from_name,
@@ -108,5 +114,5 @@ void pending_forget(Ledger *ledger, const char *kind, const char *name) {
         if (g_str_has_prefix(edge, from) || g_str_has_suffix(edge, to))
             g_ptr_array_add(edges, g_strdup(edge));
     for (unsigned i = 0; i < edges->len; i++)
-        set_edge(ledger, edges->pdata[i], false);
+        (void)set_edge(ledger, edges->pdata[i], false);
 }

@@ -269,19 +269,28 @@ static bool write_rows(Ledger *ledger, const Batch *batch, GError **error) {
            write_journal(ledger, batch->work.journal, error);
 }
 
-/* From here on the opener's thread must not read the database untouched. */
+/* What is in memory fits one file only: neither its absence nor another may be written to. */
+static bool check_place(const Ledger *ledger, GError **error) {
+    if (ledger->inode == 0 || ledger->inode == ledger_inode(ledger))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO,
+                "write '%s': it was moved or deleted while in use; put it back, or restart stead",
+                ledger->path);
+    return false;
+}
+
+/* From the opening on the opener's thread must not read the database untouched. */
 static bool open_database(Ledger *ledger, GError **error) {
-    if (!ledger->database) {
-        g_mutex_lock(&ledger->reader_lock);
-        ledger->live = true;
-        g_mutex_unlock(&ledger->reader_lock);
-        ledger->database = database_open(ledger->path, DATABASE_WRITE, error);
-    } else if (database_has_moved(ledger->database)) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO,
-                    "write '%s': it was moved or deleted while in use; restart stead",
-                    ledger->path);
+    if (!check_place(ledger, error))
         return false;
-    }
+    if (ledger->database)
+        return true;
+    g_mutex_lock(&ledger->reader_lock);
+    ledger->live = true;
+    g_mutex_unlock(&ledger->reader_lock);
+    ledger->database = database_open(ledger->path, DATABASE_WRITE, error);
+    if (ledger->database && ledger->inode == 0)
+        ledger->inode = ledger_inode(ledger);
     return ledger->database != NULL;
 }
 
