@@ -6,7 +6,6 @@
 #include "base/limits.h"
 #include "host/host-real.h"
 #include "kinds/kinds.h"
-#include "lang/values-file.h"
 
 #define DEFAULT_STATE "/var/lib/stead"
 
@@ -22,9 +21,9 @@ static char *state_dir_of(const Arguments *arguments) {
 
 static bool read_inputs(Session *session, GError **error) {
     const Arguments *arguments = session->arguments;
-    if (arguments->values && !(session->values = values_file_read(arguments->values, error)))
+    if (arguments->values && !(session->values = lang_load_values(arguments->values, error)))
         return false;
-    if (arguments->secrets && !(session->secrets = values_file_read(arguments->secrets, error)))
+    if (arguments->secrets && !(session->secrets = lang_load_values(arguments->secrets, error)))
         return false;
     return true;
 }
@@ -78,6 +77,7 @@ LangInputs session_inputs(const Session *session) {
         .secrets = session->secrets,
         .env_names = (const char *const *)session->arguments->env,
         .wall_now = (uint64_t)g_get_real_time(),
+        .noop = session->arguments->noop,
         .no_autoedges = session->arguments->no_autoedges,
     };
 }
@@ -85,7 +85,10 @@ LangInputs session_inputs(const Session *session) {
 bool session_load(Session *session, const char *file, LangResult *ret_result) {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     LangInputs inputs = session_inputs(session);
-    bool ok = lang_load(file, &inputs, ret_result, problems);
+    LangResult *result = ret_result;
+    bool ok = lang_load(file, &inputs, result, problems);
+    for (unsigned i = 0; result->warnings && i < result->warnings->len; i++)
+        printer_warning(session->printer, "%s", (char *)g_ptr_array_index(result->warnings, i));
     printer_problems(session->printer, problems);
     return ok;
 }
