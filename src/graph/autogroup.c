@@ -1,158 +1,91 @@
-/* Grouping. Merging a and b keeps the graph free of cycles exactly when neither reaches the other.
- * Each open group therefore keeps the set of nodes it reaches and the set that reaches it; both
- * only grow, so each costs one walk over the graph in total. A node is a leader with its members.
+/*
+ * Grouping. Merging a and b keeps the graph free of cycles exactly when neither reaches the other.
+ * Candidates are taken in batches of one kind. For a batch, one walk in topological order gives
+ * each vertex the set of candidates before it; from then on only these sets of the candidates
+ * count: a merge unites two of them, and those of everybody after the two. The next batch starts
+ * from the graph with the groups made so far.
  */
 #include "graph/graph-private.h"
 
-/* Groups of one kind that may still grow. When there are more, the oldest is closed. */
-#define OPEN_GROUPS_MAX 64
-/* Edges and vertices visited, per call: some 100 ms. Real graphs need a few per edge. */
-#define WORK_MAX 30000000u
-
-typedef struct {
-    unsigned leader;
-    uint64_t *after, *before; /* bit sets by leader: reached from here, reaching here, both with
-                                 the group itself; NULL until somebody wants to join */
-} Group;
+/* Candidates of a batch: fewer when their sets would need more memory, so a walk stays short. */
+#define BATCH_MAX        4096u
+#define BATCH_SETS_BYTES (32u * 1024 * 1024)
+/* Batches of one kind; who comes later stays alone. */
+#define BATCHES_MAX 4
 
 typedef struct {
     Graph *graph;
-    unsigned n_vertices;
-    unsigned *leaders;
-    unsigned *next, *last; /* members of a leader as a list; last by leader only */
-    GArray *stack;         /* of unsigned, for walks */
-    unsigned work;
-    unsigned n_merged;
-    Group open[OPEN_GROUPS_MAX];
-    unsigned n_open, oldest;
-} Grouping;
+    unsigned *candidates; /* vertices, in order of declaration */
+    unsigned n, n_words;
+    uint64_t *before; /* n_words of each vertex: candidates (by index) that reach it */
+    bool merged;
+} Batch;
+
+static uint64_t *before(const Batch *batch, unsigned vertex) {
+    return batch->before + (size_t)vertex * batch->n_words;
+}
 
 static bool has_bit(const uint64_t *set, unsigned i) {
     return set[i / 64] >> i % 64 & 1;
 }
 
-/* --- walking */
-
-static void reach(Grouping *grouping, uint64_t *set, unsigned vertex) {
-    unsigned node = grouping->leaders[vertex];
-    if (has_bit(set, node))
-        return;
-    set[node / 64] |= UINT64_C(1) << node % 64;
-    g_array_append_val(grouping->stack, node);
+static void set_bit(uint64_t *set, unsigned i) {
+    set[i / 64] |= UINT64_C(1) << i % 64;
 }
 
-/* Reaches everything one step from a node. */
-static void step(Grouping *grouping, uint64_t *set, unsigned node, bool forward) {
-    const Adjacency *adjacency = &grouping->graph->declared;
-    for (unsigned member = node; member != NO_EDGE; member = grouping->next[member]) {
-        const unsigned *starts = forward ? adjacency->out_start : adjacency->in_start;
-        grouping->work += 1 + starts[member + 1] - starts[member];
-        for (unsigned i = starts[member]; i < starts[member + 1]; i++)
-            reach(grouping, set,
-                  forward ? adjacency->edges[i].to : adjacency->edges[adjacency->in[i]].from);
-    }
+static void add_set(uint64_t *set, const uint64_t *other, unsigned n_words) {
+    for (unsigned i = 0; i < n_words; i++)
+        set[i] |= other[i];
 }
 
-/* Adds node and all it reaches; node is walked again even if it was in the set. */
-static void spread(Grouping *grouping, uint64_t *set, unsigned node, bool forward) {
-    set[node / 64] |= UINT64_C(1) << node % 64;
-    g_array_set_size(grouping->stack, 0);
-    g_array_append_val(grouping->stack, node);
-    while (grouping->stack->len > 0) {
-        unsigned at = g_array_index(grouping->stack, unsigned, grouping->stack->len - 1);
-        g_array_set_size(grouping->stack, grouping->stack->len - 1);
-        step(grouping, set, at, forward);
-    }
-}
-
-/* --- groups */
-
-static void group_clear(Group *group) {
-    g_free(group->after);
-    g_free(group->before);
-    *group = (Group){ 0 };
-}
-
-static void group_open(Grouping *grouping, unsigned leader) {
-    unsigned slot = grouping->n_open;
-    if (slot == OPEN_GROUPS_MAX) {
-        slot = grouping->oldest;
-        grouping->oldest = (slot + 1) % OPEN_GROUPS_MAX;
-        group_clear(&grouping->open[slot]);
-    } else {
-        grouping->n_open++;
-    }
-    grouping->open[slot].leader = leader;
-}
-
-static void group_look(Grouping *grouping, Group *group) {
-    if (group->after)
-        return;
-    size_t n_words = grouping->n_vertices / 64 + 1;
-    group->after = g_new0(uint64_t, n_words);
-    group->before = g_new0(uint64_t, n_words);
-    spread(grouping, group->after, group->leader, true);
-    spread(grouping, group->before, group->leader, false);
-}
-
-/* Before a and b become one node: who reaches one reaches what the other reaches. */
-static void unite_in(Grouping *grouping, uint64_t *set, unsigned a, unsigned b, bool forward) {
-    if (!set || has_bit(set, a) == has_bit(set, b))
-        return;
-    spread(grouping, set, has_bit(set, a) ? b : a, forward);
-}
-
-static void group_join(Grouping *grouping, Group *group, unsigned vertex) {
-    for (unsigned i = 0; i < grouping->n_open; i++) {
-        unite_in(grouping, grouping->open[i].after, group->leader, vertex, true);
-        unite_in(grouping, grouping->open[i].before, group->leader, vertex, false);
-    }
-    unsigned *last = &grouping->last[group->leader];
-    grouping->next[*last] = vertex;
-    *last = vertex;
-    grouping->leaders[vertex] = group->leader;
-    grouping->n_merged++;
-}
-
-static bool group_accepts(Grouping *grouping, Group *group, unsigned vertex) {
-    const Resource *leader = graph_resource(grouping->graph, group->leader);
-    const Resource *candidate = graph_resource(grouping->graph, vertex);
-    if (!meta_runs_alike(resource_meta(leader), resource_meta(candidate)) ||
-        !candidate->kind->group_with(leader, candidate))
-        return false;
-    group_look(grouping, group);
-    return !has_bit(group->after, vertex) && !has_bit(group->before, vertex);
-}
-
-static bool may_group(const Resource *resource) {
-    const Meta *meta = resource_meta(resource);
-    return meta->autogroup && !meta->hidden;
-}
-
-static void place_candidate(Grouping *grouping, unsigned vertex) {
-    for (unsigned i = 0; i < grouping->n_open; i++) {
-        Group *group = &grouping->open[(grouping->oldest + i) % grouping->n_open];
-        if (group_accepts(grouping, group, vertex)) {
-            group_join(grouping, group, vertex);
-            return;
+/* Each vertex gets what is before its predecessors, and these themselves. */
+static void find_before(Batch *batch) {
+    const Adjacency *adjacency = graph_adjacency(batch->graph);
+    unsigned n_vertices = graph_size(batch->graph);
+    g_autofree unsigned *index = g_new(unsigned, n_vertices);
+    for (unsigned v = 0; v < n_vertices; v++)
+        index[v] = NO_EDGE;
+    for (unsigned i = 0; i < batch->n; i++)
+        index[batch->candidates[i]] = i;
+    for (unsigned place = 0; place < n_vertices; place++) {
+        unsigned v = batch->graph->order[place];
+        for (unsigned i = adjacency->in_start[v]; i < adjacency->in_start[v + 1]; i++) {
+            unsigned from = adjacency->edges[adjacency->in[i]].from;
+            add_set(before(batch, v), before(batch, from), batch->n_words);
+            if (index[from] != NO_EDGE)
+                set_bit(before(batch, v), index[from]);
         }
     }
-    group_open(grouping, vertex);
 }
 
-static void group_kind(Grouping *grouping, const Kind *kind) {
-    for (unsigned v = 0; v < grouping->n_vertices && grouping->work < WORK_MAX; v++) {
-        const Resource *resource = graph_resource(grouping->graph, v);
-        if (resource->kind == kind && may_group(resource))
-            place_candidate(grouping, v);
+/* --- merging */
+
+static bool may_join(const Batch *batch, unsigned leader, unsigned candidate) {
+    unsigned a = batch->candidates[leader], b = batch->candidates[candidate];
+    if (has_bit(before(batch, a), candidate) || has_bit(before(batch, b), leader))
+        return false;
+    const Resource *first = graph_resource(batch->graph, a);
+    const Resource *second = graph_resource(batch->graph, b);
+    return meta_runs_alike(resource_meta(first), resource_meta(second)) &&
+           first->kind->group_with(first, second);
+}
+
+static void join(Batch *batch, unsigned leader, unsigned candidate) {
+    unsigned a = batch->candidates[leader], b = batch->candidates[candidate];
+    uint64_t *united = before(batch, a);
+    add_set(united, before(batch, b), batch->n_words);
+    for (unsigned i = 0; i < batch->n; i++) {
+        uint64_t *set = before(batch, batch->candidates[i]);
+        if (!has_bit(set, leader) && !has_bit(set, candidate))
+            continue;
+        add_set(set, united, batch->n_words);
+        set_bit(set, leader); /* from now on the group is asked for by its leader only */
     }
-    for (unsigned i = 0; i < grouping->n_open; i++)
-        group_clear(&grouping->open[i]);
-    grouping->n_open = grouping->oldest = 0;
+    batch->graph->leaders[b] = a;
+    batch->merged = true;
 }
 
-/* --- result */
-
+/* Edges as declared, between leaders. */
 static void move_edges(Graph *graph) {
     const Adjacency *declared = &graph->declared;
     g_autofree Edge *edges = g_new(Edge, declared->n_edges);
@@ -162,66 +95,84 @@ static void move_edges(Graph *graph) {
         edges[i].to = graph->leaders[edges[i].to];
         g_assert(edges[i].from != edges[i].to);
     }
+    adjacency_clear(&graph->grouped);
     adjacency_build(&graph->grouped, edges, declared->n_edges, graph_size(graph), JOIN_UNITE);
-}
-
-static void list_members(Grouping *grouping) {
-    Graph *graph = grouping->graph;
-    unsigned n = 0;
-    graph->members = g_new(unsigned, grouping->n_vertices);
-    graph->member_start = g_new(unsigned, grouping->n_vertices + 1);
-    for (unsigned v = 0; v < grouping->n_vertices; v++) {
-        graph->member_start[v] = n;
-        bool leads = grouping->leaders[v] == v;
-        for (unsigned at = v; leads && at != NO_EDGE; at = grouping->next[at])
-            graph->members[n++] = at;
-    }
-    graph->member_start[grouping->n_vertices] = n;
-}
-
-static void keep_groups(Grouping *grouping) {
-    Graph *graph = grouping->graph;
-    graph->leaders = g_steal_pointer(&grouping->leaders);
-    move_edges(graph);
     GError *cycle = NULL;
     if (!graph_sort(graph, &graph->grouped, graph->order, &cycle))
         g_error("grouping made a cycle: %s", cycle->message);
 }
 
-static void grouping_init(Grouping *grouping, Graph *graph) {
-    unsigned n = graph_size(graph);
-    *grouping = (Grouping){
-        .graph = graph,
-        .n_vertices = n,
-        .leaders = g_memdup2(graph->numbers, n * sizeof(unsigned)),
-        .next = g_new(unsigned, n),
-        .last = g_memdup2(graph->numbers, n * sizeof(unsigned)),
-        .stack = g_array_new(FALSE, FALSE, sizeof(unsigned)),
-    };
-    for (unsigned v = 0; v < n; v++)
-        grouping->next[v] = NO_EDGE;
+static void group_batch(Batch *batch) {
+    find_before(batch);
+    g_autofree unsigned *leaders = g_new(unsigned, batch->n); /* indices */
+    unsigned n_leaders = 0;
+    for (unsigned i = 0; i < batch->n; i++) {
+        unsigned at = 0;
+        while (at < n_leaders && !may_join(batch, leaders[at], i))
+            at++;
+        if (at < n_leaders)
+            join(batch, leaders[at], i);
+        else
+            leaders[n_leaders++] = i;
+    }
+    if (batch->merged)
+        move_edges(batch->graph);
 }
 
-static void grouping_clear(Grouping *grouping) {
-    g_free(grouping->leaders);
-    g_free(grouping->next);
-    g_free(grouping->last);
-    g_array_unref(grouping->stack);
+/* --- batches */
+
+static bool is_candidate(const Resource *resource, const Kind *kind) {
+    const Meta *meta = resource_meta(resource);
+    return resource->kind == kind && meta->autogroup && !meta->hidden;
+}
+
+static void group_kind(Graph *graph, const Kind *kind) {
+    unsigned n_vertices = graph_size(graph), next = 0;
+    unsigned most = CLAMP(BATCH_SETS_BYTES / 8 / n_vertices * 64, 64, BATCH_MAX);
+    g_autofree unsigned *candidates = g_new(unsigned, most);
+    for (unsigned i = 0; i < BATCHES_MAX && next < n_vertices; i++) {
+        Batch batch = { .graph = graph, .candidates = candidates };
+        for (; next < n_vertices && batch.n < most; next++) {
+            if (is_candidate(graph_resource(graph, next), kind))
+                candidates[batch.n++] = next;
+        }
+        if (batch.n < 2)
+            continue;
+        batch.n_words = (batch.n + 63) / 64;
+        batch.before = g_new0(uint64_t, (size_t)n_vertices * batch.n_words);
+        group_batch(&batch);
+        g_free(batch.before);
+    }
+}
+
+/* Counting sort of the vertices by leader; a leader is the first of its members. */
+static void list_members(Graph *graph) {
+    unsigned n = graph_size(graph);
+    graph->members = g_new(unsigned, n);
+    graph->member_start = g_new0(unsigned, n + 1);
+    for (unsigned v = 0; v < n; v++)
+        graph->member_start[graph->leaders[v] + 1]++;
+    for (unsigned v = 0; v < n; v++)
+        graph->member_start[v + 1] += graph->member_start[v];
+    g_autofree unsigned *next = g_memdup2(graph->member_start, n * sizeof(unsigned));
+    for (unsigned v = 0; v < n; v++)
+        graph->members[next[graph->leaders[v]]++] = v;
 }
 
 unsigned graph_auto_group(Graph *graph) {
     g_assert(graph->sealed && !graph->leaders);
-    Grouping grouping;
-    grouping_init(&grouping, graph);
+    unsigned n_vertices = graph_size(graph), n_merged = 0;
+    graph->leaders = g_memdup2(graph->numbers, n_vertices * sizeof(unsigned));
     for (unsigned i = 0; i < graph->kinds->len; i++) {
         const Kind *kind = graph->kinds->pdata[i];
         if (kind->group_with)
-            group_kind(&grouping, kind);
+            group_kind(graph, kind);
     }
-    if (grouping.n_merged > 0) {
-        list_members(&grouping);
-        keep_groups(&grouping);
-    }
-    grouping_clear(&grouping);
-    return grouping.n_merged;
+    for (unsigned v = 0; v < n_vertices; v++)
+        n_merged += graph->leaders[v] != v;
+    if (n_merged > 0)
+        list_members(graph);
+    else
+        g_clear_pointer(&graph->leaders, g_free);
+    return n_merged;
 }

@@ -50,8 +50,7 @@ bool graph_seal(Graph *graph, GPtrArray *problems);
  * says so, their meta parameters run alike, and neither reaches the other, also through the groups
  * made so far. The first declared leads. Edges of members move to the leader: what notifies a
  * member refreshes the leader, and a change of any notifies for all. Returns how many vertices were
- * merged into others. Algorithm: greedy, each group with the sets of what it reaches and what
- * reaches it; a budget of steps bounds it, and what is not reached stays alone. */
+ * merged into others. Greedy, in order of declaration; of very many only the first thousands. */
 unsigned graph_auto_group(Graph *graph);
 
 /* Sealed graphs. */
