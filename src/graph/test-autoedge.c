@@ -93,6 +93,7 @@ static void test_never_self(void) {
     g_autoptr(Graph) graph = graph_new();
     (void)add(graph, "s +unit=x <unit=x");
     (void)add(graph, "t +unit=x"); /* the next owner counts */
+    (void)add(graph, "u +unit=x");
     g_autofree char *edges = edges_of(graph, 1);
     g_assert_cmpstr(edges, ==, "t +unit=x>s +unit=x <unit=x~");
 

@@ -129,13 +129,14 @@ static void test_who_takes_part(void) {
     add_changed(graph, "pinned", pin);
     add_changed(graph, "out", opt_out);
     add_changed(graph, "hidden", hide);
+    add_changed(graph, "ghost", hide);
     add_changed(graph, "noop", be_noop); /* runs differently */
     (void)pkg(graph, "a");
     add_changed(graph, "guarded", guard); /* says nothing about how it runs */
     (void)test_add(graph, &test_file, "/f", 1);
     (void)test_add(graph, &test_file, "/g", 1); /* a kind without group_with */
     g_autofree char *groups = group(graph, 1);
-    g_assert_cmpstr(groups, ==, "pinned out hidden noop a+guarded /f /g");
+    g_assert_cmpstr(groups, ==, "pinned out hidden ghost noop a+guarded /f /g");
 }
 
 static void test_declared_edges_stay(void) {

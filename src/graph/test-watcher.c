@@ -165,7 +165,9 @@ static void test_events_coalesce(Fixture *fixture, gconstpointer data) {
     watch_file(fixture, "/a");
     watch_file(fixture, "/b");
     watcher_start(fixture->watcher);
-    fire(&fixture->host, 0, HOST_EVENT_CHANGED, NULL); /* READY says it too */
+    fire(&fixture->host, 0, HOST_EVENT_CHANGED, NULL); /* READY will say it too */
+    turn(fixture);
+    g_assert_cmpstr(fixture->log->str, ==, "");
     fire(&fixture->host, 0, HOST_EVENT_READY, NULL);
     fire(&fixture->host, 1, HOST_EVENT_READY, NULL);
     turn(fixture);
@@ -248,13 +250,25 @@ static void test_command_lines(Fixture *fixture, gconstpointer data) {
                            "printf 'of\\nlines\\n'; exec sleep 60");
     run_until(fixture, "ready event event ");
     g_clear_pointer(&fixture->watcher, watcher_free);
-    /* Its process is ended and reaped without waiting for it here. */
+    /* Its process is asked to end, and reaped, without waiting for it here. */
     pid_t pid = fixture->host.last_pid;
-    for (unsigned i = 0; i < 500 && kill(pid, 0) == 0; i++)
+    for (unsigned i = 0; i < 200 && kill(pid, 0) == 0; i++)
         g_usleep(10000);
     g_assert_cmpint(kill(pid, 0), ==, -1);
     g_assert_cmpint(errno, ==, ESRCH);
     g_assert_cmpstr(fixture->log->str, ==, "ready event event ");
+}
+
+static void quit(void *data) {
+    loop_quit(data);
+}
+
+static void test_part_of_a_line_is_no_event(Fixture *fixture, gconstpointer data) {
+    start_command(fixture, "printf part; sleep 0.1; printf part; exec sleep 60");
+    LoopTimer *timer = NULL;
+    loop_timer_set(fixture->loop, &timer, loop_now(fixture->loop) + 300000, quit, fixture->loop);
+    g_assert_true(loop_run(fixture->loop, NULL));
+    g_assert_cmpstr(fixture->log->str, ==, "ready ");
 }
 
 static void test_command_end(Fixture *fixture, gconstpointer data) {
@@ -328,6 +342,7 @@ int main(int argc, char **argv) {
         { "/watcher/free-drops-what-is-due", test_free_drops_what_is_due },
         { "/watcher/interval", test_interval },
         { "/watcher/command-lines", test_command_lines, true },
+        { "/watcher/part-of-a-line-is-no-event", test_part_of_a_line_is_no_event, true },
         { "/watcher/command-end", test_command_end, true },
         { "/watcher/command-killed", test_command_killed, true },
         { "/watcher/command-silent", test_command_silent, true },

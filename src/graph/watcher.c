@@ -65,9 +65,8 @@ static void flush(void *data) {
         watcher->sink(watcher->data, WATCH_FAILED, detail);
     } else if (!watcher->ready && watcher->n_arming == 0) {
         watcher->ready = true;
-        watcher->event = false; /* whoever is told READY looks anyway */
         watcher->sink(watcher->data, WATCH_READY, NULL);
-    } else if (watcher->ready && watcher->event) {
+    } else if (watcher->event) {
         watcher->event = false;
         watcher->sink(watcher->data, WATCH_EVENT, NULL);
     }
@@ -79,10 +78,12 @@ static void schedule(Watcher *watcher) {
         loop_timer_set(watcher->loop, &watcher->flush, loop_now(watcher->loop), flush, watcher);
 }
 
+/* Whoever is told READY looks anyway. */
 static void note_event(Watcher *watcher) {
+    if (!watcher->ready)
+        return;
     watcher->event = true;
-    if (watcher->ready)
-        schedule(watcher);
+    schedule(watcher);
 }
 
 static void note_failure(Watcher *watcher, const char *detail) {
