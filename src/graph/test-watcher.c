@@ -16,6 +16,7 @@ typedef struct {
     GPtrArray *watches; /* of HostWatch, while they live */
     bool refuse;
     pid_t last_pid;
+    int go_fd; /* a line written here lets the command's `read` go on; -1: none */
 } TestHost;
 
 static void test_watch_free(HostWatch *watch) {
@@ -51,12 +52,15 @@ static void fire(TestHost *host, unsigned index, HostEvent event, const char *de
 
 static bool test_host_spawn(Host *host, const HostCommand *command, int *ret_stdout_fd,
                             pid_t *ret_pid, GError **error) {
-    int fds[2];
+    TestHost *self = (TestHost *)host;
+    int fds[2], go[2];
     g_assert_cmpint(pipe2(fds, O_CLOEXEC), ==, 0);
+    g_assert_cmpint(pipe2(go, O_CLOEXEC), ==, 0);
     g_assert_cmpint(fcntl(fds[0], F_SETFL, O_NONBLOCK), ==, 0); /* our end only */
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     g_assert_cmpint(posix_spawn_file_actions_init(&actions), ==, 0);
+    g_assert_cmpint(posix_spawn_file_actions_adddup2(&actions, go[0], 0), ==, 0);
     g_assert_cmpint(posix_spawn_file_actions_adddup2(&actions, fds[1], 1), ==, 0);
     g_assert_cmpint(posix_spawnattr_init(&attributes), ==, 0);
     g_assert_cmpint(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP), ==, 0);
@@ -65,12 +69,15 @@ static bool test_host_spawn(Host *host, const HostCommand *command, int *ret_std
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     close(fds[1]);
+    close(go[0]);
     if (r != 0) {
         close(fds[0]);
+        close(go[1]);
         return set_io_error(error, r, "run '%s'", command->argv[0]);
     }
     *ret_stdout_fd = fds[0];
-    ((TestHost *)host)->last_pid = *ret_pid;
+    self->last_pid = *ret_pid;
+    self->go_fd = go[1];
     return true;
 }
 
@@ -106,6 +113,7 @@ static void set_up(Fixture *fixture, gconstpointer virtual_time) {
     *fixture = (Fixture){ .log = g_string_new(NULL) };
     fixture->host.host.ops = &ops;
     fixture->host.watches = g_ptr_array_new();
+    fixture->host.go_fd = -1;
     fixture->loop = virtual_time ? loop_new_virtual(NULL) : loop_new(NULL);
     fixture->watcher = watcher_new(&fixture->host.host, fixture->loop, 7, sink, fixture);
 }
@@ -114,6 +122,8 @@ static void tear_down(Fixture *fixture, gconstpointer virtual_time) {
     watcher_free(fixture->watcher);
     g_assert_cmpuint(fixture->host.watches->len, ==, 0);
     loop_free(fixture->loop);
+    if (fixture->host.go_fd >= 0)
+        close(fixture->host.go_fd);
     g_ptr_array_unref(fixture->host.watches);
     g_string_free(fixture->log, TRUE);
 }
@@ -237,17 +247,27 @@ static void test_interval(Fixture *fixture, gconstpointer data) {
 
 /* --- commands */
 
-static void start_command(Fixture *fixture, const char *script) {
+static void go_on(Fixture *fixture) {
+    g_assert_cmpint(write(fixture->host.go_fd, "\n", 1), ==, 1);
+}
+
+/* The script starts once READY was told: what it does before would be no event. */
+static void start_command(Fixture *fixture, const char *commands) {
+    g_autofree char *script = g_strconcat("read go; ", commands, NULL);
     const char *argv[] = { "sh", "-c", script, NULL };
     HostCommand command = { .argv = argv };
     g_autoptr(GError) error = NULL;
     g_assert_true(watcher_command(fixture->watcher, &command, &error));
     watcher_start(fixture->watcher);
+    run_until(fixture, "ready ");
+    go_on(fixture);
 }
 
 static void test_command_lines(Fixture *fixture, gconstpointer data) {
-    start_command(fixture, "sleep 0.05; echo one; sleep 0.05; printf part; sleep 0.05; "
-                           "printf 'of\\nlines\\n'; exec sleep 60");
+    start_command(fixture, "echo one; read go; printf part; sleep 0.01; printf 'of\\nlines\\n'; "
+                           "exec sleep 60");
+    run_until(fixture, "ready event ");
+    go_on(fixture);
     run_until(fixture, "ready event event ");
     g_clear_pointer(&fixture->watcher, watcher_free);
     /* Its process is asked to end, and reaped, without waiting for it here. */
@@ -272,14 +292,14 @@ static void test_part_of_a_line_is_no_event(Fixture *fixture, gconstpointer data
 }
 
 static void test_command_end(Fixture *fixture, gconstpointer data) {
-    start_command(fixture, "sleep 0.1; exit 3");
+    start_command(fixture, "exit 3");
     run_until(fixture, "ready failed ");
     g_assert_cmpstr(fixture->log->str, ==,
                     "ready failed (watch command 'sh' ended with status 3: it has to run on)");
 }
 
 static void test_command_killed(Fixture *fixture, gconstpointer data) {
-    start_command(fixture, "sleep 0.1; kill -9 $$");
+    start_command(fixture, "kill -9 $$");
     run_until(fixture, "ready failed ");
     g_assert_cmpstr(fixture->log->str, ==,
                     "ready failed (watch command 'sh' was ended by signal 9 (Killed))");
@@ -295,7 +315,9 @@ static void test_command_silent(Fixture *fixture, gconstpointer data) {
 
 /* Whoever ignores SIGTERM is killed, with everything in its process group. */
 static void test_command_stubborn(Fixture *fixture, gconstpointer data) {
-    start_command(fixture, "trap '' TERM; echo up; while :; do sleep 0.1; done");
+    /* Bounded, so that nothing stays behind when the test fails. */
+    start_command(fixture, "trap '' TERM; echo up; i=0; "
+                           "while [ $i -lt 150 ]; do sleep 0.1; i=$((i+1)); done");
     run_until(fixture, "ready event ");
     pid_t pid = fixture->host.last_pid;
     g_clear_pointer(&fixture->watcher, watcher_free);
