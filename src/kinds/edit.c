@@ -121,13 +121,12 @@ static bool no_file(const char *path, GError **error) {
     return false;
 }
 
-static bool write_back(KindRun *run, const Edit *edit, const char *path, bool exists,
-                       GString *after, GError **error) {
-    if (after->len == 0 && edit->remove_empty)
+static bool write_back(KindRun *run, const Edit *edit, const char *path, bool exists, GBytes *after,
+                       GError **error) {
+    if (g_bytes_get_size(after) == 0 && edit->remove_empty)
         return !exists || host_remove(run->host, path, error);
-    g_autoptr(GBytes) content = g_bytes_new_static(after->str, after->len);
     FileAttributes keep = { 0 };
-    return host_write(run->host, path, content, &keep, error);
+    return host_write(run->host, path, after, &keep, error);
 }
 
 static bool apply_at(KindRun *run, const Edit *edit, const char *path, const FileInfo *info,
@@ -136,16 +135,13 @@ static bool apply_at(KindRun *run, const Edit *edit, const char *path, const Fil
     g_autoptr(GBytes) before = read_at(run, path, info, &exists, error);
     if (before == NULL)
         return false;
-    size_t size;
-    const char *data = g_bytes_get_data(before, &size);
-    GString *after = g_string_sized_new(size + 64);
-    bool done = edit->edit(edit->data, before, after, error);
-    bool same = done && after->len == size && (size == 0 || memcmp(after->str, data, size) == 0);
-    if (done && !same)
-        done = exists || edit->create ? write_back(run, edit, path, exists, after, error)
-                                      : no_file(path, error);
-    g_string_free(after, TRUE);
-    return done;
+    GString *text = g_string_sized_new(g_bytes_get_size(before) + 64);
+    bool done = edit->edit(edit->data, before, text, error);
+    g_autoptr(GBytes) after = g_string_free_to_bytes(text); /* the host may keep it */
+    if (!done || g_bytes_equal(before, after))
+        return done;
+    return exists || edit->create ? write_back(run, edit, path, exists, after, error)
+                                  : no_file(path, error);
 }
 
 bool edit_apply(KindRun *run, const Edit *edit, GError **error) {

@@ -12,6 +12,7 @@ typedef enum { LINE_BLANK, LINE_COMMENT, LINE_SECTION, LINE_KEY, LINE_MORE } Lin
 /* One line, taken apart. Pieces are parts of the line. */
 typedef struct {
     LineType type;
+    bool indented;
     unsigned section; /* index of the section it is in */
     const char *key;  /* LINE_KEY; LINE_COMMENT: what looks like a key in it, or NULL */
     size_t key_size;
@@ -70,8 +71,8 @@ static void split_key(Line *line, const char *start, size_t size, const char *se
 static void read_line(Ini *ini, size_t index) {
     const char *start = ini->text.lines[index].start;
     size_t size = ini->text.lines[index].size;
-    bool indented = size > 0 && is_blank(*start);
     Line *line = &ini->lines[index];
+    line->indented = size > 0 && is_blank(*start);
     trim(&start, &size);
     const char *bracket = size > 0 && *start == '[' ? memchr(start, ']', size) : NULL;
     if (size == 0) {
@@ -89,7 +90,7 @@ static void read_line(Ini *ini, size_t index) {
         line->type = LINE_KEY;
         split_key(line, start, size, ini->separator);
         LineType above = index > 0 ? ini->lines[index - 1].type : LINE_BLANK;
-        if (indented && line->value == NULL && (above == LINE_KEY || above == LINE_MORE))
+        if (line->indented && line->value == NULL && (above == LINE_KEY || above == LINE_MORE))
             line->type = LINE_MORE;
     }
     line->section = ini->sections->len - 1;
@@ -285,6 +286,10 @@ void ini_set(GBytes *bytes, const IniEntry *entry, GString *out) {
     } else {
         g_autofree char *line = new_line(&ini, entry);
         end = place_of(&ini, entry);
+        /* An indented line without separator would be read on as part of the new value. */
+        while (end < n && ini.lines[end].type == LINE_KEY && ini.lines[end].indented &&
+               ini.lines[end].value == NULL)
+            end = end_of(&ini, end);
         if (end > n) {
             append_section(&ini, entry, line, out);
             return;
