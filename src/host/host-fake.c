@@ -130,6 +130,11 @@ static bool fake_remove(Host *host, const char *path, GError **error) {
     return memory_tree_remove(fake_of(host)->tree, path, error);
 }
 
+static bool fake_remove_tree(Host *host, const char *path, const Cancel *cancel, GError **error) {
+    g_autoptr(GMutexLocker) locker = fake_enter(host, "remove_tree");
+    return cancel_check(cancel, error) && memory_tree_remove_all(fake_of(host)->tree, path, error);
+}
+
 static bool fake_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
                                 GError **error) {
     g_autoptr(GMutexLocker) locker = fake_enter(host, "set_attributes");
@@ -277,6 +282,7 @@ static const HostOps fake_ops = {
     .make_directory = fake_make_directory,
     .make_link = fake_make_link,
     .remove = fake_remove,
+    .remove_tree = fake_remove_tree,
     .set_attributes = fake_set_attributes,
     .read_local = fake_read_local,
     .run = fake_run,
@@ -336,24 +342,9 @@ bool host_fake_tamper_write(Host *fake, const char *path, const char *text) {
     return put_text(fake_of(fake), path, text, NULL);
 }
 
-static bool remove_all(MemoryTree *tree, const char *path) {
-    char *base_path;
-    g_auto(MemoryView) view = { 0 };
-    if (memory_tree_look(tree, "remove", path, false, &view, NULL) == MEMORY_FAILED)
-        return false;
-    g_auto(GStrv) names =
-        view.info.type == FILE_DIRECTORY ? memory_tree_list(tree, path, &base_path, NULL) : NULL;
-    for (char **name = names; name != NULL && *name != NULL; name++) {
-        g_autofree char *below = g_build_filename(path, *name, NULL);
-        if (!remove_all(tree, below))
-            return false;
-    }
-    return memory_tree_remove(tree, path, NULL);
-}
-
 bool host_fake_tamper_remove(Host *fake, const char *path) {
     g_autoptr(GMutexLocker) locker = tamper_enter(fake);
-    return remove_all(fake_of(fake)->tree, path);
+    return memory_tree_remove_all(fake_of(fake)->tree, path, NULL);
 }
 
 bool host_fake_tamper_mode(Host *fake, const char *path, mode_t mode) {

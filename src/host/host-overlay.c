@@ -142,6 +142,14 @@ static bool overlay_remove(Host *host, const char *path, GError **error) {
     return memory_tree_remove(self->tree, path, error);
 }
 
+/* In one stroke, however much the base has there. */
+static bool overlay_remove_tree(Host *host, const char *path, const Cancel *cancel,
+                                GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return cancel_check(cancel, error) && memory_tree_remove_all(self->tree, path, error);
+}
+
 static bool overlay_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
                                    GError **error) {
     Overlay *self = overlay_of(host);
@@ -304,6 +312,7 @@ static const HostOps overlay_ops = {
     .make_directory = overlay_make_directory,
     .make_link = overlay_make_link,
     .remove = overlay_remove,
+    .remove_tree = overlay_remove_tree,
     .set_attributes = overlay_set_attributes,
     .read_local = overlay_read_local,
     .run = overlay_run,

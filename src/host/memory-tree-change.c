@@ -191,28 +191,69 @@ static bool directory_is_empty(MemoryTree *tree, const Spot *spot, const char *p
     return names->len == 0 || set_io_error(error, ENOTEMPTY, "remove '%s'", path);
 }
 
-bool memory_tree_remove(MemoryTree *tree, const char *path, GError **error) {
-    g_auto(Spot) spot = { 0 };
-    if (!spot_open(tree, "remove", path, &spot, error))
+/* The kernel removes by name, and these are none. */
+static bool ends_in_dots(const char *path) {
+    g_autofree char *name = g_path_get_basename(path);
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static bool open_to_remove(MemoryTree *tree, const char *path, Spot *ret_spot, GError **error) {
+    if (!spot_open(tree, "remove", path, ret_spot, error))
         return false;
-    if (spot.state == SPOT_ABSENT)
+    if (ret_spot->state == SPOT_ABSENT)
         return set_io_error(error, ENOENT, "remove '%s'", path);
-    if (spot.parent == NULL)
+    if (ret_spot->parent == NULL)
         return set_io_error(error, EBUSY, "remove '%s'", path);
-    if (spot_holds(&spot, FILE_DIRECTORY) && !directory_is_empty(tree, &spot, path, error))
-        return false;
-    bool link = spot_holds(&spot, FILE_SYMLINK);
-    touch_parent(tree, &spot, tree_time(tree));
-    if (base_may_show(tree, &spot) || spot.parent->info.type == FILE_UNKNOWN) {
-        MemoryNode *node = spot_own(&spot);
+    return !ends_in_dots(path) || set_io_error(error, EINVAL, "remove '%s'", path);
+}
+
+static void spot_remove(MemoryTree *tree, Spot *spot) {
+    bool link = spot_holds(spot, FILE_SYMLINK);
+    touch_parent(tree, spot, tree_time(tree));
+    if (base_may_show(tree, spot) || spot->parent->info.type == FILE_UNKNOWN) {
+        MemoryNode *node = spot_own(spot);
         node_empty(node);
         node->state = NODE_GONE;
         node->covers = true;
     } else {
-        g_hash_table_remove(spot.parent->children, spot_name(&spot));
-        spot.node = NULL;
+        g_hash_table_remove(spot->parent->children, spot_name(spot));
+        spot->node = NULL;
     }
-    tree_changed(tree, &spot, link);
+    tree_changed(tree, spot, link);
+}
+
+bool memory_tree_remove(MemoryTree *tree, const char *path, GError **error) {
+    g_auto(Spot) spot = { 0 };
+    if (!open_to_remove(tree, path, &spot, error) ||
+        (spot_holds(&spot, FILE_DIRECTORY) && !directory_is_empty(tree, &spot, path, error)))
+        return false;
+    spot_remove(tree, &spot);
+    return true;
+}
+
+/* Says of everything that was in the directory at path that it is gone. */
+static void tell_removed(MemoryTree *tree, GHashTable *children, const char *path) {
+    if (tree->changed == NULL || children == NULL)
+        return;
+    GHashTableIter iter;
+    void *name, *value;
+    g_hash_table_iter_init(&iter, children);
+    while (g_hash_table_iter_next(&iter, &name, &value)) {
+        const MemoryNode *child = value;
+        g_autofree char *below = g_strconcat(path, "/", name, NULL);
+        tell_removed(tree, child->children, below);
+        tree->changed(tree->changed_data, below, child->target != NULL);
+    }
+}
+
+bool memory_tree_remove_all(MemoryTree *tree, const char *path, GError **error) {
+    g_auto(Spot) spot = { 0 };
+    if (!open_to_remove(tree, path, &spot, error))
+        return false;
+    g_autoptr(GHashTable) children =
+        spot.node != NULL ? g_steal_pointer(&spot.node->children) : NULL;
+    spot_remove(tree, &spot);
+    tell_removed(tree, children, spot_path(&spot));
     return true;
 }
 

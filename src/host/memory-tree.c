@@ -92,6 +92,7 @@ MemoryTree *memory_tree_new(Host *base) {
     tree->last_inode = 1;
     tree->last_time_ns = START_TIME_SECONDS * G_GINT64_CONSTANT(1000000000);
     if (base != NULL) {
+        (void)host_stat(base, "/", &tree->root->info, NULL); /* each later call would say why */
         tree->uid = geteuid();
         tree->gid = getegid();
     } else {

@@ -75,6 +75,7 @@ bool memory_tree_make_directory(MemoryTree *tree, const char *path,
                                 const FileAttributes *attributes, GError **error);
 bool memory_tree_make_link(MemoryTree *tree, const char *path, const char *target, GError **error);
 bool memory_tree_remove(MemoryTree *tree, const char *path, GError **error);
+bool memory_tree_remove_all(MemoryTree *tree, const char *path, GError **error); /* a whole tree */
 bool memory_tree_set_attributes(MemoryTree *tree, const char *path,
                                 const FileAttributes *attributes, GError **error);
 

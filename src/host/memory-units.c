@@ -12,7 +12,7 @@ struct MemoryUnits {
 
 typedef struct {
     UnitInfo info;
-    uint64_t set_stamp;    /* of the tree, when info was last set */
+    uint64_t mask_stamp;   /* of the tree, when the unit was last masked or unmasked; 0: never */
     uint64_t loaded_stamp; /* of the tree, when the unit's file was read; 0: before all changes */
     bool from_file;        /* exists as long as its file does */
 } Record;
@@ -22,7 +22,7 @@ typedef struct {
     bool found; /* there is one */
     bool is_static, can_reload;
     bool masked;         /* /etc has a link to /dev/null instead */
-    uint64_t mask_stamp; /* of the latest change of the file in /etc, 0: none */
+    uint64_t mask_stamp; /* of the latest change of the file in /etc; 0: none */
     uint64_t newest;     /* of the latest change of any of its files and drop-ins, 0: none */
 } UnitFiles;
 
@@ -60,7 +60,7 @@ static Record *record_find(MemoryUnits *units, const char *name, bool session) {
 void memory_units_set(MemoryUnits *units, const char *name, bool session, const UnitInfo *info) {
     Record *record = g_new0(Record, 1);
     record->info = *info;
-    record->set_stamp = record->loaded_stamp = memory_tree_stamp(units->tree);
+    record->mask_stamp = record->loaded_stamp = memory_tree_stamp(units->tree);
     g_hash_table_replace(units->records, key_new(name, session), record);
 }
 
@@ -165,9 +165,9 @@ void memory_units_query(MemoryUnits *units, const char *name, bool session, cons
     UnitInfo info = record != NULL ? record->info : *base;
     UnitFiles files;
     files_look(units, name, session, &files);
-    bool lost = !info.active && !files.found && files.newest > 0 &&
-                (record == NULL || record->from_file) && file_is_gone(units, name, session);
-    if (files.mask_stamp > (record != NULL ? record->set_stamp : 0))
+    bool may_be_lost = record != NULL ? record->from_file : files.newest > 0;
+    bool lost = !info.active && !files.found && may_be_lost && file_is_gone(units, name, session);
+    if (files.mask_stamp > (record != NULL ? record->mask_stamp : 0))
         info.masked = files.masked;
     if (info.exists && lost && !info.masked)
         info = (UnitInfo){ 0 };
@@ -265,17 +265,22 @@ bool memory_units_apply(MemoryUnits *units, const char *name, bool session, Unit
     memory_units_query(units, name, session, base, &now);
     if (!verb_allowed(name, verb, &now, error))
         return false;
-    bool enabled = record != NULL ? record->info.enabled : base->enabled; /* also below a mask */
+    /* What a mask hides, and a mask that a file makes, are not for the record. */
+    const UnitInfo *below = record != NULL ? &record->info : base;
+    bool enabled = below->enabled, masked = below->masked;
     bool known = record != NULL || base->exists;
-    if (record == NULL || !record->info.exists) {
+    if (record == NULL) {
         memory_units_set(units, name, session, &now);
         record = record_find(units, name, session);
         record->from_file = !known;
-        record->loaded_stamp = known ? 0 : record->set_stamp;
+        record->mask_stamp = 0;
+        record->loaded_stamp = known ? 0 : record->loaded_stamp;
     }
     record->info = now;
     record->info.enabled = now.exists && enabled;
-    record->set_stamp = memory_tree_stamp(units->tree);
+    record->info.masked = masked;
+    if (verb == UNIT_MASK || verb == UNIT_UNMASK)
+        record->mask_stamp = memory_tree_stamp(units->tree);
     info_apply(&record->info, verb);
     return true;
 }
