@@ -98,6 +98,8 @@ bool real_run(Host *host, const HostCommand *command, HostCommandResult *ret_res
 bool real_spawn(Host *host, const HostCommand *command, int *ret_stdout_fd, pid_t *ret_pid,
                 GError **error);
 
+PackageDatabase *package_database_new(void);
+void package_database_free(PackageDatabase *database); /* accepts NULL */
 bool real_package_query(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
                         GError **error);
 bool real_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,

@@ -13,6 +13,7 @@
 static void real_free(Host *host) {
     RealHost *self = real_host(host);
     file_watchers_free(self->file_watchers);
+    package_database_free(self->packages);
     if (self->root_fd >= 0)
         (void)close(self->root_fd); /* an O_PATH descriptor: nothing can be lost */
     g_free(self->host.root);
@@ -102,5 +103,6 @@ Host *host_real_new(const char *root, FingerprintCache *fingerprints, GError **e
     }
     self->host.is_machine = !real_host_has_root(self);
     self->file_watchers = file_watchers_new(self->host.root);
+    self->packages = package_database_new();
     return &self->host;
 }

@@ -1,14 +1,4 @@
 #include "host/host-real-private.h"
-bool real_package_query(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
-                        GError **error) {
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED, "query package '%s'", name);
-    return false;
-}
-bool real_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
-                        GError **error) {
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED, "change package '%s'", actions->name);
-    return false;
-}
 bool real_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
                      GError **error) {
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED, "query unit '%s'", name);
