@@ -29,8 +29,8 @@ static const Param params[N_PARAMS] = {
                   "accepted: present, latest, absent.",
                   .fallback = "installed", .aliases = "ensure" },
     [P_VERSION] = { "version", PARAM_STRING, PARAM_PROPERTY,
-                    "The version to have, instead of writing it into `state`; a \"*\" at its end "
-                    "stands for anything." },
+                    "The version to have, instead of writing it into `state`. A \"*\" at its end "
+                    "stands for anything: the newest that begins so." },
     [P_HELD] = { "held", PARAM_BOOL, PARAM_PROPERTY,
                  "Whether the package manager is told never to change it. Unset: left as it is." },
     [P_ALLOWDOWNGRADE] = { "allowdowngrade", PARAM_BOOL, 0,
@@ -188,9 +188,9 @@ static bool pkg_observe(KindRun *run, State *actual, GError **error) {
     if (!info.version)
         return true;
     /* a plan may know that a package will be there, and not yet which version */
-    Value *version = g_str_equal(info.version, OVERLAY_VERSION_UNKNOWN)
-                         ? value_new_unknown()
-                         : value_new_string(info.version);
+    bool unknown =
+        g_str_equal(info.version, OVERLAY_VERSION_UNKNOWN) || g_str_has_suffix(info.version, "*");
+    Value *version = unknown ? value_new_unknown() : value_new_string(info.version);
     state_set(actual, P_VERSION, version);
     kind_run_send(run, "version", value_ref(version));
     return true;
@@ -212,20 +212,40 @@ static bool is_broken(const State *actual) {
 
 /* --- diff --- */
 
-/* The version that would be installed; NULL without error in a plan, when it is not known yet: the
- * source may be added by something before. */
-static bool find_candidate(KindRun *run, char **ret_candidate, GError **error) {
+static bool query_candidate(KindRun *run, char **ret_candidate, GError **error) {
     g_auto(PackageInfo) info = { 0 };
     if (!host_package_query(run->host, run->resource->name, true, &info, error))
         return false;
-    if (!info.candidate && !info.version && !run->planning) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
-                    "cannot install package '%s': no source of apt has it; check the name and the "
-                    "sources, and run 'apt-get update'",
-                    run->resource->name);
-        return false;
-    }
     *ret_candidate = g_steal_pointer(&info.candidate);
+    return true;
+}
+
+/* The version that would be installed; NULL without error in a plan, when it is not known yet: the
+ * source may be added by something before. */
+static bool find_candidate(KindRun *run, const State *actual, char **ret_candidate,
+                           GError **error) {
+    if (!query_candidate(run, ret_candidate, error))
+        return false;
+    if (*ret_candidate || actual->exists || run->planning)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                "cannot install package '%s': no source of apt has it; check the name and the "
+                "sources, and run 'apt-get update'",
+                run->resource->name);
+    return false;
+}
+
+static bool is_pattern(const char *version) {
+    return g_str_has_suffix(version, "*");
+}
+
+/* The newest version if it fits the pattern; else apt finds the newest one that does. */
+static bool resolve_pattern(KindRun *run, const char *pattern, char **ret_version, GError **error) {
+    g_autofree char *candidate = NULL;
+    if (is_pattern(pattern) && !query_candidate(run, &candidate, error))
+        return false;
+    bool fits = candidate && fnmatch(pattern, candidate, 0) == 0;
+    *ret_version = g_strdup(fits ? candidate : pattern);
     return true;
 }
 
@@ -235,14 +255,14 @@ static void change_state(Changes *changes, const State *actual, const char *afte
 }
 
 static void change_version(Changes *changes, const State *actual, const char *version) {
-    Value *after =
-        version && !strchr(version, '*') ? value_new_string(version) : value_new_unknown();
+    bool exact = version && !is_pattern(version);
     changes->uncertain |= version == NULL;
-    changes_add(changes, "version", value_ref(state_get(actual, P_VERSION)), after, NULL);
+    changes_add(changes, "version", value_ref(state_get(actual, P_VERSION)),
+                exact ? value_new_string(version) : value_new_unknown(), NULL);
 }
 
 static bool check_order(KindRun *run, const char *from, const char *to, GError **error) {
-    if (strchr(to, '*') || resource_bool(run->resource, P_ALLOWDOWNGRADE) ||
+    if (is_pattern(to) || resource_bool(run->resource, P_ALLOWDOWNGRADE) ||
         deb_version_compare(to, from) >= 0)
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
@@ -250,6 +270,19 @@ static bool check_order(KindRun *run, const char *from, const char *to, GError *
                 "allowdowngrade = true to go back",
                 to, run->resource->name, from);
     return false;
+}
+
+static bool diff_version(KindRun *run, const State *actual, const char *wanted_version,
+                         Changes *changes, GError **error) {
+    const char *found = found_version(actual);
+    g_autofree char *version = NULL;
+    if (found && fnmatch(wanted_version, found, 0) == 0)
+        return true;
+    if (!resolve_pattern(run, wanted_version, &version, error) ||
+        (found && !check_order(run, found, version, error)))
+        return false;
+    change_version(changes, actual, version);
+    return true;
 }
 
 static bool diff_installed(KindRun *run, const State *actual, Want want, const char *version,
@@ -260,15 +293,9 @@ static bool diff_installed(KindRun *run, const State *actual, Want want, const c
         change_state(changes, actual, "installed");
     if (actual->exists && (!found || want == WANT_INSTALLED))
         return true;
-    if (want == WANT_VERSION) {
-        if (found && fnmatch(version, found, 0) == 0)
-            return true;
-        if (found && !check_order(run, found, version, error))
-            return false;
-        change_version(changes, actual, version);
-        return true;
-    }
-    if (!find_candidate(run, &candidate, error))
+    if (want == WANT_VERSION)
+        return diff_version(run, actual, version, changes, error);
+    if (!find_candidate(run, actual, &candidate, error))
         return false;
     if (!found || (candidate && !g_str_equal(candidate, found)))
         change_version(changes, actual, candidate);
@@ -326,6 +353,13 @@ static PackageVerb main_verb(Want want) {
     return verbs[want];
 }
 
+/* What the plan said; a pattern is the package manager's to resolve. */
+static const char *target_version(const Changes *changes, const char *wanted_version) {
+    const Change *change = changes_find(changes, "version");
+    return change && value_type(change->after) == VALUE_STRING ? value_string(change->after)
+                                                               : wanted_version;
+}
+
 /* A held package is released, changed, and held again. */
 static void add_actions(GArray *actions, const KindRun *run, const State *actual,
                         const Changes *changes) {
@@ -335,7 +369,7 @@ static void add_actions(GArray *actions, const KindRun *run, const State *actual
     const bool *hold = wanted_hold(resource);
     PackageAction action = {
         .name = resource->name,
-        .version = version,
+        .version = want == WANT_VERSION ? target_version(changes, version) : NULL,
         .allow_downgrade = resource_bool(resource, P_ALLOWDOWNGRADE),
         .allow_untrusted = resource_bool(resource, P_ALLOWUNTRUSTED),
     };

@@ -70,6 +70,20 @@ static void test_version(void) {
     kind_test_expect(test, fresh, ACTION_CREATE);
 }
 
+static void test_pattern(void) {
+    g_autoptr(Host) host = host_with_packages();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) newest = kind_test_resource(&kind_pkg, "curl", "version=7.*", NULL);
+    g_autoptr(KindRound) round = kind_test_converge(test, newest, ACTION_CREATE);
+    g_assert_cmpstr(value_string(changes_find(round->changes, "version")->after), ==, "7.88.1-10");
+    /* not the candidate: apt has to find it */
+    g_autoptr(Resource) older = kind_test_resource(&kind_pkg, "nginx", "version=1.20.*", NULL);
+    g_autoptr(KindRound) plan = kind_test_plan(test, older);
+    g_assert_no_error(plan->error);
+    g_assert_cmpint(value_type(changes_find(plan->changes, "version")->after), ==, VALUE_UNKNOWN);
+    g_assert_cmpint(value_type(value_map_get(plan->outputs, "version")), ==, VALUE_UNKNOWN);
+}
+
 static void test_removed(void) {
     g_autoptr(Host) host = host_with_packages();
     g_autoptr(KindTest) test = kind_test_new(host);
@@ -204,6 +218,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/pkg/installed", test_installed);
     g_test_add_func("/kinds/pkg/newest", test_newest);
     g_test_add_func("/kinds/pkg/version", test_version);
+    g_test_add_func("/kinds/pkg/pattern", test_pattern);
     g_test_add_func("/kinds/pkg/removed", test_removed);
     g_test_add_func("/kinds/pkg/held", test_held);
     g_test_add_func("/kinds/pkg/unknown", test_unknown);
