@@ -10,11 +10,13 @@
 typedef struct {
     const KindSet *kinds;
     Host *host; /* facts and read() are taken from it; may be NULL: facts are empty unless given */
-    const Value *values;          /* map from --values, or NULL */
-    const Value *facts;           /* overrides what is read from the host (tests), or NULL */
+    const Value *values;  /* map from --values, or NULL */
+    const Value *facts;   /* overrides what is read from the host (tests), or NULL */
+    const Value *secrets; /* map of names and strings from --secrets, or NULL: none are known */
     const char *const *env_names; /* environment variables the program may read; NULL: none */
     uint64_t wall_now;            /* us since the epoch, for clock.* */
     bool no_autoedges;
+    bool noop; /* --noop: exported resources of a YAML graph are left out, as in mgmt */
     uint64_t max_instructions; /* 0: LIMIT_LUA_INSTRUCTIONS */
     size_t max_memory;         /* 0: LIMIT_LUA_MEMORY */
 } LangInputs;
@@ -28,14 +30,15 @@ typedef struct {
     Value *reads; /* map of input name -> value as read (facts.os, values.port, env.HOME): for
                      explaining */
     unsigned auto_edge_count;
+    GPtrArray *warnings; /* of char *: `file:line:column: text`, nothing to stop for; never NULL */
 } LangResult;
 
 void lang_result_clear(LangResult *result);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LangResult, lang_result_clear)
 
 /* Loads FILE by its suffix (.lua, .yaml, .yml). Problems (GError*, STEAD_ERROR_CONFIG, `file:line:
- * text` with the line's text below) are appended to problems, all of them; false when there was
- * any. */
+ * text` with the line's text below) are appended to problems, all of them, in the order of lines;
+ * false when there was any: graph is NULL then, files tells what to watch for a next try. */
 bool lang_load(const char *file, const LangInputs *inputs, LangResult *ret_result,
                GPtrArray *problems);
 
@@ -51,6 +54,10 @@ extern const size_t lang_functions_count;
 /* Facts of a host as one map. */
 Value *lang_facts(Host *host);
 
-/* Renders a template, for tests and fuzzing. where is shown in errors. */
-char *lang_render(const char *text, size_t size, const char *where, const Value *vars,
-                  GError **error);
+/* Reads a file of values or secrets by its suffix: .json, .toml, else YAML. Always a map. */
+Value *lang_load_values(const char *file, GError **error);
+
+/* Renders a template, for tests and fuzzing. where is shown in errors; format (may be NULL) as in
+ * template(path, vars, format). Caller frees. */
+char *lang_render(const char *text, size_t size, const char *where, const char *format,
+                  const Value *vars, GError **error);

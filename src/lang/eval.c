@@ -1,0 +1,249 @@
+#include "lang/eval.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "lang/lua-declare.h"
+#include "lang/lua-sandbox.h"
+#include "lang/lua-template.h"
+#include "lang/lua-value.h"
+
+static void frame_clear(void *data) {
+    Frame *frame = data;
+    g_free(frame->show);
+    value_unref(frame->meta);
+}
+
+static void unref_value(void *value) {
+    value_unref(value);
+}
+
+static char *directory_of(const char *file) {
+    const char *slash = strrchr(file, '/');
+    return slash ? g_strndup(file, (size_t)(slash - file) + 1) : g_strdup("");
+}
+
+Eval *eval_new(const LangInputs *inputs, const char *entry, Sources *sources, Problems *problems) {
+    Eval *eval = g_new0(Eval, 1);
+    eval->inputs = inputs;
+    eval->entry = g_intern_string(entry);
+    eval->directory = directory_of(entry);
+    eval->sources = sources;
+    eval->problems = problems;
+    eval->reads = value_new_map();
+    eval->max_steps = inputs->max_instructions ? inputs->max_instructions : LIMIT_LUA_INSTRUCTIONS;
+    eval->max_memory = inputs->max_memory ? inputs->max_memory : LIMIT_LUA_MEMORY;
+    eval->graph = graph_new();
+    eval->frames = g_array_new(FALSE, TRUE, sizeof(Frame));
+    g_array_set_clear_func(eval->frames, frame_clear);
+    g_array_set_size(eval->frames, 1);
+    eval->secrets = g_ptr_array_new_with_free_func(unref_value);
+    eval->imports = g_ptr_array_new_with_free_func(g_free);
+    eval->outputs = g_ptr_array_new_with_free_func(template_output_free);
+    eval->texts = g_ptr_array_new_with_free_func(g_free);
+    eval->errors = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
+    declare_init(eval);
+    sandbox_open(eval);
+    return eval;
+}
+
+void eval_free(Eval *eval) {
+    if (!eval)
+        return;
+    sandbox_close(eval);
+    declare_clear(eval);
+    graph_unref(eval->graph);
+    value_unref(eval->reads);
+    value_unref(eval->pending_value);
+    g_array_unref(eval->frames);
+    g_ptr_array_unref(eval->secrets);
+    g_ptr_array_unref(eval->imports);
+    g_ptr_array_unref(eval->outputs);
+    g_ptr_array_unref(eval->texts);
+    g_ptr_array_unref(eval->errors);
+    template_code_clear(&eval->pending_code);
+    g_free(eval->pending_text);
+    g_free(eval->raised.text);
+    g_free(eval->directory);
+    g_free(eval);
+}
+
+/* Places */
+
+/* Chunks of files are named "@path"; the pointer is that of the chunk's own string. */
+static bool place_of_level(lua_State *lua, int level, Place *place) {
+    Eval *eval = eval_of(lua);
+    lua_Debug info;
+    if (!lua_getstack(lua, level, &info))
+        return false;
+    lua_getinfo(lua, "Sl", &info);
+    place->line = 0;
+    if (info.currentline <= 0 || info.source[0] != '@')
+        return true;
+    if (!eval->place_file || strcmp(eval->place_file, info.source + 1) != 0)
+        eval->place_file = g_intern_string(info.source + 1);
+    place->file = eval->place_file;
+    place->line = (unsigned)info.currentline;
+    return true;
+}
+
+Place eval_place(Eval *eval, lua_State *lua, int level) {
+    Place place = { .file = eval->entry, .frame = eval->frame };
+    while (place_of_level(lua, level, &place) && place.line == 0)
+        level++;
+    return place;
+}
+
+unsigned eval_callers(lua_State *lua, int level, Place callers[PLACE_CALLERS]) {
+    unsigned count = 0;
+    Place place = { .file = NULL };
+    for (; count < PLACE_CALLERS && place_of_level(lua, level, &place); level++)
+        if (place.line > 0)
+            callers[count++] = place;
+    return count;
+}
+
+/* Outermost first: frame numbers on the way to frame. */
+static unsigned frame_chain(const Eval *eval, unsigned frame, const Frame **chain, unsigned size) {
+    unsigned depth = 0;
+    for (unsigned f = frame; f; f = g_array_index(eval->frames, Frame, f).parent)
+        depth++;
+    unsigned index = depth;
+    for (unsigned f = frame; f; f = g_array_index(eval->frames, Frame, f).parent)
+        if (--index < size)
+            chain[index] = &g_array_index(eval->frames, Frame, f);
+    return MIN(depth, size);
+}
+
+Origin eval_origin(const Eval *eval, Place place) {
+    const Frame *outermost;
+    if (place.frame && frame_chain(eval, place.frame, &outermost, 1))
+        place = outermost->caller;
+    return (Origin){ .file = place.file, .line = place.line };
+}
+
+/* Adds places to the last problem, each line once. */
+typedef struct {
+    Place seen[2 * PLACE_CALLERS + 8];
+    unsigned count;
+} Noted;
+
+static void note_place(Eval *eval, Noted *noted, Place place, bool show) {
+    for (unsigned i = 0; i < noted->count; i++)
+        if (noted->seen[i].file == place.file && noted->seen[i].line == place.line)
+            return;
+    if (noted->count == G_N_ELEMENTS(noted->seen))
+        return;
+    noted->seen[noted->count++] = place;
+    if (show)
+        problems_note(eval->problems, (Origin){ .file = place.file, .line = place.line });
+}
+
+static void report(Eval *eval, Place place, const char *text, const Place *callers,
+                   unsigned n_callers) {
+    const Frame *chain[4];
+    Noted noted = { .count = 0 };
+    unsigned depth = frame_chain(eval, place.frame, chain, G_N_ELEMENTS(chain));
+    g_autoptr(GString) message = g_string_new(NULL);
+    for (unsigned i = 0; i < depth; i++)
+        g_string_append_printf(message, "%s: ", chain[i]->show);
+    g_string_append(message, text);
+    problems_add(eval->problems, eval_origin(eval, place), message->str);
+    for (unsigned i = 0; i < depth; i++)
+        note_place(eval, &noted, chain[i]->caller, i > 0);
+    note_place(eval, &noted, place, depth > 0);
+    for (unsigned i = 0; i < n_callers; i++)
+        note_place(eval, &noted, callers[i], true);
+}
+
+void eval_problem(Eval *eval, Place place, const char *text) {
+    report(eval, place, text, NULL, 0);
+}
+
+void eval_problem_here(Eval *eval, lua_State *lua, const char *text) {
+    Place callers[PLACE_CALLERS];
+    unsigned n_callers = eval_callers(lua, 1, callers);
+    report(eval, eval_place(eval, lua, 1), text, callers, n_callers);
+}
+
+void eval_report_raised(Eval *eval) {
+    Raised *raised = &eval->raised;
+    if (!raised->reported)
+        report(eval, raised->place, raised->text ? raised->text : "unknown error", raised->callers,
+               raised->n_callers);
+    raised->reported = false;
+    g_clear_pointer(&raised->text, g_free);
+}
+
+EvalDepth eval_depth(const Eval *eval) {
+    return (EvalDepth){ eval->frame, eval->imports->len, eval->outputs->len };
+}
+
+void eval_restore(Eval *eval, EvalDepth depth) {
+    eval->frame = depth.frame;
+    g_ptr_array_set_size(eval->imports, (int)depth.n_imports);
+    g_ptr_array_set_size(eval->outputs, (int)depth.n_outputs);
+}
+
+/* Raising */
+
+int eval_raise(lua_State *lua, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    eval_push_text(lua, text, strlen(text));
+    return lua_error(lua);
+}
+
+int eval_raise_error(lua_State *lua, GError *error) {
+    char *text = g_strdup(error->message);
+    g_error_free(error);
+    eval_push_text(lua, text, strlen(text));
+    return lua_error(lua);
+}
+
+int eval_raise_reported(lua_State *lua) {
+    eval_of(lua)->raised.reported = true;
+    return eval_raise(lua, "a problem was reported already");
+}
+
+void eval_charge(lua_State *lua, uint64_t steps) {
+    Eval *eval = eval_of(lua);
+    if (steps > eval->max_steps || eval->steps > eval->max_steps - steps)
+        sandbox_raise_steps(lua);
+    eval->steps += steps;
+}
+
+void eval_push_text(lua_State *lua, char *text, size_t size) {
+    Eval *eval = eval_of(lua);
+    g_free(eval->pending_text);
+    eval->pending_text = text;
+    lua_pushlstring(lua, text, size);
+    g_clear_pointer(&eval->pending_text, g_free);
+}
+
+void eval_push_value(lua_State *lua, Value *value) {
+    Eval *eval = eval_of(lua);
+    value_unref(eval->pending_value);
+    eval->pending_value = value;
+    lua_value_push(lua, value);
+    g_clear_pointer(&eval->pending_value, value_unref);
+}
+
+/* Inputs */
+
+void eval_note_read(Eval *eval, const char *group, const char *name, const Value *value) {
+    g_autofree char *key = g_strconcat(group, ".", name, NULL);
+    value_map_set(eval->reads, key, value ? value_ref(value) : value_new_nil());
+}
+
+void eval_note_change(Eval *eval, uint64_t next_change) {
+    if (next_change && (!eval->next_change || next_change < eval->next_change))
+        eval->next_change = next_change;
+}
+
+char *eval_path(const Eval *eval, const char *path) {
+    return *path == '/' ? g_strdup(path) : g_strconcat(eval->directory, path, NULL);
+}

@@ -1,0 +1,19 @@
+#pragma once
+/* Facts: what a host is, read from its files. Only what stays the same while nobody changes the
+ * machine: no loads, no free memory, no counters. */
+#include <glib.h>
+
+#include "base/value.h"
+#include "host/host.h"
+
+/* New reference; NULL when the host (or this fact of it) cannot be read. host may be NULL. */
+Value *facts_read(Host *host, const char *name);
+bool facts_exists(const char *name);
+size_t facts_count(void);
+const char *facts_name(size_t index); /* in byte order */
+const char *facts_help(size_t index);
+const char *facts_nearest(const char *name); /* for suggestions; NULL: none is near */
+
+/* Parts: facts-network.c. */
+Value *facts_interfaces(Host *host); /* name -> {mac, mtu, addresses} */
+Value *facts_addresses(Host *host);  /* of all interfaces but loopback, without link-local ones */

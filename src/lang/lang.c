@@ -1,0 +1,90 @@
+#include "lang/lang.h"
+
+#include <locale.h>
+#include <string.h>
+
+#include "graph/autoedge.h"
+#include "lang/eval.h"
+#include "lang/lua-declare.h"
+#include "lang/lua-sandbox.h"
+#include "lang/problems.h"
+#include "lang/source.h"
+#include "lang/yaml-graph.h"
+
+void lang_result_clear(LangResult *result) {
+    g_clear_pointer(&result->graph, graph_unref);
+    g_clear_pointer(&result->files, g_strfreev);
+    g_clear_pointer(&result->reads, value_unref);
+    g_clear_pointer(&result->warnings, g_ptr_array_unref);
+    *result = (LangResult){ .graph = NULL };
+}
+
+/* Comparing and printing must not depend on the user's locale. */
+static locale_t enter_c_locale(locale_t *ret_c) {
+    *ret_c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    return *ret_c ? uselocale(*ret_c) : (locale_t)0;
+}
+
+static void leave_c_locale(locale_t c, locale_t before) {
+    if (!c)
+        return;
+    uselocale(before);
+    freelocale(c);
+}
+
+/* False: the program ended early. What it would have declared is not known then, and nothing that
+ * is missing may be reported. */
+static bool load_lua(const char *file, const LangInputs *inputs, Sources *sources,
+                     Problems *problems, LangResult *result) {
+    g_autoptr(Eval) eval = eval_new(inputs, file, sources, problems);
+    bool complete = sandbox_run(eval);
+    if (complete)
+        declare_resolve(eval);
+    result->graph = graph_ref(eval->graph);
+    result->reads = value_ref(eval->reads);
+    result->next_change = eval->next_change;
+    return complete;
+}
+
+/* Automatic edges need resources that are complete; everything else is checked in any case. */
+static void seal(const LangInputs *inputs, Problems *problems, LangResult *result) {
+    g_autoptr(GPtrArray) errors = g_ptr_array_new();
+    if (problems_count(problems) == 0 && !inputs->no_autoedges)
+        result->auto_edge_count = graph_auto_edges(result->graph);
+    (void)graph_seal(result->graph, errors); /* what is wrong is in errors */
+    for (unsigned i = 0; i < errors->len; i++)
+        problems_add_error(problems, g_ptr_array_index(errors, i));
+}
+
+static void load(const char *file, const LangInputs *inputs, Sources *sources, Problems *problems,
+                 LangResult *result) {
+    if (g_str_has_suffix(file, ".lua")) {
+        if (!load_lua(file, inputs, sources, problems, result))
+            return;
+    } else if (g_str_has_suffix(file, ".yaml") || g_str_has_suffix(file, ".yml")) {
+        result->graph = graph_new();
+        result->reads = value_new_map();
+        yaml_graph_load(file, inputs, sources, problems, result->warnings, result->graph);
+    } else {
+        problems_add(problems, (Origin){ .file = g_intern_string(file) },
+                     "the name tells no language: use .lua, .yaml or .yml");
+        return;
+    }
+    seal(inputs, problems, result);
+}
+
+bool lang_load(const char *file, const LangInputs *inputs, LangResult *ret_result,
+               GPtrArray *problems) {
+    locale_t c, before = enter_c_locale(&c);
+    g_autoptr(Sources) sources = sources_new(inputs->host);
+    g_autoptr(Problems) found = problems_new(sources);
+    *ret_result = (LangResult){ .warnings = g_ptr_array_new_with_free_func(g_free) };
+    load(file, inputs, sources, found, ret_result);
+    ret_result->files = sources_files(sources);
+    bool fine = problems_count(found) == 0;
+    problems_move(found, problems);
+    if (!fine)
+        g_clear_pointer(&ret_result->graph, graph_unref);
+    leave_c_locale(c, before);
+    return fine;
+}

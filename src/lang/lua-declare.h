@@ -1,0 +1,63 @@
+#pragma once
+/*
+ * Declarations: kind "name" {...} adds a resource, kind "name" alone is a reference, of which there
+ * is one object per kind and name. Edges are kept until the end, when all that is declared is
+ * known.
+ */
+#include "lang/eval.h"
+
+/* A composite kind's parameters and function: lua-define.c. */
+typedef struct Composite Composite;
+
+/* A kind as the program sees it: of the KindSet, or made by define(). */
+typedef struct {
+    const Kind *kind; /* NULL: composite */
+    char *name;       /* as shown: "http:server", "vhost" */
+    int params_ref;   /* table of parameter codes in the registry; LUA_NOREF until needed */
+    Composite *composite;
+    GPtrArray *declared; /* names for suggestions, borrowed; made on first use */
+} DeclaredKind;
+
+/* What a reference means. */
+typedef struct {
+    unsigned kind;    /* index in Eval.kinds */
+    const char *name; /* a Lua string kept alive by the kind's table of names */
+    bool is_declared;
+    bool is_hidden;
+    bool is_reported;      /* a problem about its absence was added, or the graph will add one */
+    Place place;           /* of the declaration; before that: of the last mention */
+    unsigned first, count; /* vertices: one, or all of a composite */
+} Target;
+
+typedef enum { WORD_NEEDS, WORD_BEFORE, WORD_NOTIFY, WORD_LISTEN, WORDS } EdgeWord;
+
+/* An edge as written: of `target`, in its parameter `word`, naming `other`. */
+typedef struct {
+    unsigned target, other;
+    EdgeWord word;
+    Place place; /* of the mention of other where that is known better than the declaration's */
+} Link;
+
+void declare_init(Eval *eval);
+void declare_open(lua_State *lua); /* the kinds and out() */
+void declare_clear(Eval *eval);
+
+/* Adds a kind and pushes its function. kind NULL: a composite, whose composite is set later. */
+unsigned declare_add_kind(lua_State *lua, const Kind *kind, const char *name);
+char *declare_show(const Eval *eval, unsigned target); /* file '/x'; caller frees */
+
+/* Parts of a declaration that resources and composites share. All but the last push nothing and
+ * raise nothing. */
+/* Whether target may be declared now; adds the problem when it was before. */
+bool declare_begin(lua_State *lua, unsigned target, bool hidden);
+/* The value at index as references, in nested lists; problems are added to texts (char *). */
+void declare_links(lua_State *lua, unsigned target, EdgeWord word, int index, Place place,
+                   GPtrArray *texts);
+/* -1: not one of needs, before, notify, listen. */
+int declare_word(const char *name);
+extern const char *const declare_words[WORDS];
+/* Adds one problem per text, sorted: the order of a table's keys is not that of the program. */
+void declare_report(lua_State *lua, unsigned target, GPtrArray *texts);
+
+/* After the program ran: all links become edges of eval->graph; problems are added. */
+void declare_resolve(Eval *eval);

@@ -1,0 +1,380 @@
+#include "lang/lua-define.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "lang/lua-object.h"
+#include "lang/lua-params.h"
+#include "lang/lua-sandbox.h"
+#include "lang/lua-value.h"
+#include "lang/yaml-node.h"
+
+typedef enum { TYPE_SCALAR, TYPE_LIST, TYPE_MAP, TYPE_ANY } CompositeType;
+
+typedef struct {
+    char *name;
+    CompositeType type;
+    Param param; /* TYPE_SCALAR: conversion as for a kind's parameter */
+    bool optional;
+    Value *fallback; /* converted, or NULL */
+} CompositeParam;
+
+struct Composite {
+    GArray *params; /* of CompositeParam, by name */
+    int function_ref;
+};
+
+static const struct {
+    const char *name;
+    CompositeType type;
+    ParamType param;
+} types[] = {
+    { "bool", TYPE_SCALAR, PARAM_BOOL },   { "int", TYPE_SCALAR, PARAM_INT },
+    { "float", TYPE_SCALAR, PARAM_FLOAT }, { "string", TYPE_SCALAR, PARAM_STRING },
+    { "path", TYPE_SCALAR, PARAM_PATH },   { "list", TYPE_LIST, PARAM_ANY },
+    { "map", TYPE_MAP, PARAM_ANY },        { "any", TYPE_ANY, PARAM_ANY },
+};
+
+static void param_clear(void *data) {
+    CompositeParam *param = data;
+    g_free(param->name);
+    value_unref(param->fallback);
+}
+
+void composite_free(Composite *composite) {
+    if (!composite)
+        return;
+    g_array_unref(composite->params);
+    g_free(composite);
+}
+
+/* Definition */
+
+static bool set_fallback(CompositeParam *param, const char *text, GError **error) {
+    if (param->type != TYPE_SCALAR) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "only bool, int, float, string and path have a default after '='");
+        return false;
+    }
+    bool is_text = param->param.type == PARAM_STRING || param->param.type == PARAM_PATH;
+    g_autoptr(Value) input = is_text ? value_new_string(text) : yaml_text_to_value(text);
+    param->fallback = param_convert(&param->param, input, error);
+    if (!param->fallback)
+        g_prefix_error(error, "default: ");
+    return param->fallback != NULL;
+}
+
+/* "int", "int?", "int=80" */
+static bool parse_type(CompositeParam *param, const char *text, GError **error) {
+    size_t size = strcspn(text, "?=");
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+        if (strlen(types[i].name) != size || strncmp(types[i].name, text, size) != 0)
+            continue;
+        param->type = types[i].type;
+        param->param = (Param){ .name = param->name, .type = types[i].param, .help = "" };
+        if (text[size] == '=')
+            return set_fallback(param, text + size + 1, error);
+        param->optional = text[size] == '?';
+        if (text[size] == '\0' || text[size + 1] == '\0')
+            return true;
+    }
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                "no such type '%s': use bool, int, float, string, path, list, map or any, with '?' "
+                "after it when optional or '=value' for a default",
+                text);
+    return false;
+}
+
+static bool check_param_name(const char *name, GError **error) {
+    if (declare_word(name) < 0 && strcmp(name, "meta") != 0)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "every kind has '%s' already", name);
+    return false;
+}
+
+static int compare_params(const void *a, const void *b) {
+    return strcmp(((const CompositeParam *)a)->name, ((const CompositeParam *)b)->name);
+}
+
+/* Raises nothing. */
+static Composite *read_definition(lua_State *lua, int index, GError **error) {
+    Composite *composite = g_new0(Composite, 1);
+    composite->params = g_array_new(FALSE, TRUE, sizeof(CompositeParam));
+    g_array_set_clear_func(composite->params, param_clear);
+    lua_pushnil(lua);
+    while (lua_next(lua, index)) {
+        bool is_text = lua_type(lua, -2) == LUA_TSTRING && lua_type(lua, -1) == LUA_TSTRING;
+        CompositeParam param = { .name = is_text ? g_strdup(lua_tostring(lua, -2)) : NULL };
+        bool fine = is_text && check_param_name(param.name, error) &&
+                    parse_type(&param, lua_tostring(lua, -1), error);
+        if (!is_text)
+            g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                        "parameters are written name = \"type\"");
+        else if (!fine)
+            g_prefix_error(error, "parameter '%s': ", param.name);
+        g_array_append_val(composite->params, param);
+        lua_pop(lua, 1);
+        if (!fine) {
+            lua_pop(lua, 1);
+            composite_free(composite);
+            return NULL;
+        }
+    }
+    g_array_sort(composite->params, compare_params);
+    return composite;
+}
+
+static bool is_identifier(const char *name) {
+    if (!g_ascii_isalpha(*name) && *name != '_')
+        return false;
+    while (g_ascii_isalnum(*name) || *name == '_')
+        name++;
+    return *name == '\0';
+}
+
+static void check_kind_name(lua_State *lua, const char *name) {
+    if (!is_identifier(name))
+        eval_raise(lua, "define '%s': a kind's name is letters, digits and '_'", name);
+    sandbox_push_names(lua);
+    lua_pushstring(lua, name);
+    if (lua_rawget(lua, -2) != LUA_TNIL)
+        eval_raise(lua, "define '%s': this name is built in or defined already", name);
+    lua_pop(lua, 2);
+}
+
+static int define(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    const char *name = lua_value_check_text(lua, 1, "the name", NULL);
+    lua_value_check_table(lua, 2, "the parameters");
+    if (lua_type(lua, 3) != LUA_TFUNCTION)
+        return eval_raise(lua,
+                          "define '%s': the third argument is a function of name and "
+                          "parameters, not %s",
+                          name, object_type_name(lua, 3));
+    check_kind_name(lua, name);
+    lua_settop(lua, 3);
+    lua_pushvalue(lua, 3);
+    int function_ref = luaL_ref(lua, LUA_REGISTRYINDEX);
+    unsigned kind = declare_add_kind(lua, NULL, name);
+    GError *error = NULL;
+    Composite *composite = read_definition(lua, 2, &error);
+    if (!composite) {
+        g_prefix_error(&error, "define '%s': ", name);
+        return eval_raise_error(lua, error);
+    }
+    composite->function_ref = function_ref;
+    g_array_index(eval->kinds, DeclaredKind, kind).composite = composite;
+    sandbox_push_names(lua);
+    lua_pushvalue(lua, 1);
+    lua_pushvalue(lua, -3);
+    lua_rawset(lua, -3);
+    lua_pop(lua, 1);
+    return 1;
+}
+
+void define_open(lua_State *lua) {
+    lua_pushcfunction(lua, define);
+    lua_setfield(lua, -2, "define");
+}
+
+/* Calls */
+
+static const CompositeParam *find_param(const Composite *composite, const char *name) {
+    for (unsigned i = 0; i < composite->params->len; i++) {
+        const CompositeParam *param = &g_array_index(composite->params, CompositeParam, i);
+        if (strcmp(param->name, name) == 0)
+            return param;
+    }
+    return NULL;
+}
+
+static bool is_meta(const char *name) {
+    for (size_t i = 0; i < meta_params_count; i++)
+        if (strcmp(meta_params[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static char *unknown_param(const Composite *composite, const char *name) {
+    g_autoptr(GPtrArray) known = g_ptr_array_new();
+    for (unsigned i = 0; i < composite->params->len; i++)
+        g_ptr_array_add(known, g_array_index(composite->params, CompositeParam, i).name);
+    for (unsigned i = 0; i < WORDS; i++)
+        g_ptr_array_add(known, (void *)(uintptr_t)declare_words[i]);
+    return params_unknown(name, known);
+}
+
+typedef struct {
+    const Composite *composite;
+    unsigned target;
+    Place place;
+    Value *scalars; /* converted parameters */
+    Value *meta;
+    GPtrArray *texts;
+} Reading;
+
+/* Lists and maps are handed on as they are: they may hold references and functions. */
+static void check_shape(lua_State *lua, const CompositeParam *param, int index, GPtrArray *texts) {
+    if (param->type == TYPE_ANY)
+        return;
+    bool fits = lua_type(lua, index) == LUA_TTABLE;
+    lua_Integer length = fits ? (lua_Integer)lua_rawlen(lua, index) : 0;
+    if (fits) {
+        lua_pushnil(lua);
+        while (lua_next(lua, index)) {
+            lua_pop(lua, 1);
+            bool is_item = lua_isinteger(lua, -1) && lua_tointeger(lua, -1) >= 1 &&
+                           lua_tointeger(lua, -1) <= length;
+            fits = fits && (param->type == TYPE_LIST ? is_item : lua_type(lua, -1) == LUA_TSTRING);
+        }
+    }
+    if (!fits)
+        g_ptr_array_add(texts,
+                        g_strdup_printf("parameter '%s': expected %s, found %s", param->name,
+                                        param->type == TYPE_LIST ? "a list" : "a table with names",
+                                        lua_type(lua, index) == LUA_TTABLE
+                                            ? "another table"
+                                            : object_type_name(lua, index)));
+}
+
+static void read_param(lua_State *lua, Reading *reading, const CompositeParam *param, int index) {
+    if (param->type != TYPE_SCALAR) {
+        check_shape(lua, param, index, reading->texts);
+        return;
+    }
+    GError *error = NULL;
+    g_autoptr(Value) input = lua_value_get(lua, index, &error);
+    Value *value = input ? param_convert(&param->param, input, &error) : NULL;
+    if (value) {
+        value_map_set(reading->scalars, param->name, value);
+        return;
+    }
+    g_ptr_array_add(reading->texts,
+                    g_strdup_printf("parameter '%s': %s", param->name, error->message));
+    g_error_free(error);
+}
+
+static void read_entry(lua_State *lua, Reading *reading, const char *name, int index) {
+    const CompositeParam *param = find_param(reading->composite, name);
+    int word = declare_word(name);
+    if (param)
+        read_param(lua, reading, param, index);
+    else if (word >= 0)
+        declare_links(lua, reading->target, (EdgeWord)word, index, reading->place, reading->texts);
+    else if (strcmp(name, "meta") == 0)
+        params_read_meta_table(lua, index, reading->meta, reading->texts);
+    else if (is_meta(name))
+        params_read_meta(lua, name, index, reading->meta, reading->texts);
+    else
+        g_ptr_array_add(reading->texts, unknown_param(reading->composite, name));
+}
+
+/* Raises nothing. */
+static void read_table(lua_State *lua, Reading *reading, int params) {
+    lua_pushnil(lua);
+    while (lua_next(lua, params)) {
+        if (lua_type(lua, -2) == LUA_TSTRING)
+            read_entry(lua, reading, lua_tostring(lua, -2), lua_gettop(lua));
+        else
+            g_ptr_array_add(reading->texts, g_strdup("a value without a name: write name = value"));
+        lua_pop(lua, 1);
+    }
+    for (unsigned i = 0; i < reading->composite->params->len; i++) {
+        const CompositeParam *param = &g_array_index(reading->composite->params, CompositeParam, i);
+        lua_pushstring(lua, param->name);
+        bool is_set = lua_rawget(lua, params) != LUA_TNIL;
+        lua_pop(lua, 1);
+        if (!is_set && param->fallback)
+            value_map_set(reading->scalars, param->name, value_ref(param->fallback));
+        else if (!is_set && !param->optional)
+            g_ptr_array_add(reading->texts,
+                            g_strdup_printf("parameter '%s' is required", param->name));
+    }
+    Meta *scratch = meta_new();
+    params_set_meta(scratch, reading->meta, reading->texts);
+    meta_free(scratch);
+}
+
+/* __index of the table a composite's function gets: catches misspelt names. Upvalue: the kind. */
+static int index_params(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    const DeclaredKind *kind = &g_array_index(eval->kinds, DeclaredKind,
+                                              (unsigned)lua_tointeger(lua, lua_upvalueindex(1)));
+    const char *name = lua_tostring(lua, 2);
+    if (!name || find_param(kind->composite, name))
+        return 0;
+    char *text = unknown_param(kind->composite, name);
+    eval_push_text(lua, text, strlen(text));
+    return lua_error(lua);
+}
+
+/* Pushes the function's second argument. Takes ownership of scalars. */
+static void push_params(lua_State *lua, unsigned kind, const Composite *composite, Value *scalars,
+                        int params) {
+    eval_push_value(lua, scalars);
+    for (unsigned i = 0; i < composite->params->len; i++) {
+        const CompositeParam *param = &g_array_index(composite->params, CompositeParam, i);
+        if (param->type == TYPE_SCALAR)
+            continue;
+        lua_pushstring(lua, param->name);
+        lua_pushvalue(lua, -1);
+        lua_rawget(lua, params);
+        lua_rawset(lua, -3);
+    }
+    lua_newtable(lua);
+    lua_pushinteger(lua, kind);
+    lua_pushcclosure(lua, index_params, 1);
+    lua_setfield(lua, -2, "__index");
+    lua_setmetatable(lua, -2);
+}
+
+static unsigned enter_frame(Eval *eval, unsigned target, Place place, Value *meta) {
+    Frame frame = { .parent = eval->frame, .caller = place, .meta = meta };
+    frame.show = declare_show(eval, target);
+    g_array_append_val(eval->frames, frame);
+    eval->frame = eval->frames->len - 1;
+    return frame.parent;
+}
+
+/* False: there were problems, the function is not to be called. */
+static bool read_call(lua_State *lua, unsigned target, const Composite *composite, int params,
+                      Place place, Value **ret_scalars, Value **ret_meta) {
+    Reading reading = { .composite = composite, .target = target, .place = place };
+    reading.scalars = value_new_map();
+    reading.meta = value_new_map();
+    reading.texts = eval_of(lua)->texts;
+    g_ptr_array_set_size(reading.texts, 0);
+    read_table(lua, &reading, params);
+    bool fine = reading.texts->len == 0;
+    if (!fine)
+        declare_report(lua, target, reading.texts);
+    fine = declare_begin(lua, target, false) && fine;
+    if (fine) {
+        *ret_scalars = reading.scalars;
+        *ret_meta = reading.meta;
+        return true;
+    }
+    value_unref(reading.scalars);
+    value_unref(reading.meta);
+    return false;
+}
+
+void composite_declare(lua_State *lua, unsigned target, int params) {
+    Eval *eval = eval_of(lua);
+    unsigned kind = g_array_index(eval->targets, Target, target).kind;
+    const Composite *composite = g_array_index(eval->kinds, DeclaredKind, kind).composite;
+    Place place = eval_place(eval, lua, 1);
+    Value *scalars, *meta;
+    luaL_checkstack(lua, 10, "parameters");
+    if (!read_call(lua, target, composite, params, place, &scalars, &meta))
+        return;
+    unsigned caller = enter_frame(eval, target, place, meta);
+    push_params(lua, kind, composite, scalars, params);
+    lua_rawgeti(lua, LUA_REGISTRYINDEX, composite->function_ref);
+    lua_pushstring(lua, g_array_index(eval->targets, Target, target).name);
+    lua_rotate(lua, -3, -1); /* function, name, parameters */
+    lua_call(lua, 2, 0);
+    eval->frame = caller;
+    Target *done = &g_array_index(eval->targets, Target, target);
+    done->count = graph_size(eval->graph) - done->first;
+}

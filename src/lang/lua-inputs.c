@@ -1,0 +1,167 @@
+#include "lang/lua-inputs.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "lang/facts.h"
+#include "lang/lua-keys.h"
+#include "lang/lua-value.h"
+
+/* facts and values are objects that convert a member when it is first asked for. Upvalue 1 of
+ * their functions: the table of what was converted already. */
+
+static bool is_facts(const Object *input) {
+    return strcmp(input->name, "facts") == 0;
+}
+
+/* New reference, or NULL: there is no such value. */
+static Value *input_member(Eval *eval, const Object *input, const char *name) {
+    const Value *given = is_facts(input) ? eval->inputs->facts : eval->inputs->values;
+    const Value *item = given ? value_map_get(given, name) : NULL;
+    Value *value = item               ? value_ref(item)
+                   : !is_facts(input) ? NULL
+                                      : facts_read(eval->inputs->host, name);
+    eval_note_read(eval, input->name, name, value);
+    return value;
+}
+
+static int raise_unknown_fact(lua_State *lua, const char *name) {
+    const char *nearest = facts_nearest(name);
+    return eval_raise(lua, "no such fact '%s'%s%s%s", name, nearest ? ", did you mean '" : "",
+                      nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+static int index_input(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    const Object *input = lua_touserdata(lua, 1);
+    lua_settop(lua, 2);
+    lua_pushvalue(lua, 2);
+    if (lua_rawget(lua, lua_upvalueindex(1)) != LUA_TNIL)
+        return 1;
+    if (lua_type(lua, 2) != LUA_TSTRING)
+        return eval_raise(lua, "%s are read by name, not by %s", input->name,
+                          object_type_name(lua, 2));
+    const char *name = lua_tostring(lua, 2);
+    bool is_given = eval->inputs->facts && value_map_get(eval->inputs->facts, name);
+    if (is_facts(input) && !is_given && !facts_exists(name))
+        return raise_unknown_fact(lua, name);
+    eval_push_value(lua, input_member(eval, input, name));
+    lua_pushvalue(lua, 2);
+    lua_pushvalue(lua, -2);
+    lua_rawset(lua, lua_upvalueindex(1));
+    return 1;
+}
+
+static int assign_input(lua_State *lua) {
+    const Object *input = lua_touserdata(lua, 1);
+    return eval_raise(lua, "%s cannot be assigned", input->name);
+}
+
+Value *inputs_whole(Eval *eval, const Object *input) {
+    g_autoptr(Value) map = value_new_map();
+    const Value *given = is_facts(input) ? eval->inputs->facts : eval->inputs->values;
+    for (size_t i = 0; is_facts(input) && i < facts_count(); i++) {
+        Value *value = input_member(eval, input, facts_name(i));
+        if (value)
+            value_map_set(map, facts_name(i), value);
+    }
+    for (size_t i = 0; given && i < value_size(given); i++) {
+        const char *name;
+        value_map_at(given, i, &name);
+        value_map_set(map, name, input_member(eval, input, name));
+    }
+    return g_steal_pointer(&map);
+}
+
+/* pairs(facts), pairs(values) */
+static int pairs_of_input(lua_State *lua) {
+    const Object *input = lua_touserdata(lua, 1);
+    eval_push_value(lua, inputs_whole(eval_of(lua), input));
+    lua_replace(lua, 1);
+    lua_settop(lua, 1);
+    lua_pushnil(lua);
+    return 1 + keys_pairs(lua);
+}
+
+/* Both objects share a metatable in object_at()'s eyes, but each has its own table of what was
+ * converted, so they get metatables of their own. */
+static void open_input(lua_State *lua, const char *name) {
+    Object *input = object_push(lua, OBJECT_INPUT);
+    input->name = name;
+    lua_newtable(lua);
+    lua_newtable(lua);
+    lua_pushcclosure(lua, index_input, 1);
+    lua_setfield(lua, -2, "__index");
+    lua_pushcfunction(lua, assign_input);
+    lua_setfield(lua, -2, "__newindex");
+    lua_pushcfunction(lua, pairs_of_input);
+    lua_setfield(lua, -2, "__pairs");
+    lua_pushboolean(lua, 0);
+    lua_setfield(lua, -2, "__metatable");
+    lua_setmetatable(lua, -2);
+    lua_setfield(lua, -2, name);
+}
+
+/* env */
+
+static bool is_allowed(const Eval *eval, const char *name) {
+    const char *const *names = eval->inputs->env_names;
+    return names && g_strv_contains(names, name);
+}
+
+static int index_env(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    const char *name = lua_value_check_text(lua, 2, "the name of an environment variable", NULL);
+    if (!is_allowed(eval, name))
+        return eval_raise(lua,
+                          "the environment variable '%s' may not be read: allow it with --env %s",
+                          name, name);
+    const char *text = g_getenv(name);
+    g_autoptr(Value) value = text ? value_new_string(text) : NULL;
+    eval_note_read(eval, "env", name, value);
+    g_clear_pointer(&value, value_unref);
+    lua_pushstring(lua, text);
+    return 1;
+}
+
+static int assign_env(lua_State *lua) {
+    return eval_raise(lua, "env cannot be assigned");
+}
+
+static void open_env(lua_State *lua) {
+    lua_newtable(lua);
+    lua_newtable(lua);
+    lua_pushcfunction(lua, index_env);
+    lua_setfield(lua, -2, "__index");
+    lua_pushcfunction(lua, assign_env);
+    lua_setfield(lua, -2, "__newindex");
+    lua_pushboolean(lua, 0);
+    lua_setfield(lua, -2, "__metatable");
+    lua_setmetatable(lua, -2);
+    lua_setfield(lua, -2, "env");
+}
+
+/* expect(condition, message): goes on, so that all failed ones are shown. */
+static int expect(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    luaL_checkany(lua, 1);
+    const char *message = "an expectation is not met";
+    if (!lua_isnoneornil(lua, 2))
+        message = lua_value_check_text(lua, 2, "the message", NULL);
+    if (!lua_toboolean(lua, 1))
+        eval_problem_here(eval, lua, message);
+    lua_settop(lua, 1);
+    return 1;
+}
+
+void inputs_open(lua_State *lua) {
+    object_open(lua, OBJECT_INPUT, "input", NULL);
+    open_input(lua, "facts");
+    open_input(lua, "values");
+    open_env(lua);
+    lua_pushcfunction(lua, expect);
+    lua_setfield(lua, -2, "expect");
+    inputs_open_files(lua);
+    inputs_open_secret(lua);
+    inputs_open_clock(lua);
+}

@@ -1,0 +1,14 @@
+#pragma once
+/* A resource's table of parameters: kind parameters, meta parameters beside them or below `meta`,
+ * edges. */
+#include "lang/lua-declare.h"
+
+void params_declare(lua_State *lua, unsigned target, int params);
+/* The meta parameter called name from the value at index into map; texts as in declare_links(). */
+void params_read_meta(lua_State *lua, const char *name, int index, Value *map, GPtrArray *texts);
+/* The same for every entry of the table at index. */
+void params_read_meta_table(lua_State *lua, int index, Value *map, GPtrArray *texts);
+/* Checks and sets what such a map holds. */
+void params_set_meta(Meta *meta, const Value *map, GPtrArray *texts);
+/* "no parameter 'mod', did you mean 'mode'?" */
+char *params_unknown(const char *name, GPtrArray *known);

@@ -1,0 +1,393 @@
+#include "lang/lua-sandbox.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/suggest.h"
+#include "lang/lua-base.h"
+#include "lang/lua-declare.h"
+#include "lang/lua-define.h"
+#include "lang/lua-inputs.h"
+#include "lang/lua-object.h"
+#include "lang/lua-std.h"
+#include "lang/lua-string.h"
+#include "lang/lua-table.h"
+#include "lang/lua-template.h"
+#include "lang/lua-value.h"
+
+/* Instructions between two looks at the limits. */
+enum { HOOK_PERIOD = 1000 };
+/* Most programs end before this many bytes, without ever collecting garbage. */
+#define COLLECT_ABOVE ((size_t)64 * 1024 * 1024)
+
+static const char names_key, environment_key; /* in the registry */
+
+/* Limits */
+
+static void keep_raised(Eval *eval, char *text) {
+    g_free(eval->raised.text);
+    eval->raised.text = text;
+}
+
+int sandbox_raise_steps(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    return sandbox_raise_limit(lua,
+                               "runs more than %" G_GUINT64_FORMAT
+                               " instructions (LIMIT_LUA_INSTRUCTIONS): is this loop endless?",
+                               eval->max_steps);
+}
+
+/* Where it happened is kept at once: a pcall() in between would lose it. */
+int sandbox_raise_limit(lua_State *lua, const char *format, ...) {
+    Eval *eval = eval_of(lua);
+    if (!eval->fatal) {
+        va_list args;
+        va_start(args, format);
+        keep_raised(eval, g_strdup_vprintf(format, args));
+        va_end(args);
+        eval->fatal = true;
+        eval->raised.place = eval_place(eval, lua, 0);
+        eval->raised.n_callers = eval_callers(lua, 0, eval->raised.callers);
+    }
+    return eval_raise(lua, "a limit was exceeded");
+}
+
+static void count_hook(lua_State *lua, lua_Debug *info) {
+    Eval *eval = eval_of(lua);
+    eval->steps += MIN(HOOK_PERIOD, eval->max_steps);
+    if (eval->steps > eval->max_steps)
+        sandbox_raise_steps(lua);
+    if (!eval->collecting && lua_memory_used(eval->memory) > COLLECT_ABOVE) {
+        eval->collecting = true;
+        lua_gc(lua, LUA_GCRESTART);
+    }
+}
+
+/* Called inside the allocator: Lua must not be used beyond looking at its stack. */
+static void on_memory_refused(void *data) {
+    Eval *eval = data;
+    if (eval->lua)
+        eval->memory_place = eval_place(eval, eval->lua, 0);
+}
+
+/* Names */
+
+/* What people look for that is not there, and what to use. */
+static const struct {
+    const char *name, *hint;
+} absent_names[] = {
+    { "io", "a configuration cannot do input or output: use read(\"path\")" },
+    { "os", "a configuration cannot see the system: use facts, env and clock" },
+    { "debug", "it is not available" },
+    { "package", "use import \"name\"" },
+    { "require", "use import \"name\"" },
+    { "load", "code cannot be made from text" },
+    { "loadstring", "code cannot be made from text" },
+    { "loadfile", "use import \"name\"" },
+    { "dofile", "use import \"name\"" },
+    { "collectgarbage", "memory is managed for you" },
+    { "coroutine", "coroutines are not available" },
+    { "xpcall", "use pcall" },
+    { "print", "no kind has this name; problems are shown by expect(false, \"text\")" },
+    { "warn", "problems are shown by expect(false, \"text\")" },
+    { "math.random", "each evaluation would differ" },
+    { "math.randomseed", "each evaluation would differ" },
+    { "string.dump", "code cannot be made into text" },
+    { "_G", "globals belong to their file: put what is shared into a module" },
+};
+
+static void add_names(lua_State *lua, int table, GPtrArray *names) {
+    lua_pushnil(lua);
+    while (lua_next(lua, table)) {
+        lua_pop(lua, 1);
+        if (lua_type(lua, -1) == LUA_TSTRING)
+            g_ptr_array_add(names, g_strdup(lua_tostring(lua, -1)));
+    }
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The nearest of the keys of up to two tables; caller frees. Order decides ties: sorted. */
+static char *nearest_key(lua_State *lua, const char *name, int table, int extra) {
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    if (table)
+        add_names(lua, table, names);
+    if (extra)
+        add_names(lua, extra, names);
+    g_ptr_array_sort(names, compare_names);
+    return g_strdup(suggest_nearest(name, (const char *const *)names->pdata, names->len));
+}
+
+static const char *hint_for(const char *name) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(absent_names); i++)
+        if (strcmp(name, absent_names[i].name) == 0)
+            return absent_names[i].hint;
+    return NULL;
+}
+
+int sandbox_raise_unknown(lua_State *lua, const char *what, const char *name, int table,
+                          int extra) {
+    if (hint_for(name))
+        return eval_raise(lua, "no such %s '%s': %s", what, name, hint_for(name));
+    luaL_checkstack(lua, 4, "names");
+    char *nearest = nearest_key(lua, name, table, extra);
+    char *text = nearest
+                     ? g_strdup_printf("no such %s '%s', did you mean '%s'?", what, name, nearest)
+                     : g_strdup_printf("no such %s '%s'", what, name);
+    g_free(nearest);
+    eval_push_text(lua, text, strlen(text));
+    return lua_error(lua);
+}
+
+static int unknown_name(lua_State *lua) {
+    lua_settop(lua, 2);
+    sandbox_push_names(lua);
+    return sandbox_raise_unknown(lua, "kind or name", luaL_tolstring(lua, 2, NULL), 3, 0);
+}
+
+/* __index of a library table. Upvalue 1: its name. */
+static int unknown_field(lua_State *lua) {
+    const char *library = lua_tostring(lua, lua_upvalueindex(1));
+    const char *field = luaL_tolstring(lua, 2, NULL);
+    const char *full = lua_pushfstring(lua, "%s.%s", library, field);
+    const char *hint = hint_for(full);
+    if (hint)
+        return eval_raise(lua, "no such function '%s': %s", full, hint);
+    char *nearest = nearest_key(lua, field, 1, 0);
+    char *text = nearest ? g_strdup_printf("no such function '%s', did you mean '%s.%s'?", full,
+                                           library, nearest)
+                         : g_strdup_printf("no such function '%s'", full);
+    g_free(nearest);
+    eval_push_text(lua, text, strlen(text));
+    return lua_error(lua);
+}
+
+void sandbox_make_strict(lua_State *lua, const char *name) {
+    lua_newtable(lua);
+    lua_pushstring(lua, name);
+    lua_pushcclosure(lua, unknown_field, 1);
+    lua_setfield(lua, -2, "__index");
+    lua_pushboolean(lua, 0);
+    lua_setfield(lua, -2, "__metatable");
+    lua_setmetatable(lua, -2);
+}
+
+/* A new global variable of a file: __newindex of its environment. */
+static int assign_global(lua_State *lua) {
+    sandbox_push_names(lua);
+    lua_pushvalue(lua, 2);
+    if (lua_rawget(lua, -2) != LUA_TNIL)
+        return eval_raise(lua, "'%s' is built in and cannot be assigned: use another name",
+                          lua_tostring(lua, 2));
+    lua_settop(lua, 3);
+    lua_rawset(lua, 1);
+    return 0;
+}
+
+void sandbox_push_names(lua_State *lua) {
+    lua_rawgetp(lua, LUA_REGISTRYINDEX, &names_key);
+}
+
+static void make_environment_metatable(lua_State *lua) {
+    lua_newtable(lua);
+    sandbox_push_names(lua);
+    lua_setfield(lua, -2, "__index");
+    lua_pushcfunction(lua, assign_global);
+    lua_setfield(lua, -2, "__newindex");
+    lua_pushboolean(lua, 0);
+    lua_setfield(lua, -2, "__metatable");
+    lua_rawsetp(lua, LUA_REGISTRYINDEX, &environment_key);
+}
+
+static void make_strict_libraries(lua_State *lua) {
+    static const char *const libraries[] = { "clock", "math", "string", "table", "utf8" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(libraries); i++) {
+        lua_getfield(lua, -1, libraries[i]);
+        sandbox_make_strict(lua, libraries[i]);
+        lua_pop(lua, 1);
+    }
+}
+
+static int open_names(lua_State *lua) {
+    lua_newtable(lua);
+    lua_pushvalue(lua, -1);
+    lua_rawsetp(lua, LUA_REGISTRYINDEX, &names_key);
+    lua_value_open(lua);
+    base_open(lua);
+    string_open(lua);
+    table_open(lua);
+    inputs_open(lua);
+    std_open(lua);
+    template_open(lua);
+    define_open(lua);
+    declare_open(lua);
+    make_strict_libraries(lua);
+    lua_newtable(lua);
+    lua_pushcfunction(lua, unknown_name);
+    lua_setfield(lua, -2, "__index");
+    lua_setmetatable(lua, -2);
+    make_environment_metatable(lua);
+    return 0;
+}
+
+void sandbox_open(Eval *eval) {
+    eval->memory = lua_memory_new(eval->max_memory, on_memory_refused, eval);
+    lua_State *lua = lua_newstate(lua_memory_alloc, eval->memory);
+    if (!lua)
+        return;
+    *(Eval **)lua_getextraspace(lua) = eval;
+    lua_gc(lua, LUA_GCSTOP);
+    lua_pushcfunction(lua, open_names);
+    if (lua_pcall(lua, 0, 0, 0) != LUA_OK)
+        return; /* only memory can be missing: eval->lua stays NULL and sandbox_load() says so */
+    eval->lua = lua;
+    lua_sethook(lua, count_hook, LUA_MASKCOUNT, (int)MIN(HOOK_PERIOD, eval->max_steps));
+}
+
+/* Nothing in a state needs finalizing, so giving its memory back is all there is to do. */
+void sandbox_close(Eval *eval) {
+    eval->lua = NULL;
+    g_clear_pointer(&eval->memory, lua_memory_free);
+}
+
+/* Running */
+
+static char *text_of_error(lua_State *lua, int index) {
+    if (lua_type(lua, index) == LUA_TSTRING)
+        return g_strdup(lua_tostring(lua, index));
+    return g_strdup_printf("error was called with %s instead of a text",
+                           object_type_name(lua, index));
+}
+
+/* Standard functions put `file:line: ` of some level in front of their messages; the file may be
+ * shortened there. */
+static bool strip_place(const lua_Debug *info, char *text) {
+    g_autofree char *prefix = g_strdup_printf("%s:%d: ", info->short_src, info->currentline);
+    if (!g_str_has_prefix(text, prefix))
+        return false;
+    memmove(text, text + strlen(prefix), strlen(text) - strlen(prefix) + 1);
+    return true;
+}
+
+/* Message handler: runs where the error was raised, while the stack is still there. */
+static int on_error(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    Raised *raised = &eval->raised;
+    if (eval->fatal)
+        return 1; /* kept by sandbox_raise_limit() */
+    char *text = text_of_error(lua, 1);
+    lua_Debug info;
+    int start = 0;
+    for (int level = 0; lua_getstack(lua, level, &info); level++) {
+        lua_getinfo(lua, "Sl", &info);
+        if (info.currentline > 0 && info.source[0] == '@' && strip_place(&info, text)) {
+            start = level;
+            break;
+        }
+    }
+    keep_raised(eval, text);
+    raised->place = eval_place(eval, lua, start);
+    raised->n_callers = eval_callers(lua, start, raised->callers);
+    return 1;
+}
+
+static void keep_memory_error(Eval *eval) {
+    if (eval->fatal)
+        return;
+    eval->fatal = true;
+    eval->raised.place = eval->memory_place;
+    eval->raised.n_callers = 0;
+    keep_raised(eval, g_strdup_printf("uses more than %zu MB of memory (LIMIT_LUA_MEMORY)",
+                                      eval->max_memory / (1024 * 1024)));
+}
+
+int sandbox_raise_memory(lua_State *lua) {
+    keep_memory_error(eval_of(lua));
+    return eval_raise(lua, "a limit was exceeded");
+}
+
+bool sandbox_call(Eval *eval, lua_State *lua, int n_args, int n_results) {
+    int base = lua_gettop(lua) - n_args;
+    EvalDepth depth = eval_depth(eval);
+    lua_pushcfunction(lua, on_error);
+    lua_insert(lua, base);
+    int status = lua_pcall(lua, n_args, n_results, base);
+    if (status != LUA_OK) {
+        if (status == LUA_ERRMEM)
+            keep_memory_error(eval);
+        else if (status == LUA_ERRERR && !eval->fatal)
+            keep_raised(eval, g_strdup("fails while an error is being reported"));
+        lua_settop(lua, base - 1);
+        eval_restore(eval, depth);
+        return false;
+    }
+    lua_remove(lua, base);
+    return true;
+}
+
+/* The chunk was named "=?", so the message is `?:LINE: text`. */
+static void report_syntax(Eval *eval, const char *path, const char *message) {
+    char *end = NULL;
+    guint64 line = g_str_has_prefix(message, "?:") ? g_ascii_strtoull(message + 2, &end, 10) : 0;
+    const char *text = end && g_str_has_prefix(end, ": ") ? end + 2 : message;
+    problems_add(eval->problems, (Origin){ .file = g_intern_string(path), .line = (unsigned)line },
+                 text);
+}
+
+/* Text only: precompiled code can break the interpreter. */
+void sandbox_load(lua_State *lua, const char *path, const char *text, size_t size) {
+    if (size > 0 && *text == *LUA_SIGNATURE) {
+        problems_add(eval_of(lua)->problems, (Origin){ .file = g_intern_string(path) },
+                     "compiled Lua is not accepted: give its source");
+        eval_raise_reported(lua);
+    }
+    lua_pushfstring(lua, "@%s", path);
+    int status = luaL_loadbufferx(lua, text, size, lua_tostring(lua, -1), "t");
+    lua_remove(lua, -2);
+    if (status == LUA_OK)
+        return;
+    lua_pop(lua, 1);
+    if (status == LUA_ERRSYNTAX && luaL_loadbufferx(lua, text, size, "=?", "t") != LUA_OK) {
+        report_syntax(eval_of(lua), path, lua_tostring(lua, -1));
+        eval_raise_reported(lua);
+    }
+    eval_raise(lua, "load '%s': not enough memory", path);
+}
+
+void sandbox_set_environment(lua_State *lua) {
+    lua_newtable(lua);
+    lua_rawgetp(lua, LUA_REGISTRYINDEX, &environment_key);
+    lua_setmetatable(lua, -2);
+    lua_setupvalue(lua, -2, 1);
+}
+
+static int run_entry(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    size_t size;
+    GError *error = NULL;
+    GBytes *content = sources_load(eval->sources, eval->entry, &error);
+    if (!content)
+        return eval_raise_error(lua, error);
+    const char *text = g_bytes_get_data(content, &size);
+    sandbox_load(lua, eval->entry, text, size);
+    sandbox_set_environment(lua);
+    lua_call(lua, 0, 0);
+    return 0;
+}
+
+bool sandbox_run(Eval *eval) {
+    if (!eval->lua) {
+        problems_add(eval->problems, (Origin){ .file = eval->entry },
+                     "not enough memory to start Lua");
+        return false;
+    }
+    lua_pushcfunction(eval->lua, run_entry);
+    if (sandbox_call(eval, eval->lua, 0, 0))
+        return true;
+    eval_report_raised(eval);
+    return false;
+}
