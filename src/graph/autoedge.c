@@ -4,10 +4,10 @@
 
 #include "graph/graph-private.h"
 
-#define SEPARATOR "\x1f" /* between type and text of an identity */
-#define PATH_TYPE "path"
+#define SEPARATOR  "\x1f" /* between type and text of an identity */
+#define PATH_TYPE  "path"
 #define EDITS_TYPE "edits"
-#define NONE      G_MAXUINT
+#define NONE       G_MAXUINT
 
 /* One owner of an identity; those of the same key are linked in order of declaration. */
 typedef struct {

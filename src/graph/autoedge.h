@@ -8,10 +8,10 @@
 typedef struct Graph Graph;
 
 /* What a kind says about one resource. Identities are (type, text) pairs in one hash: "path"
- * "/etc/x", "user" "ada", "uid" "1000", "group", "gid", "package", "unit"; "edits" "/etc/x" for those
- * that change a part of a file without being the file. Types and texts are
- * copied. A trailing slash of a path does not count. Where several resources have one identity,
- * the first declared one that is not the asking one is meant. */
+ * "/etc/x", "user" "ada", "uid" "1000", "group", "gid", "package", "unit"; "edits" "/etc/x" for
+ * those that change a part of a file without being the file. Types and texts are copied. A trailing
+ * slash of a path does not count. Where several resources have one identity, the first declared one
+ * that is not the asking one is meant. */
 void auto_edges_am(AutoEdges *edges, const char *type, const char *text);
 /* The resource with that identity, if there is one and it is not this one, goes before (or after)
  * this resource. Several wants are all tried. */
@@ -26,8 +26,9 @@ void auto_edges_want_parent(AutoEdges *edges, const char *path);
  * direction, exists. Returns the number added. */
 unsigned graph_auto_edges(Graph *graph);
 
-/* The paths of all resources ("path" and "edits" identities, also of hidden ones and those with autoedge =
- * false), for kinds that clear directories: KindRun.claim. Only read, so any thread may ask. */
+/* The paths of all resources ("path" and "edits" identities, also of hidden ones and those with
+ * autoedge = false), for kinds that clear directories: KindRun.claim. Only read, so any thread may
+ * ask. */
 typedef struct PathClaims PathClaims;
 
 PathClaims *path_claims_new(const Graph *graph);

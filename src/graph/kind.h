@@ -28,8 +28,7 @@ typedef enum {
         1 << 4, /* leaves nothing on the host: no ledger entry, no removal (print, noop, ...) */
     KIND_RESTARTS =
         1 << 5, /* a live swap replaces the vertex instead of changing it in place (timer, exit) */
-    KIND_QUICK = 1
-                 << 6, /* rounds take well under a millisecond as a rule: several share a task */
+    KIND_QUICK = 1 << 6, /* rounds take well under a millisecond as a rule: several share a task */
 } KindFlags;
 
 /* A value that other resources may receive. */
@@ -119,10 +118,10 @@ typedef struct KindRun {
     const char
         *state_dir; /* real directory for what a kind must keep (password, ...); may be NULL */
     Value *outputs; /* map, filled by kind_run_send(); owned by the engine */
-    Value *kept; /* map the kind last gave by kind_run_keep(), or NULL; borrowed */
-    Value *keep; /* what observe or apply want kept; owned by the engine, stored in the ledger at
-                    the end of the round, of a failed one too */
-    char *note;  /* owned: one line for people about what was done, or NULL */
+    Value *kept;    /* map the kind last gave by kind_run_keep(), or NULL; borrowed */
+    Value *keep;    /* what observe or apply want kept; owned by the engine, stored in the ledger at
+                       the end of the round, of a failed one too */
+    char *note;     /* owned: one line for people about what was done, or NULL */
     /* Claims of all resources of the graph by their "path" and "edits" (line, ini) identities, see
      * auto_edges_am(), for kinds that clear directories. Thread-safe. NULL: nothing is claimed. */
     PathClaim (*claim)(void *claim_data, const char *path);

@@ -163,6 +163,16 @@ static void test_ready_when_all_are_armed(Fixture *fixture, gconstpointer data) 
     g_assert_cmpstr(fixture->log->str, ==, "ready ");
 }
 
+static void test_armed_before_the_start(Fixture *fixture, gconstpointer data) {
+    watch_file(fixture, "/a");
+    fire(&fixture->host, 0, HOST_EVENT_READY, NULL);
+    turn(fixture);
+    g_assert_cmpstr(fixture->log->str, ==, "");
+    watcher_start(fixture->watcher);
+    turn(fixture);
+    g_assert_cmpstr(fixture->log->str, ==, "ready ");
+}
+
 static void test_ready_without_parts(Fixture *fixture, gconstpointer data) {
     turn(fixture);
     g_assert_cmpstr(fixture->log->str, ==, "");
@@ -356,6 +366,7 @@ int main(int argc, char **argv) {
         bool real_time;
     } tests[] = {
         { "/watcher/ready-when-all-are-armed", test_ready_when_all_are_armed },
+        { "/watcher/armed-before-the-start", test_armed_before_the_start },
         { "/watcher/ready-without-parts", test_ready_without_parts },
         { "/watcher/events-coalesce", test_events_coalesce },
         { "/watcher/failure-is-the-last", test_failure_is_the_last },

@@ -60,7 +60,6 @@ static void flush(void *data) {
     Watcher *watcher = data;
     if (watcher->failure) {
         g_autofree char *detail = g_steal_pointer(&watcher->failure);
-        watcher->started = false; /* nothing more is told */
         g_ptr_array_set_size(watcher->parts, 0);
         watcher->sink(watcher->data, WATCH_FAILED, detail);
     } else if (!watcher->ready && watcher->n_arming == 0) {
