@@ -156,6 +156,45 @@ static void test_convert(void) {
     }
 }
 
+/* Whatever converts, converts to itself; nothing else happens than a value or an error. */
+static void test_random_text(void) {
+    static const struct {
+        const Param *row;
+        const char *letters;
+    } sorts[] = {
+        { &path_row, "//..ab" },
+        { &mode_row, "01267ugoa=rwxst,+" },
+        { &seconds_row, "0123456789.usmhdw" },
+        { &strings_row, "ab/\\x01" },
+    };
+    g_autoptr(GRand) rand = g_rand_new_with_seed(3);
+    unsigned n_fine = 0;
+    for (unsigned i = 0; i < 40000; i++) {
+        const char *letters = sorts[i % G_N_ELEMENTS(sorts)].letters;
+        const Param *row = sorts[i % G_N_ELEMENTS(sorts)].row;
+        char text[24] = "/";
+        unsigned length = (unsigned)g_rand_int_range(rand, 0, sizeof text - 1);
+        for (unsigned c = row == &path_row ? 1 : 0; c < length; c++)
+            text[c] = letters[g_rand_int_range(rand, 0, (int)strlen(letters))];
+        text[MAX(length, 1)] = 0;
+        g_autoptr(Value) input = value_new_string(text);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Value) value = param_convert(row, input, &error);
+        g_assert_true(!value == !!error);
+        if (!value)
+            continue;
+        g_autoptr(Value) again = param_restore(row, value, &error);
+        g_assert_no_error(error);
+        g_assert_true(value_equal(value, again));
+        g_assert_true(row != &path_row ||
+                      (!strstr(value_string(value), "//") && !strstr(value_string(value), "/./")));
+        g_assert_true(row != &seconds_row || value_int(value) >= 0);
+        n_fine++;
+    }
+    g_assert_cmpuint(n_fine, >, 15000);
+    g_assert_cmpuint(n_fine, <, 40000);
+}
+
 static void test_float(void) {
     g_autoptr(Value) whole = value_new_int(2);
     g_autoptr(Value) value = param_convert(&float_row, whole, NULL);
@@ -261,6 +300,7 @@ static void test_find(void) {
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/param/convert", test_convert);
+    g_test_add_func("/param/random-text", test_random_text);
     g_test_add_func("/param/float", test_float);
     g_test_add_func("/param/long-text-is-cut", test_long_text_is_cut);
     g_test_add_func("/param/secrets", test_secrets);
