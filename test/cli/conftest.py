@@ -1,0 +1,19 @@
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from scratch import STEAD, Site  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    if not STEAD.exists():
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=f"needs {STEAD}: build it first"))
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)

@@ -1,0 +1,177 @@
+"""stead agent: drift, live edits, removal, questions."""
+import json
+import os
+import signal
+import time
+
+from scratch import eventually
+
+
+def content(path):
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def mode(path):
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        return None
+
+
+def test_a_thousand_drifts_are_repaired_every_time(site):
+    """Three files and one that must be absent, deleted, overwritten and re-moded in a loop."""
+    site.write(
+        """
+        for i = 1, 3 do file("/srv/f" .. i) { content = "content " .. i .. "\\n", mode = "0644" } end
+        file "/srv/never" { state = "absent" }
+        """
+    )
+    files = [site.path(f"/srv/f{i}") for i in (1, 2, 3)]
+    never = site.path("/srv/never")
+    with site.agent("--flap", "0") as agent:
+        agent.wait("converged")
+        for n in range(1000):
+            file = files[n % 3]
+            way = n % 4
+            if way == 0:
+                file.unlink()
+            elif way == 1:
+                file.write_text("something else\n")
+            elif way == 2:
+                os.chmod(file, 0o600)
+            else:
+                never.write_text("here")
+            wanted = f"content {n % 3 + 1}\n"
+            eventually(lambda: content(file) == wanted and mode(file) == 0o644 and not never.exists(),
+                       f"repair {n}, way {way}")
+        assert agent.stop() == 0
+    latencies = sorted(e["latency_us"] for e in agent.find("changed", corrective=True))
+    assert len(latencies) >= 900
+    print(f"repair p50 {latencies[len(latencies) // 2] / 1000:.2f} ms, p99 {latencies[len(latencies) * 99 // 100] / 1000:.2f} ms")
+
+
+def test_live_edit_touches_only_what_differs(site):
+    site.write('for i = 1, 50 do file("/srv/f" .. i) { content = "x" } end')
+    with site.agent() as agent:
+        agent.wait("converged")
+        site.write('for i = 1, 50 do file("/srv/f" .. i) { content = i == 7 and "y" or "x" } end')
+        eventually(lambda: content(site.path("/srv/f7")) == "y")
+        assert agent.wait("swapped", 2)["touched"] == 1
+
+
+def test_broken_edit_keeps_the_running_configuration(site):
+    site.write('file "/srv/x" { content = "x" }')
+    with site.agent() as agent:
+        agent.wait("converged")
+        site.write('file "/srv/x" { content = ')
+        agent.wait("error")
+        site.path("/srv/x").unlink()
+        eventually(lambda: content(site.path("/srv/x")) == "x")
+        site.write('file "/srv/x" { content = "y" }')
+        eventually(lambda: content(site.path("/srv/x")) == "y")
+
+
+def test_removal_live(site):
+    site.write('file "/srv/x" { content = "x" }\nfile "/srv/y" { content = "y" }')
+    with site.agent() as agent:
+        agent.wait("converged")
+        site.write('file "/srv/y" { content = "y" }')
+        eventually(lambda: not site.path("/srv/x").exists())
+        site.path("/srv/x").write_text("somebody else's")
+        time.sleep(0.3)
+        assert content(site.path("/srv/x")) == "somebody else's"
+
+
+def test_own_writes_cause_no_second_look(site):
+    site.write('for i = 1, 20 do file("/srv/f" .. i) { content = "x" } end')
+    with site.agent("--verbose") as agent:
+        agent.wait("converged")
+        time.sleep(0.5)
+        assert agent.count("ok") == 0 and agent.count("changed") == 20
+
+
+def test_missing_and_replaced_directories(site):
+    site.write('file "/srv/a/" {}\nfile "/srv/a/b/" {}\nfile "/srv/a/b/c" { content = "c" }')
+    with site.agent("--flap", "0") as agent:
+        agent.wait("converged")
+        for _ in range(5):
+            site.path("/srv/a").rename(site.directory / f"moved{_}")
+            eventually(lambda: content(site.path("/srv/a/b/c")) == "c", "directory moved away")
+            site.path("/srv/a/b/c").unlink()
+            eventually(lambda: content(site.path("/srv/a/b/c")) == "c", "file in the new directory")
+
+
+def test_flapping_is_told_and_slowed_down(site):
+    site.write('file "/srv/x" { content = "x" }')
+    with site.agent() as agent:
+        agent.wait("converged")
+        for _ in range(12):
+            site.path("/srv/x").write_text("other")
+            time.sleep(0.05)
+        agent.wait("flapping", name="/srv/x")
+        eventually(lambda: content(site.path("/srv/x")) == "x")
+
+
+def test_status_and_why(site):
+    site.write(
+        """
+        file "/srv/ok" { content = "x" }
+        file "/nowhere/bad" { content = "x" }
+        file "/srv/blocked" { content = "x", needs = file "/nowhere/bad" }
+        """
+    )
+    with site.agent() as agent:
+        agent.wait("failed")
+        eventually(lambda: site.run("status").code == 4)
+        status = site.run("status")
+        assert "failed" in status.out and "blocked" in status.out and "1 right, 2 not" in status.out
+        why = site.run("why", "file", "/srv/blocked")
+        assert "blocked by file '/nowhere/bad'" in why.out, why
+        why = site.run("why", "file", "/nowhere/bad")
+        assert "does not exist" in why.out and "next try" in why.out
+        assert site.run("why", "file", "/none").code == 1
+        site.path("/nowhere").mkdir()
+        agent.process.send_signal(signal.SIGHUP)
+        eventually(lambda: site.run("status").code == 0)
+    offline = site.run("status")
+    assert offline.code == 0 and "no agent runs" in offline.out
+
+
+def test_apply_beside_an_agent_is_refused(site):
+    site.write('file "/srv/x" { content = "x" }')
+    with site.agent() as agent:
+        agent.wait("converged")
+        refused = site.run("apply")
+        assert refused.code == 1 and "agent" in refused.err and str(agent.process.pid) in refused.err
+
+
+def test_drift_journal(site):
+    site.write('file "/srv/x" { content = "x" }')
+    with site.agent() as agent:
+        agent.wait("converged")
+        site.path("/srv/x").write_text("drift")
+        agent.wait("changed", name="/srv/x", corrective=True)
+        assert agent.stop() == 0
+    drift = site.run("drift", "--json")
+    entries = drift.of("drift")
+    assert [e["corrective"] for e in entries] == [True, False]
+    assert entries[0]["latency_us"] >= 0
+    assert site.run("drift", "--since", "nonsense").code == 1
+
+
+def test_idle_agent_uses_no_cpu(site):
+    site.write('for i = 1, 1000 do file("/srv/f" .. i) { content = "x" } end')
+    with site.agent() as agent:
+        agent.wait("converged")
+        time.sleep(0.5)
+        def ticks():
+            fields = open(f"/proc/{agent.process.pid}/stat").read().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+        before = ticks()
+        time.sleep(3)
+        assert ticks() == before
+
+

@@ -1,0 +1,247 @@
+"""stead apply: convergence, schedule, failures, exit codes."""
+import os
+import signal
+import subprocess
+import time
+
+from scratch import STEAD, eventually
+
+
+def timed_chain(site, extra=""):
+    """Three execs of 10 s in a row beside one of 15 s; on "/", where sleep is."""
+    site.write(
+        f"""
+        exec "a" {{ cmd = "sleep 10" {extra} }}
+        exec "b" {{ cmd = "sleep 10", needs = exec "a" {extra} }}
+        exec "c" {{ cmd = "sleep 10", needs = exec "b" {extra} }}
+        exec "d" {{ cmd = "sleep 15" {extra} }}
+        """
+    )
+    start = time.monotonic()
+    done = subprocess.run([STEAD, "apply", str(site.file), "--state", str(site.directory / "state")], timeout=60,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+    return time.monotonic() - start
+
+
+def test_chain_of_execs_takes_as_long_as_its_longest_path(site):
+    assert 30 <= timed_chain(site) <= 31
+
+
+def test_chain_of_execs_under_one_semaphore_is_serial(site):
+    assert 45 <= timed_chain(site, ", sema = { 'mylock:1' }") <= 46
+
+
+def test_second_run_changes_nothing(site):
+    site.write(
+        """
+        file "/srv/a/" {}
+        file "/srv/a/b" { content = "b", mode = "0600" }
+        file "/srv/link" { target = "/srv/a/b" }
+        group "g" { gid = 500 }
+        user "u" { uid = 500, group = "g", homedir = "/home/u" }
+        line "l" { file = "/etc/hosts.x", content = "127.0.0.1 x" }
+        """
+    )
+    first = site.apply("--detailed-exitcode")
+    assert first.code == 2, first
+    state = site.root / "var/lib/stead"
+    before = {p: p.stat().st_mtime_ns for p in state.rglob("*") if p.name not in ("lock", "agent.sock")}
+    second = site.apply("--detailed-exitcode")
+    assert second.code == 0 and not second.of("changed"), second
+    after = {p: p.stat().st_mtime_ns for p in state.rglob("*") if p.name not in ("lock", "agent.sock")}
+    assert {p.name for p in after} <= {p.name for p in before}
+
+
+def test_failure_blocks_its_cone_only(site):
+    site.write(
+        """
+        file "/missing/dir/x" { content = "x" }
+        file "/srv/after" { content = "x", needs = file "/missing/dir/x" }
+        file "/srv/other" { content = "x" }
+        """
+    )
+    done = site.apply()
+    assert done.code == 4
+    assert [e["name"] for e in done.of("failed")] == ["/missing/dir/x"]
+    assert done.summary["blocked"] == 1 and done.summary["changed"] == 1
+    assert site.path("/srv/other").exists() and not site.path("/srv/after").exists()
+    assert "does not exist" in done.of("failed")[0]["error"]
+
+
+def test_exit_codes(site):
+    assert site.run("apply", file="/nowhere.lua").code == 1
+    site.write('file "/srv/x" { contnet = "x" }')
+    wrong = site.run("apply")
+    assert wrong.code == 1 and "did you mean 'content'" in wrong.err
+    assert not site.path("/srv/x").exists()
+    site.write('exit "done" { code = 7 }')
+    assert site.apply().code == 7
+    assert site.run("apply", "--nonsense").code == 1
+    assert subprocess.run([STEAD, "aply"], capture_output=True, text=True).stderr.strip().endswith("'apply'?")
+
+
+def test_noop_changes_nothing_and_counts(site):
+    site.write('file "/srv/x" { content = "x" }')
+    done = site.apply("--noop", "--detailed-exitcode")
+    assert done.code == 2 and done.summary["pending"] == 1
+    assert not site.path("/srv/x").exists()
+    assert not list(site.path("/var/lib").rglob("ledger.db"))
+
+
+def test_meta_noop_keeps_one_resource(site):
+    site.write('file "/srv/x" { content = "x", noop = true }\nfile "/srv/y" { content = "y" }')
+    done = site.apply()
+    assert done.code == 0 and not site.path("/srv/x").exists() and site.path("/srv/y").exists()
+
+
+def test_retry_and_delay(site):
+    site.add_programs()
+    site.write(
+        """
+        exec "third time" {
+          cmd = "echo x >> /tmp/tries; test $(cat /tmp/tries | { n=0; while read l; do n=$((n+1)); done; echo $n; }) -ge 3",
+          shell = "/bin/sh", retry = 5, delay = 500,
+        }
+        """
+    )
+    start = time.monotonic()
+    done = site.apply()
+    assert done.code == 0, done
+    assert len(done.of("retrying")) == 2
+    assert 1.0 <= time.monotonic() - start <= 2.5
+
+
+def test_timeout_ends_a_hanging_command(site):
+    site.write('exec "hang" { cmd = "sleep 100", meta = { timeout = 500 } }')
+    start = time.monotonic()
+    done = subprocess.run([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--json"],
+                          capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 4 and "timeout" in done.stdout
+    assert time.monotonic() - start < 5
+
+
+def test_run_timeout_is_exit_5(site):
+    site.write('exec "hang" { cmd = "sleep 100" }')
+    done = subprocess.run([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--timeout", "0.5"],
+                          capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode in (4, 5)
+
+
+def test_interrupt_finishes_what_runs(site):
+    site.write('exec "a" { cmd = "sleep 1" }\nexec "b" { cmd = "sleep 50", needs = exec "a" }')
+    process = subprocess.Popen([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--json"],
+                               stdout=subprocess.PIPE, text=True)
+    time.sleep(0.4)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert '"event":"changed"' in out and '"name":"a"' in out
+
+
+def test_two_applies_at_once(site):
+    site.write('exec "a" { cmd = "sleep 2" }')
+    state = ["--state", str(site.directory / "s")]
+    first = subprocess.Popen([STEAD, "apply", str(site.file), *state], stdout=subprocess.DEVNULL)
+    eventually(lambda: (site.directory / "s/lock").exists())
+    time.sleep(0.2)
+    second = subprocess.run([STEAD, "apply", str(site.file), *state], capture_output=True, text=True, check=False)
+    assert second.returncode == 1
+    assert f"pid {first.pid}" in second.stderr
+    assert first.wait(20) == 0
+
+
+def test_notification_is_delivered_once(site):
+    site.add_programs()
+    config = """
+        file "/etc/conf" { content = "%s", notify = exec "reload" }
+        exec "reload" { cmd = "echo x >> /tmp/reloads", shell = "/bin/sh", refreshonly = true }
+        """
+    site.write(config % "one")
+    assert site.apply().code == 0
+    assert site.apply().code == 0
+    assert site.path("/tmp/reloads").read_text() == "x\n"
+    site.write(config % "two")
+    assert site.apply().code == 0
+    assert site.path("/tmp/reloads").read_text() == "x\nx\n"
+
+
+def test_send_and_receive(site):
+    site.add_programs()
+    site.write(
+        """
+        exec "gen" { cmd = "echo generated", shell = "/bin/sh" }
+        file "/srv/out" { content = out(exec "gen", "stdout") }
+        """
+    )
+    done = site.apply()
+    assert done.code == 0, done
+    assert site.path("/srv/out").read_text() == "generated\n"
+
+
+def test_removal_restores_and_removes_in_reverse_order(site):
+    site.path("/etc/motd").write_text("by hand\n")
+    os.chmod(site.path("/etc/motd"), 0o640)
+    site.write(
+        """
+        file "/srv/d/" {}
+        file "/srv/d/e/" {}
+        file "/srv/d/e/f" { content = "f" }
+        file "/etc/motd" { content = "managed", mode = "0600" }
+        """
+    )
+    assert site.apply().code == 0
+    site.write("")
+    plan = site.plan()
+    assert [c["removal"] for c in plan["resource_changes"]] == ["remove", "remove", "remove", "restore"] or \
+        {c["removal"] for c in plan["resource_changes"]} == {"remove", "restore"}
+    done = site.apply()
+    assert done.code == 0, done
+    assert not site.path("/srv/d").exists()
+    assert site.path("/etc/motd").read_text() == "by hand\n"
+    assert site.path("/etc/motd").stat().st_mode & 0o777 == 0o640
+    assert site.run("ledger", "list").out.strip().startswith("0 resources")
+
+
+def test_removed_directory_with_foreign_files_is_kept_and_told(site):
+    site.write('file "/srv/d/" {}')
+    assert site.apply().code == 0
+    site.path("/srv/d/foreign").write_text("not ours")
+    site.write("")
+    done = site.apply()
+    assert done.code == 4 and site.path("/srv/d/foreign").exists()
+    assert "forget" in done.of("failed")[0]["error"] or "force" in done.of("failed")[0]["error"]
+    assert site.run("ledger", "forget", "file", "/srv/d/").code == 0
+    assert site.apply().code == 0
+
+
+def test_protected_resource_outlives_its_block(site):
+    site.write('file "/srv/x" { content = "x", protect = true }')
+    assert site.apply().code == 0
+    site.write("")
+    done = site.run("apply")
+    assert done.code == 1 and "protect" in done.err and site.path("/srv/x").exists()
+    site.write('file "/srv/x" { content = "x" }')
+    assert site.apply().code == 0
+    site.write("")
+    assert site.apply().code == 0 and not site.path("/srv/x").exists()
+
+
+def test_renamed_resource_keeps_its_file(site):
+    site.write('file "old" { path = "/srv/x", content = "x" }')
+    assert site.apply().code == 0
+    site.write('file "new" { path = "/srv/x", content = "x" }')
+    done = site.apply("--detailed-exitcode")
+    assert done.code == 0 and site.path("/srv/x").read_text() == "x", done
+    site.write("")
+    assert site.apply().code == 0 and not site.path("/srv/x").exists()
+
+
+def test_symlink_out_of_the_root_is_not_followed(site, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    site.path("/srv/escape").symlink_to(outside)
+    site.path("/srv/up").symlink_to("../../../../../../" + str(outside))
+    site.write('file "/srv/escape/x" { content = "x" }\nfile "/srv/up/y" { content = "y" }')
+    site.apply()
+    assert not list(outside.iterdir())
