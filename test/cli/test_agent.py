@@ -172,6 +172,6 @@ def test_idle_agent_uses_no_cpu(site):
             return int(fields[11]) + int(fields[12])
         before = ticks()
         time.sleep(3)
-        assert ticks() == before
+        assert ticks() - before <= 1
 
 
