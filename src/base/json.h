@@ -20,9 +20,8 @@ typedef enum {
 } JsonFlags;
 
 /* Parses one document. where names the source in errors ("plan.json"): `where:LINE:COLUMN:
- * message`, or `where: .path[3].to.it: message` for what is JSON but no value. Integers beyond 64
- * bits, repeated keys and nesting beyond LIMIT_NESTING are refused. {"$secret"} becomes a secret
- * whose content is an empty string. */
+ * message`. Integers beyond 64 bits, repeated keys and nesting beyond LIMIT_NESTING are refused.
+ * {"$secret"} becomes a secret whose content is an empty string. */
 Value *json_parse(const char *text, size_t size, const char *where, GError **error);
 
 /* Appends the JSON text of value; map keys in byte order, so equal values give equal text. */

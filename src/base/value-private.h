@@ -1,6 +1,6 @@
 #pragma once
 /*
- * How values lie in memory. Only value*.c includes this.
+ * How values lie in memory. Only value*.c and the JSON parser include this.
  *
  * Every value begins with an 8-byte head and is one allocation (lists and maps add their array of
  * items, maps one small block per entry), so that a scalar, and a string of up to 7 bytes, fit the
@@ -57,3 +57,12 @@ typedef struct {
     MapEntry **entries; /* sorted by key, bytewise */
     char *secret_name;
 } MapValue;
+
+/* A map's entry; takes ownership of item, key may lack its NUL. */
+MapEntry *map_entry_new(const char *key, size_t key_size, Value *item);
+void map_entry_free(MapEntry *entry);
+
+/* A list or map of all its parts at once: takes ownership of them, not of the array. The keys of a
+ * map are in order and differ. */
+Value *value_list_take(Value *const *items, uint32_t size);
+Value *value_map_take(MapEntry *const *entries, uint32_t size);

@@ -120,10 +120,8 @@ static void list_free(ListValue *list) {
 }
 
 static void map_free(MapValue *map) {
-    for (uint32_t i = 0; i < map->size; i++) {
-        value_unref(map->entries[i]->item);
-        g_free(map->entries[i]);
-    }
+    for (uint32_t i = 0; i < map->size; i++)
+        map_entry_free(map->entries[i]);
     g_free(map->entries);
     g_free(map->secret_name);
     g_free(map);
@@ -201,15 +199,24 @@ static uint32_t map_search(const MapValue *map, const char *key, bool *ret_found
     return low;
 }
 
-static void map_insert(MapValue *map, uint32_t index, const char *key, Value *item) {
-    size_t key_size = strlen(key) + 1;
-    MapEntry *entry = g_malloc(sizeof *entry + key_size);
+MapEntry *map_entry_new(const char *key, size_t key_size, Value *item) {
+    MapEntry *entry = g_malloc(sizeof *entry + key_size + 1);
     entry->item = item;
     memcpy(entry->key, key, key_size);
+    entry->key[key_size] = '\0';
+    return entry;
+}
+
+void map_entry_free(MapEntry *entry) {
+    value_unref(entry->item);
+    g_free(entry);
+}
+
+static void map_insert(MapValue *map, uint32_t index, const char *key, Value *item) {
     map->entries = array_grow(map->entries, map->size, &map->capacity);
     memmove(map->entries + index + 1, map->entries + index,
             (map->size - index) * sizeof *map->entries);
-    map->entries[index] = entry;
+    map->entries[index] = map_entry_new(key, strlen(key), item);
     map->size++;
 }
 
@@ -232,6 +239,26 @@ void value_map_set(Value *value, const char *key, Value *item) {
     value->flags &= (uint8_t) ~(VALUE_HOLDS_SECRET | VALUE_HOLDS_UNKNOWN);
     for (uint32_t i = 0; i < map->size; i++)
         inherit_flags(value, map->entries[i]->item);
+}
+
+Value *value_list_take(Value *const *items, uint32_t size) {
+    Value *value = value_new_list();
+    ListValue *list = (ListValue *)value;
+    list->items = g_memdup2(items, size * sizeof *items);
+    list->size = list->capacity = size;
+    for (uint32_t i = 0; i < size; i++)
+        inherit_flags(value, items[i]);
+    return value;
+}
+
+Value *value_map_take(MapEntry *const *entries, uint32_t size) {
+    Value *value = value_new_map();
+    MapValue *map = (MapValue *)value;
+    map->entries = g_memdup2(entries, size * sizeof *entries);
+    map->size = map->capacity = size;
+    for (uint32_t i = 0; i < size; i++)
+        inherit_flags(value, entries[i]->item);
+    return value;
 }
 
 /* Reading */
