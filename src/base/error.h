@@ -1,7 +1,6 @@
 #pragma once
 /*
- * base: values, errors, digests, text. Uses GLib, libcrypto and jansson only; everything may use
- * it.
+ * base: values, errors, digests, text. Uses GLib and libcrypto only; everything may use it.
  *
  * Error codes of the one GError domain of stead. Messages are lower case, verb first, names in
  * quotes, without a full stop; context is added on the way up with g_prefix_error().
