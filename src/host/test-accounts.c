@@ -11,6 +11,7 @@
 #include "host/host-fake.h"
 #include "host/host-faulty.h"
 #include "host/host-overlay.h"
+#include "host/host-real.h"
 #include "host/test-host.h"
 
 #define REFUSED   STEAD_ERROR_REFUSED
@@ -536,20 +537,40 @@ static void *add_many(void *data) {
     return NULL;
 }
 
-static void add_from_threads(Host *host) {
+static void work_in_threads(Host *host, GThreadFunc work) {
     GThread *threads[THREADS];
     Worker workers[THREADS];
     for (unsigned i = 0; i < THREADS; i++) {
         workers[i] = (Worker){ host, i };
-        threads[i] = g_thread_new("accounts", add_many, &workers[i]);
+        threads[i] = g_thread_new("accounts", work, &workers[i]);
     }
     for (unsigned i = 0; i < THREADS; i++)
         g_thread_join(threads[i]);
 }
 
+/* On a real host each change waits for the lock of the file as well. */
+static void *add_few(void *data) {
+    Worker *worker = data;
+    for (unsigned i = 0; i < 3; i++) {
+        g_autofree char *name = g_strdup_printf("group-%u-%u", worker->number, i);
+        put_group(worker->host, name, 100 + worker->number * 10 + i, "");
+    }
+    return NULL;
+}
+
+static void add_from_threads_below(Host *host) {
+    work_in_threads(host, add_few);
+    g_autoptr(GBytes) content = host_read(host, "/etc/group", 1 << 20, NULL);
+    const char *text = g_bytes_get_data(content, NULL);
+    unsigned lines = 0;
+    for (size_t i = 0; i < g_bytes_get_size(content); i++)
+        lines += text[i] == '\n';
+    g_assert_cmpint(lines, ==, THREADS * 3);
+}
+
 static void test_no_update_is_lost(void) {
     g_autoptr(Host) host = new_host();
-    add_from_threads(host);
+    work_in_threads(host, add_many);
     g_autoptr(Group) sudo = accounts_find_group(host, "sudo", NULL);
     g_assert_cmpint(g_strv_length(sudo->members), ==, THREADS * USERS + 2);
     g_autoptr(GHashTable) uids = g_hash_table_new(NULL, NULL);
@@ -652,6 +673,83 @@ static void test_lock_stays_inside(void) {
     remove_root(root);
 }
 
+/* A real host below a root waits for the lock, and works for an ordinary user. */
+static void test_real_host(void) {
+    char *root = new_root();
+    g_autoptr(GError) error = NULL;
+    pid_t pid = hold_lock(root, 300);
+    int64_t start = g_get_monotonic_time();
+    {
+        g_autoptr(Host) host = host_real_new(root, NULL, &error);
+        g_assert_no_error(error);
+        g_autoptr(User) carl = new_user("carl", 1003);
+        put_user(host, carl);
+        expect_text(host, "/etc/passwd", "carl:x:1003:1003::/home/carl:/bin/sh\n");
+        g_assert_cmpint(info_of(host, "/etc/shadow").mode, ==, geteuid() == 0 ? 0600 : 0640);
+        add_from_threads_below(host);
+        g_assert_true(host_remove(host, "/etc/passwd", NULL));
+        g_assert_true(host_remove(host, "/etc/shadow", NULL));
+        g_assert_true(host_remove(host, "/etc/group", NULL));
+    }
+    g_assert_cmpint(g_get_monotonic_time() - start, >=, 200000);
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    remove_root(root);
+}
+
+static int put_as_ordinary_user(const char *root) {
+    g_autoptr(Host) host = host_real_new(root, NULL, NULL);
+    g_autoptr(User) carl = new_user("carl", 1003);
+    FileInfo info;
+    if (host == NULL || host_is_privileged(host) || !accounts_put_user(host, carl, NULL) ||
+        !host_stat(host, "/etc/shadow", &info, NULL) || info.mode != 0640)
+        return 1;
+    g_autoptr(User) found = accounts_find_user(host, "carl", NULL);
+    bool good = found != NULL && g_strcmp0(found->password_hash, "!") == 0;
+    good = good && host_remove(host, "/etc/passwd", NULL) && host_remove(host, "/etc/shadow", NULL);
+    return good ? 0 : 2;
+}
+
+static void test_ordinary_user(void) {
+    char *root = new_root();
+    pid_t pid = fork();
+    if (pid == 0) {
+        g_autofree char *etc = g_build_filename(root, "etc", NULL);
+        if (geteuid() == 0 &&
+            (chown(root, 65534, 65534) != 0 || chown(etc, 65534, 65534) != 0 ||
+             setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0))
+            _exit(9);
+        _exit(put_as_ordinary_user(root));
+    }
+    int status;
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+    remove_root(root);
+}
+
+/* This machine's own files are read, never written: predictions take their names away. */
+static void test_name_service(void) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Host) machine = host_real_new("/", NULL, &error);
+    g_assert_no_error(error);
+    g_autoptr(Host) overlay = host_overlay_new(machine);
+    g_autoptr(Host) faulty = host_faulty_new(overlay);
+    write_text(overlay, "/etc/passwd", "");
+    write_text(overlay, "/etc/group", "");
+    uid_t uid = 1;
+    gid_t gid = 1;
+    g_assert_true(accounts_uid(faulty, "root", &uid, &error));
+    g_assert_true(accounts_gid(overlay, "root", &gid, &error));
+    g_assert_cmpint(uid, ==, 0);
+    g_assert_cmpint(gid, ==, 0);
+    g_autofree char *user = accounts_user_name(overlay, 0);
+    g_autofree char *group_name = accounts_group_name(overlay, 0);
+    g_assert_cmpstr(user, ==, "root");
+    g_assert_cmpstr(group_name, ==, "root");
+    expect_error(accounts_uid(overlay, "no-such-user-here", &uid, &problem), NOT_FOUND,
+                 "no-such-user-here");
+    expect_error(accounts_find_user(overlay, "root", &problem), NOT_FOUND, "'root'");
+}
+
 /* --- speed --- */
 
 static void test_speed(void) {
@@ -708,6 +806,9 @@ int main(int argc, char **argv) {
     g_test_add_func("/accounts/lock", test_lock);
     g_test_add_func("/accounts/lock-of-others", test_lock_of_others);
     g_test_add_func("/accounts/lock-stays-inside", test_lock_stays_inside);
+    g_test_add_func("/accounts/real-host", test_real_host);
+    g_test_add_func("/accounts/ordinary-user", test_ordinary_user);
+    g_test_add_func("/accounts/name-service", test_name_service);
     g_test_add_func("/accounts/speed", test_speed);
     return g_test_run();
 }
