@@ -12,6 +12,11 @@
 #define LOGIN_DEFS       "/etc/login.defs"
 #define LIMIT_LOGIN_DEFS (1024 * 1024)
 
+/* How long an answer counts without another look at the file, as long as this host neither makes
+ * nor reports a change. Somebody else's change is then seen that much later, as if the question had
+ * been asked before it. */
+#define RECENT_US 2000
+
 void user_free(User *user) {
     if (user == NULL)
         return;
@@ -71,20 +76,49 @@ static bool is_same_file(const FileInfo *a, const FileInfo *b) {
            a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 
+typedef struct {
+    int64_t time_us;
+    int changes;
+} Moment;
+
+static Moment moment_now(Host *host) {
+    /* Changes first: one that comes in between is then taken for a new one. */
+    int changes = g_atomic_int_get(&host->changes);
+    return (Moment){ .time_us = g_get_monotonic_time(), .changes = changes };
+}
+
+static void note_seen(struct HostAccounts *accounts, AccountFileKind kind, Moment moment) {
+    accounts->files[kind].seen_us = moment.time_us;
+    accounts->files[kind].seen_changes = moment.changes;
+}
+
 static AccountFile *find_kept(struct HostAccounts *accounts, AccountFileKind kind,
-                              const FileInfo *info) {
+                              const FileInfo *info, Moment moment) {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
     AccountFile *file = accounts->files[kind].file;
-    return file != NULL && is_same_file(&accounts->files[kind].info, info) ? account_file_ref(file)
-                                                                           : NULL;
+    if (file == NULL || !is_same_file(&accounts->files[kind].info, info))
+        return NULL;
+    note_seen(accounts, kind, moment);
+    return account_file_ref(file);
 }
 
 static void keep(struct HostAccounts *accounts, AccountFileKind kind, const FileInfo *info,
-                 AccountFile *file) {
+                 Moment moment, AccountFile *file) {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
     account_file_unref(accounts->files[kind].file);
     accounts->files[kind].file = account_file_ref(file);
     accounts->files[kind].info = *info;
+    note_seen(accounts, kind, moment);
+}
+
+AccountFile *accounts_file_recent(Host *host, AccountFileKind kind) {
+    struct HostAccounts *accounts = accounts_of(host);
+    Moment now = moment_now(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
+    AccountFile *file = accounts->files[kind].file;
+    bool recent = file != NULL && accounts->files[kind].seen_changes == now.changes &&
+                  now.time_us - accounts->files[kind].seen_us < RECENT_US;
+    return recent ? account_file_ref(file) : NULL;
 }
 
 AccountFile *accounts_file_read(Host *host, AccountFileKind kind, GError **error) {
@@ -100,14 +134,15 @@ AccountFile *accounts_file_read(Host *host, AccountFileKind kind, GError **error
 AccountFile *accounts_file(Host *host, AccountFileKind kind, GError **error) {
     struct HostAccounts *accounts = accounts_of(host);
     FileInfo info;
+    Moment moment = moment_now(host);
     bool exists = host_stat(host, account_file_path(kind), &info, NULL);
-    AccountFile *file = exists ? find_kept(accounts, kind, &info) : NULL;
+    AccountFile *file = exists ? find_kept(accounts, kind, &info, moment) : NULL;
     if (file != NULL)
         return file;
     bool keeps = exists && may_be_kept(&info); /* before it is read */
     file = accounts_file_read(host, kind, error);
     if (file != NULL && keeps)
-        keep(accounts, kind, &info, file);
+        keep(accounts, kind, &info, moment, file);
     return file;
 }
 
@@ -262,6 +297,9 @@ static bool id_of(Host *host, const IdSpace *space, const char *name, uint32_t *
                   GError **error) {
     if (name[0] != '\0' && name[strspn(name, "0123456789")] == '\0')
         return parse_number(space, name, ret_id, error);
+    g_autoptr(AccountFile) recent = accounts_file_recent(host, space->file);
+    if (recent != NULL && account_file_id_of(recent, name, ret_id))
+        return true;
     g_autoptr(AccountFile) file = accounts_file(host, space->file, error);
     if (file == NULL)
         return false;
@@ -271,8 +309,12 @@ static bool id_of(Host *host, const IdSpace *space, const char *name, uint32_t *
 }
 
 static char *name_of(Host *host, const IdSpace *space, uint32_t id) {
+    g_autoptr(AccountFile) recent = accounts_file_recent(host, space->file);
+    const char *name = recent != NULL ? account_file_name_of(recent, id) : NULL;
+    if (name != NULL)
+        return g_strdup(name);
     g_autoptr(AccountFile) file = accounts_file(host, space->file, NULL);
-    const char *name = file != NULL ? account_file_name_of(file, id) : NULL;
+    name = file != NULL ? account_file_name_of(file, id) : NULL;
     if (name != NULL)
         return g_strdup(name);
     char *other = host->is_machine ? space->nss_name(id) : NULL;

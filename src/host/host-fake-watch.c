@@ -98,9 +98,9 @@ static void deliver(void *data) {
     watch->freed = &freed;
     g_mutex_unlock(&watch->fake->lock);
     if (first)
-        watch->watch.callback(watch->watch.data, HOST_EVENT_READY, NULL);
+        host_watch_tell(&watch->watch, HOST_EVENT_READY, NULL);
     if (!freed && changed != NULL)
-        watch->watch.callback(watch->watch.data, HOST_EVENT_CHANGED, changed);
+        host_watch_tell(&watch->watch, HOST_EVENT_CHANGED, changed);
     if (!freed)
         watch->freed = NULL;
 }

@@ -39,6 +39,7 @@ static GMutexLocker *tamper_enter(Host *host) {
     Fake *self = fake_of(host);
     GMutexLocker *locker = g_mutex_locker_new(&self->lock);
     self->writer = 0;
+    host_note_change(host);
     return locker;
 }
 

@@ -53,9 +53,11 @@ static bool names_something(const char *path, GError **error) {
 bool host_remove_tree(Host *host, const char *path, const Cancel *cancel, GError **error) {
     if (!host_path_check(path, error) || !names_something(path, error))
         return false;
-    if (host->ops->remove_tree != NULL)
-        return host->ops->remove_tree(host, path, cancel, error);
-    return remove_below(host, path, cancel, error);
+    if (host->ops->remove_tree == NULL)
+        return remove_below(host, path, cancel, error);
+    bool done = host->ops->remove_tree(host, path, cancel, error);
+    host_note_change(host);
+    return done;
 }
 
 static bool make_with_parents(Host *host, const char *path, GError **error) {

@@ -54,10 +54,17 @@ struct Host {
     bool prediction;
     bool privileged;
     bool is_machine; /* reads this very machine, not a tree below a root: NSS speaks of it, too */
+    int changes;     /* atomic: goes up with whatever may have changed the machine, see below */
     struct HostAccounts *accounts; /* atomic; made on first use, freed by host_free() */
 };
 
 void host_accounts_free(struct HostAccounts *accounts); /* accepts NULL */
+
+/* The machine may be another one than before: after every change made through host.h and before
+ * every change that a watch reports. What was looked up before is not to be relied on after. */
+static inline void host_note_change(Host *host) {
+    g_atomic_int_inc(&host->changes);
+}
 
 /* Every implementation embeds this first; host_watch_free() calls free. */
 struct HostWatch {
@@ -65,7 +72,11 @@ struct HostWatch {
     HostWatchCallback callback;
     void *data;
     uint64_t owner;
+    Host *host; /* set by host_watch() */
 };
 
 bool host_path_check(const char *path, GError **error); /* refuses what is not absolute */
+/* Calls the callback, which may free the watch. */
+void host_watch_tell(HostWatch *watch, HostEvent event, const char *detail);
+
 uint64_t host_writer(void); /* owner of writes made by this thread, 0: nobody's */

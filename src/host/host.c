@@ -66,27 +66,37 @@ char **host_list(Host *host, const char *path, GError **error) {
     return host_path_check(path, error) ? host->ops->list(host, path, error) : NULL;
 }
 
+/* A failed call may have done a part of its work. */
+static bool changed(Host *host, bool result) {
+    host_note_change(host);
+    return result;
+}
+
 bool host_write(Host *host, const char *path, GBytes *content, const FileAttributes *attributes,
                 GError **error) {
-    return host_path_check(path, error) && host->ops->write(host, path, content, attributes, error);
+    return host_path_check(path, error) &&
+           changed(host, host->ops->write(host, path, content, attributes, error));
 }
 
 bool host_make_directory(Host *host, const char *path, const FileAttributes *attributes,
                          GError **error) {
-    return host_path_check(path, error) && host->ops->make_directory(host, path, attributes, error);
+    return host_path_check(path, error) &&
+           changed(host, host->ops->make_directory(host, path, attributes, error));
 }
 
 bool host_make_link(Host *host, const char *path, const char *target, GError **error) {
-    return host_path_check(path, error) && host->ops->make_link(host, path, target, error);
+    return host_path_check(path, error) &&
+           changed(host, host->ops->make_link(host, path, target, error));
 }
 
 bool host_remove(Host *host, const char *path, GError **error) {
-    return host_path_check(path, error) && host->ops->remove(host, path, error);
+    return host_path_check(path, error) && changed(host, host->ops->remove(host, path, error));
 }
 
 bool host_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
                          GError **error) {
-    return host_path_check(path, error) && host->ops->set_attributes(host, path, attributes, error);
+    return host_path_check(path, error) &&
+           changed(host, host->ops->set_attributes(host, path, attributes, error));
 }
 
 GBytes *host_read_local(Host *host, const char *path, size_t limit, GError **error) {
@@ -112,7 +122,7 @@ bool host_run(Host *host, const HostCommand *command, HostCommandResult *ret_res
     if (!check_command(command, error))
         return false;
     *ret_result = (HostCommandResult){ 0 };
-    return host->ops->run(host, command, ret_result, error);
+    return changed(host, host->ops->run(host, command, ret_result, error));
 }
 
 bool host_spawn(Host *host, const HostCommand *command, int *ret_stdout_fd, pid_t *ret_pid,
@@ -141,7 +151,8 @@ bool host_package_query(Host *host, const char *name, bool want_candidate, Packa
 
 bool host_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
                         GError **error) {
-    return n_actions == 0 || host->ops->package_apply(host, actions, n_actions, cancel, error);
+    return n_actions == 0 ||
+           changed(host, host->ops->package_apply(host, actions, n_actions, cancel, error));
 }
 
 bool host_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
@@ -152,7 +163,7 @@ bool host_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_i
 
 bool host_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
                      GError **error) {
-    return host->ops->unit_apply(host, name, session, verb, cancel, error);
+    return changed(host, host->ops->unit_apply(host, name, session, verb, cancel, error));
 }
 
 bool host_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,
@@ -166,7 +177,14 @@ HostWatch *host_watch(Host *host, Loop *loop, HostWatchClass class, const char *
     if (is_path && !host_path_check(name, error))
         return NULL;
     HostWatch *watch = host->ops->watch(host, loop, class, name, owner, callback, data, error);
+    if (watch != NULL)
+        watch->host = host;
     return watch;
+}
+
+void host_watch_tell(HostWatch *watch, HostEvent event, const char *detail) {
+    host_note_change(watch->host);
+    watch->callback(watch->data, event, detail);
 }
 
 void host_watch_free(HostWatch *watch) {

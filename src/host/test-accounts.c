@@ -673,6 +673,22 @@ static void test_lock_stays_inside(void) {
     remove_root(root);
 }
 
+/* One's own changes count at once, however soon after the last look. */
+static void expect_changes_seen(Host *host) {
+    for (uid_t i = 100; i < 200; i++) {
+        g_autofree char *text = g_strdup_printf("bob:x:%u:1::/:/bin/sh\n", i);
+        g_autofree char *number = g_strdup_printf("%u", i);
+        uid_t uid = 0;
+        write_text(host, "/etc/passwd", text);
+        g_assert_true(accounts_uid(host, "bob", &uid, NULL));
+        g_assert_cmpint(uid, ==, i);
+        g_autofree char *name = accounts_user_name(host, i);
+        g_autofree char *nobody = accounts_user_name(host, i - 1);
+        g_assert_cmpstr(name, ==, "bob");
+        g_assert_cmpstr(nobody, !=, "bob");
+    }
+}
+
 /* A real host below a root waits for the lock, and works for an ordinary user. */
 static void test_real_host(void) {
     char *root = new_root();
@@ -686,6 +702,7 @@ static void test_real_host(void) {
         put_user(host, carl);
         expect_text(host, "/etc/passwd", "carl:x:1003:1003::/home/carl:/bin/sh\n");
         g_assert_cmpint(info_of(host, "/etc/shadow").mode, ==, geteuid() == 0 ? 0600 : 0640);
+        expect_changes_seen(host);
         add_from_threads_below(host);
         g_assert_true(host_remove(host, "/etc/passwd", NULL));
         g_assert_true(host_remove(host, "/etc/shadow", NULL));

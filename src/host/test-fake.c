@@ -1,6 +1,7 @@
 /* The fake host's own side: watches, scripted commands, packages, units; and the faulty host. */
 #include "host/host-fake.h"
 #include "host/host-faulty.h"
+#include "host/host-ops.h"
 #include "host/test-host.h"
 
 #define NOT_FOUND STEAD_ERROR_NOT_FOUND
@@ -368,6 +369,56 @@ static void test_units(Fixture *fixture, const void *data) {
     g_assert_false(info.exists);
 }
 
+/* --- noting changes: what was looked up before does not count after --- */
+
+static void expect_noted(Host *host, int *seen, bool noted) {
+    g_assert_cmpint(host->changes > *seen, ==, noted);
+    *seen = host->changes;
+}
+
+static void test_changes_are_noted(Fixture *fixture, const void *data) {
+    Host *host = fixture->host;
+    const char *const argv[] = { "/bin/true", NULL };
+    HostCommand command = { .argv = argv };
+    g_auto(HostCommandResult) result = { 0 };
+    FileAttributes mode = { .set = FILE_SET_MODE, .mode = 0700 };
+    PackageAction action = { .name = "vim", .verb = PACKAGE_INSTALL };
+    Watched watched = { 0 };
+    int seen = host->changes;
+    write_text(host, "/tmp/x", "x");
+    expect_noted(host, &seen, true);
+    g_assert_true(host_set_attributes(host, "/tmp/x", &mode, NULL));
+    expect_noted(host, &seen, true);
+    make_link(host, "/tmp/x", "y");
+    expect_noted(host, &seen, true);
+    remove_path(host, "/tmp/x");
+    expect_noted(host, &seen, true);
+    directory(host, "/tmp/x");
+    expect_noted(host, &seen, true);
+    g_assert_true(host_remove_tree(host, "/tmp/x", NULL, NULL));
+    expect_noted(host, &seen, true);
+    g_assert_false(host_run(host, &command, &result, NULL));
+    expect_noted(host, &seen, true);
+    g_assert_false(host_package_apply(host, &action, 1, NULL, NULL));
+    expect_noted(host, &seen, true);
+    g_assert_true(host_unit_apply(host, "x.service", false, UNIT_MASK, NULL, NULL));
+    expect_noted(host, &seen, true);
+    tamper(fixture, "/tmp/y");
+    expect_noted(host, &seen, true);
+    (void)info_of(host, "/tmp/y");
+    expect_text(host, "/tmp/y", "tampered");
+    expect_list(host, "/tmp", "y");
+    expect_noted(host, &seen, false);
+    watch(fixture, &watched, "w", HOST_WATCH_FILE, "/tmp/y", 0);
+    expect_events(fixture, "wR ");
+    expect_noted(host, &seen, true);
+    host_fake_lose_events(host);
+    seen = host->changes;
+    expect_events(fixture, "wC ");
+    expect_noted(host, &seen, true);
+    host_watch_free(watched.watch);
+}
+
 /* --- the faulty host --- */
 
 static void test_faulty(Fixture *fixture, const void *data) {
@@ -458,6 +509,7 @@ int main(int argc, char **argv) {
     ADD("/fake/ordinary-user", test_ordinary_user);
     ADD("/fake/packages", test_packages);
     ADD("/fake/units", test_units);
+    ADD("/fake/changes-are-noted", test_changes_are_noted);
     ADD("/faulty/nth-call", test_faulty);
     ADD("/faulty/operations", test_faulty_operations);
     return g_test_run();

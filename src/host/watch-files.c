@@ -58,18 +58,16 @@ void watch_fail(FileWatch *watch, const char *detail) {
 
 /* The callback may free the watch. */
 static void tell_one(FileWatch *watch) {
-    HostWatchCallback callback = watch->watch.callback;
-    void *data = watch->watch.data;
     uint8_t tell = watch->tell;
     watch->tell = 0;
     if (tell & TELL_FAILED) {
         g_autofree char *failure = g_strdup(watch->failure);
-        callback(data, HOST_EVENT_FAILED, failure);
+        host_watch_tell(&watch->watch, HOST_EVENT_FAILED, failure);
         return;
     }
     if (tell & TELL_READY)
         watch->is_ready = true;
-    callback(data, tell & TELL_READY ? HOST_EVENT_READY : HOST_EVENT_CHANGED, NULL);
+    host_watch_tell(&watch->watch, tell & TELL_READY ? HOST_EVENT_READY : HOST_EVENT_CHANGED, NULL);
 }
 
 static void group_free_unused(WatchGroup *group);
