@@ -28,23 +28,34 @@ static void observe_unknown(const FileSpec *spec, State *actual) {
             state_set(actual, i, value_new_unknown());
 }
 
-/* Names are only looked up for what the resource manages. A user it names who does not exist (yet)
- * differs from whoever owns the file. */
+/* Whether the name a resource gives is that of id. Nobody looks up who root is: most files are
+ * root's, and a look-up costs as much as the rest. */
+static bool is_user(Host *host, const char *name, uid_t id) {
+    uid_t uid;
+    return strcmp(name, "root") == 0 ? id == 0 : accounts_uid(host, name, &uid, NULL) && uid == id;
+}
+
+static bool is_group(Host *host, const char *name, gid_t id) {
+    gid_t gid;
+    return strcmp(name, "root") == 0 ? id == 0 : accounts_gid(host, name, &gid, NULL) && gid == id;
+}
+
+/* Only for what the resource manages. A user it names who does not exist (yet) differs from whoever
+ * owns the file. */
 static void observe_owners(KindRun *run, const FileSpec *spec, const FileInfo *info,
                            State *actual) {
-    const char *owner = resource_string(spec->resource, FILE_ROW_OWNER);
-    const char *group = resource_string(spec->resource, FILE_ROW_GROUP);
-    uid_t uid;
-    gid_t gid;
-    if (owner != NULL) {
-        bool same = accounts_uid(run->host, owner, &uid, NULL) && uid == info->uid;
-        g_autofree char *name = same ? NULL : accounts_user_name(run->host, info->uid);
-        state_set(actual, FILE_ROW_OWNER, value_new_string(same ? owner : name));
+    const Value *owner = spec->owner, *group = spec->group;
+    if (owner != NULL && is_user(run->host, value_string(owner), info->uid)) {
+        state_set(actual, FILE_ROW_OWNER, value_ref(owner));
+    } else if (owner != NULL) {
+        g_autofree char *name = accounts_user_name(run->host, info->uid);
+        state_set(actual, FILE_ROW_OWNER, value_new_string(name));
     }
-    if (group != NULL) {
-        bool same = accounts_gid(run->host, group, &gid, NULL) && gid == info->gid;
-        g_autofree char *name = same ? NULL : accounts_group_name(run->host, info->gid);
-        state_set(actual, FILE_ROW_GROUP, value_new_string(same ? group : name));
+    if (group != NULL && is_group(run->host, value_string(group), info->gid)) {
+        state_set(actual, FILE_ROW_GROUP, value_ref(group));
+    } else if (group != NULL) {
+        g_autofree char *name = accounts_group_name(run->host, info->gid);
+        state_set(actual, FILE_ROW_GROUP, value_new_string(name));
     }
 }
 
@@ -207,9 +218,8 @@ static bool diff_content(Diff *diff, GError **error) {
 
 bool file_has_tree(const KindRun *run, const FileSpec *spec) {
     const Resource *resource = spec->resource;
-    bool attributes = resource_get(resource, FILE_ROW_OWNER) != NULL ||
-                      resource_get(resource, FILE_ROW_GROUP) != NULL ||
-                      resource_get(resource, FILE_ROW_MODE) != NULL;
+    bool attributes =
+        spec->owner != NULL || spec->group != NULL || resource_get(resource, FILE_ROW_MODE) != NULL;
     return (spec->recurse && (spec->from != FROM_NOTHING || spec->purge || attributes)) ||
            (run->kept != NULL && value_map_get(run->kept, FILE_KEPT_TREE) != NULL);
 }
@@ -326,8 +336,8 @@ bool file_diff(KindRun *run, const State *actual, Changes *changes, GError **err
             spec.target != NULL ? value_new_string(spec.target) : value_new_unknown();
         diff_value(&diff, FILE_ROW_TARGET, target);
     }
-    diff_value(&diff, FILE_ROW_OWNER, resource_get(spec.resource, FILE_ROW_OWNER));
-    diff_value(&diff, FILE_ROW_GROUP, resource_get(spec.resource, FILE_ROW_GROUP));
+    diff_value(&diff, FILE_ROW_OWNER, spec.owner);
+    diff_value(&diff, FILE_ROW_GROUP, spec.group);
     diff_mode(&diff);
     if (!diff_tree(&diff, error))
         return false;

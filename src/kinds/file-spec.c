@@ -88,6 +88,10 @@ void file_spec_init(FileSpec *spec, const Resource *resource) {
     };
     spec->path = without_slash(resource_string(resource, FILE_ROW_PATH), &spec->own_path);
     spec->ignore = ignore_patterns(resource);
+    if (text_or_null(resource, FILE_ROW_OWNER) != NULL)
+        spec->owner = resource_get(resource, FILE_ROW_OWNER);
+    if (text_or_null(resource, FILE_ROW_GROUP) != NULL)
+        spec->group = resource_get(resource, FILE_ROW_GROUP);
     if (spec->type == FILE_SYMLINK)
         spec->target = resource_bool(resource, FILE_ROW_SYMLINK)
                            ? text_or_null(resource, FILE_ROW_SOURCE)
@@ -318,23 +322,21 @@ mode_t file_wanted_mode(const FileSpec *spec) {
 
 bool file_wanted_attributes(KindRun *run, const FileSpec *spec, FileAttributes *ret_attributes,
                             GError **error) {
-    const char *owner = text_or_null(spec->resource, FILE_ROW_OWNER);
-    const char *group = text_or_null(spec->resource, FILE_ROW_GROUP);
     FileAttributes wanted = { 0 };
     if (is_given(spec->resource, FILE_ROW_MODE)) {
         wanted.set |= FILE_SET_MODE;
         wanted.mode = file_wanted_mode(spec);
     }
-    if (owner != NULL) {
+    if (spec->owner != NULL) {
         wanted.set |= FILE_SET_UID;
-        if (!accounts_uid(run->host, owner, &wanted.uid, error)) {
+        if (!accounts_uid(run->host, value_string(spec->owner), &wanted.uid, error)) {
             g_prefix_error(error, "owner of '%s': ", spec->path);
             return false;
         }
     }
-    if (group != NULL) {
+    if (spec->group != NULL) {
         wanted.set |= FILE_SET_GID;
-        if (!accounts_gid(run->host, group, &wanted.gid, error)) {
+        if (!accounts_gid(run->host, value_string(spec->group), &wanted.gid, error)) {
             g_prefix_error(error, "group of '%s': ", spec->path);
             return false;
         }

@@ -40,6 +40,7 @@ typedef struct {
     FileOrigin from;    /* of a file's content, or a directory's entries (local and host only) */
     const char *source; /* FROM_LOCAL: path on this machine; FROM_HOST: on the host; no slash at the
                            end */
+    const Value *owner, *group; /* NULL: not managed */
     bool recurse, purge, force;
     char **ignore;
     char *own_path, *own_source; /* behind path and source where they differ from the parameters */

@@ -98,6 +98,15 @@ static void test_attributes(Fixture *f, gconstpointer data) {
     g_assert_cmpuint(host_fake_count(f->host, "write"), ==, writes);
 }
 
+/* mgmt's graphs write what is not wanted as empty strings. */
+static void test_empty_strings(Fixture *f, gconstpointer data) {
+    g_autoptr(Resource) file =
+        FILE_("/etc/x", "content=x", "owner=", "group=", "source=", "target=", "validate_cmd=");
+    kind_test_expect(f->test, file, ACTION_CREATE);
+    g_autoptr(Resource) directory = FILE_("/srv/", "owner=", "recurse:=true");
+    kind_test_expect(f->test, directory, ACTION_CREATE);
+}
+
 static void test_missing_owner(Fixture *f, gconstpointer data) {
     g_autoptr(Resource) mine = FILE_("/etc/mine", "content=x", "owner=nobody-here");
     kind_test_expect_error(f->test, mine, "owner of '/etc/mine': ");
@@ -604,6 +613,7 @@ int main(int argc, char **argv) {
     ADD("content", test_content);
     ADD("bytes", test_bytes);
     ADD("attributes", test_attributes);
+    ADD("empty-strings", test_empty_strings);
     ADD("missing-owner", test_missing_owner);
     ADD("present", test_present);
     ADD("absent", test_absent);
