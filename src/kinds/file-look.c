@@ -28,30 +28,20 @@ static void observe_unknown(const FileSpec *spec, State *actual) {
             state_set(actual, i, value_new_unknown());
 }
 
-/* Whether the name a resource gives is that of id. Nobody looks up who root is: most files are
- * root's, and a look-up costs as much as the rest. */
-static bool is_user(Host *host, const char *name, uid_t id) {
-    uid_t uid;
-    return strcmp(name, "root") == 0 ? id == 0 : accounts_uid(host, name, &uid, NULL) && uid == id;
-}
-
-static bool is_group(Host *host, const char *name, gid_t id) {
-    gid_t gid;
-    return strcmp(name, "root") == 0 ? id == 0 : accounts_gid(host, name, &gid, NULL) && gid == id;
-}
-
 /* Only for what the resource manages. A user it names who does not exist (yet) differs from whoever
  * owns the file. */
 static void observe_owners(KindRun *run, const FileSpec *spec, const FileInfo *info,
                            State *actual) {
     const Value *owner = spec->owner, *group = spec->group;
-    if (owner != NULL && is_user(run->host, value_string(owner), info->uid)) {
+    uid_t uid;
+    gid_t gid;
+    if (owner != NULL && file_uid(run->host, owner, &uid, NULL) && uid == info->uid) {
         state_set(actual, FILE_ROW_OWNER, value_ref(owner));
     } else if (owner != NULL) {
         g_autofree char *name = accounts_user_name(run->host, info->uid);
         state_set(actual, FILE_ROW_OWNER, value_new_string(name));
     }
-    if (group != NULL && is_group(run->host, value_string(group), info->gid)) {
+    if (group != NULL && file_gid(run->host, group, &gid, NULL) && gid == info->gid) {
         state_set(actual, FILE_ROW_GROUP, value_ref(group));
     } else if (group != NULL) {
         g_autofree char *name = accounts_group_name(run->host, info->gid);

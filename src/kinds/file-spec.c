@@ -59,7 +59,9 @@ static void init_source(FileSpec *spec) {
         spec->from = FROM_HOST;
         spec->source = without_slash(source, &spec->own_source);
     } else if (source != NULL) {
-        g_autofree char *directory = g_path_get_dirname(spec->resource->origin.file);
+        /* What comes back from the ledger has lost its place; it is only undone. */
+        const char *file = spec->resource->origin.file;
+        g_autofree char *directory = g_path_get_dirname(file != NULL ? file : "");
         spec->from = FROM_LOCAL;
         spec->source = spec->own_source = g_build_filename(directory, source, NULL);
         if (g_str_has_suffix(spec->source, "/"))
@@ -320,6 +322,20 @@ mode_t file_wanted_mode(const FileSpec *spec) {
     return spec->type == FILE_DIRECTORY && spec->recurse ? file_tree_directory_mode(mode) : mode;
 }
 
+/* Root is 0 everywhere, also where no /etc/passwd says so. Nobody looks it up: most files are
+ * root's, and a look-up costs as much as the rest of a look at a file. */
+bool file_uid(Host *host, const Value *name, uid_t *ret_uid, GError **error) {
+    *ret_uid = 0;
+    return strcmp(value_string(name), "root") == 0 ||
+           accounts_uid(host, value_string(name), ret_uid, error);
+}
+
+bool file_gid(Host *host, const Value *name, gid_t *ret_gid, GError **error) {
+    *ret_gid = 0;
+    return strcmp(value_string(name), "root") == 0 ||
+           accounts_gid(host, value_string(name), ret_gid, error);
+}
+
 bool file_wanted_attributes(KindRun *run, const FileSpec *spec, FileAttributes *ret_attributes,
                             GError **error) {
     FileAttributes wanted = { 0 };
@@ -329,14 +345,14 @@ bool file_wanted_attributes(KindRun *run, const FileSpec *spec, FileAttributes *
     }
     if (spec->owner != NULL) {
         wanted.set |= FILE_SET_UID;
-        if (!accounts_uid(run->host, value_string(spec->owner), &wanted.uid, error)) {
+        if (!file_uid(run->host, spec->owner, &wanted.uid, error)) {
             g_prefix_error(error, "owner of '%s': ", spec->path);
             return false;
         }
     }
     if (spec->group != NULL) {
         wanted.set |= FILE_SET_GID;
-        if (!accounts_gid(run->host, value_string(spec->group), &wanted.gid, error)) {
+        if (!file_gid(run->host, spec->group, &wanted.gid, error)) {
             g_prefix_error(error, "group of '%s': ", spec->path);
             return false;
         }

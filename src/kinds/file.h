@@ -56,6 +56,8 @@ const char *file_type_word(FileType type); /* "file", "directory", "link", "othe
 GBytes *file_wanted_content(KindRun *run, const FileSpec *spec, GError **error);
 /* Entries of the source of a directory. */
 FileTree *file_wanted_tree(KindRun *run, const FileSpec *spec, GError **error);
+bool file_uid(Host *host, const Value *name, uid_t *ret_uid, GError **error);
+bool file_gid(Host *host, const Value *name, gid_t *ret_gid, GError **error);
 mode_t file_wanted_mode(const FileSpec *spec); /* only when the resource has a mode */
 /* Mode, owner and group the resource names; fails when a name is nobody's. */
 bool file_wanted_attributes(KindRun *run, const FileSpec *spec, FileAttributes *ret_attributes,

@@ -346,10 +346,30 @@ void kind_test_expect_error(KindTest *test, const Resource *resource, const char
 
 /* --- undoing --- */
 
+/* As the ledger gives it back: secrets are empty, the place is lost. */
+static Value *through_ledger(Value *value) {
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = json_print(value, JSON_COMPACT);
+    Value *back = json_parse(text, strlen(text), "ledger", &error);
+    g_assert_no_error(error);
+    value_unref(value);
+    return back;
+}
+
+static Resource *resource_from_ledger(const Resource *resource) {
+    g_autoptr(GError) error = NULL;
+    const KindSet set = { &resource->kind, 1 };
+    g_autoptr(Value) value = through_ledger(resource_to_value(resource));
+    Resource *back = resource_from_value(value, &set, &error);
+    g_assert_no_error(error);
+    return back;
+}
+
 Resource *kind_test_reverse(KindTest *test, const Resource *resource, OnRemove how) {
     g_autoptr(GError) error = NULL;
+    g_autoptr(Resource) kept = resource_from_ledger(resource);
     const State *before = g_hash_table_lookup(test->preimages, resource);
-    Resource *inverse = resource->kind->reverse(resource, before, how, &error);
+    Resource *inverse = resource->kind->reverse(kept, before, how, &error);
     if (error != NULL) {
         g_autofree char *name = resource_show(resource);
         g_error("%s cannot be undone: %s", name, error->message);

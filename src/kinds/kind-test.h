@@ -61,8 +61,9 @@ void kind_test_expect(KindTest *test, const Resource *resource, Action expected)
 /* A round that must fail with a message that contains text, and so must its plan. */
 void kind_test_expect_error(KindTest *test, const Resource *resource, const char *text);
 
-/* The resource that undoes resource, by what was kept of the host before its first change; NULL:
- * the kind says it cannot be undone. Ends the test when the kind refuses with an error. */
+/* The resource that undoes resource (as it comes back from the ledger), by what was kept of the
+ * host before its first change; NULL: the kind says it cannot be undone. Ends the test when the
+ * kind refuses with an error. */
 Resource *kind_test_reverse(KindTest *test, const Resource *resource, OnRemove how);
 /* Applies that one; then nothing is kept of resource any more. */
 void kind_test_undo(KindTest *test, const Resource *resource, OnRemove how);

@@ -91,7 +91,9 @@ static void tar_spec_init(TarSpec *spec, const Resource *resource) {
         if (strcmp(compressions[i], compression) == 0)
             spec->options.compression = i;
     if (spec->local) {
-        g_autofree char *directory = g_path_get_dirname(resource->origin.file);
+        /* What comes back from the ledger has lost its place; it is only undone. */
+        const char *file = resource->origin.file;
+        g_autofree char *directory = g_path_get_dirname(file != NULL ? file : "");
         spec->source = g_build_filename(directory, source, NULL);
     } else {
         spec->source = g_strdup(source);

@@ -107,6 +107,14 @@ static void test_empty_strings(Fixture *f, gconstpointer data) {
     kind_test_expect(f->test, directory, ACTION_CREATE);
 }
 
+/* Root needs no entry in /etc/passwd. */
+static void test_root_owner(Fixture *f, gconstpointer data) {
+    host_fake_tamper_remove(f->host, "/etc/passwd");
+    host_fake_tamper_remove(f->host, "/etc/group");
+    g_autoptr(Resource) file = FILE_("/etc/x", "content=x", "owner=root", "group=root");
+    kind_test_expect(f->test, file, ACTION_CREATE);
+}
+
 static void test_missing_owner(Fixture *f, gconstpointer data) {
     g_autoptr(Resource) mine = FILE_("/etc/mine", "content=x", "owner=nobody-here");
     kind_test_expect_error(f->test, mine, "owner of '/etc/mine': ");
@@ -541,6 +549,9 @@ static void test_tree_local(Fixture *f, gconstpointer data) {
     assert_content(f->host, "/srv/index.html", "<p>\n");
     g_assert_true(g_file_set_contents(index, "<b>\n", -1, NULL));
     kind_test_expect(f->test, copy, ACTION_CHANGE);
+    kind_test_undo(f->test, copy, ON_REMOVE_DEFAULT);
+    g_assert_false(host_exists(f->host, "/srv"));
+    kind_test_expect(f->test, copy, ACTION_CREATE);
     g_assert_cmpint(g_remove(index), ==, 0);
     kind_test_expect(f->test, copy, ACTION_CHANGE);
     g_assert_false(host_exists(f->host, "/srv/index.html"));
@@ -614,6 +625,7 @@ int main(int argc, char **argv) {
     ADD("bytes", test_bytes);
     ADD("attributes", test_attributes);
     ADD("empty-strings", test_empty_strings);
+    ADD("root-owner", test_root_owner);
     ADD("missing-owner", test_missing_owner);
     ADD("present", test_present);
     ADD("absent", test_absent);
