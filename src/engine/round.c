@@ -83,8 +83,9 @@ static void add_unknown(RoundMember *member) {
     for (size_t i = 0; i < value_size(member->unknown); i++) {
         unsigned param = (unsigned)value_int(value_list_at(member->unknown, i));
         const Value *before = state_get(member->actual, param);
-        changes_add(member->changes, kind->params[param].name, value_ref(before),
-                    value_new_unknown(), NULL);
+        if (changes_find(member->changes, kind->params[param].name) == NULL)
+            changes_add(member->changes, kind->params[param].name, value_ref(before),
+                        value_new_unknown(), NULL);
         if (member->changes->action == ACTION_NONE)
             member->changes->action = member->actual->exists ? ACTION_CHANGE : ACTION_CREATE;
         member->changes->uncertain = true;
