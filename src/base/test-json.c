@@ -122,6 +122,19 @@ static void test_secret(void) {
     assert_printed(parse_ok("{\"$secret\":null}"), 0, "{\"$secret\":null}");
 }
 
+/* What is inside is seen from outside. */
+static void test_flags(void) {
+    static const char *const texts[] = { "[0,{\"a\":%s}]", "{\"a\":[%s],\"b\":1}" };
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_auto(GStrv) parts = g_strsplit(texts[i], "%s", 2);
+        g_autofree char *secret = g_strjoinv("{\"$secret\":\"n\"}", parts);
+        g_autofree char *unknown = g_strjoinv("{\"$unknown\":true}", parts);
+        g_autoptr(Value) with_secret = parse_ok(secret), with_unknown = parse_ok(unknown);
+        g_assert_true(value_is_secret(with_secret) && !value_has_unknown(with_secret));
+        g_assert_true(value_has_unknown(with_unknown) && !value_is_secret(with_unknown));
+    }
+}
+
 /* Maps that look like our marks come back as maps. */
 static void test_marks_as_keys(void) {
     static const char *const keys[] = { "$bytes", "$secret",  "$$secret",   "$unknown", "$bytes:",
@@ -238,6 +251,12 @@ static char *nested(unsigned depth) {
 static void test_nesting(void) {
     g_autofree char *allowed = nested(LIMIT_NESTING);
     assert_round_trip(parse_ok(allowed));
+    GString *siblings = g_string_new("[[]");
+    for (unsigned i = 0; i < 2 * LIMIT_NESTING; i++)
+        g_string_append(siblings, ",[{}]");
+    g_string_append_c(siblings, ']');
+    assert_round_trip(parse_ok(siblings->str));
+    g_string_free(siblings, TRUE);
     const unsigned depths[] = { LIMIT_NESTING + 1, 3000, 1000000 };
     for (size_t i = 0; i < G_N_ELEMENTS(depths); i++) {
         g_autofree char *text = nested(depths[i]);
@@ -292,6 +311,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/json/bytes", test_bytes);
     g_test_add_func("/json/unknown", test_unknown);
     g_test_add_func("/json/secret", test_secret);
+    g_test_add_func("/json/flags", test_flags);
     g_test_add_func("/json/marks-as-keys", test_marks_as_keys);
     g_test_add_func("/json/keys-of-bytes", test_keys_of_bytes);
     g_test_add_func("/json/escapes", test_escapes);

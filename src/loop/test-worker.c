@@ -155,6 +155,56 @@ static void test_idle_is_not_enough(void) {
     test_close(&test);
 }
 
+static unsigned count_threads(void) {
+    unsigned count = 0;
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/task", 0, NULL);
+    while (g_dir_read_name(dir))
+        count++;
+    return count;
+}
+
+static void wait_for_threads(unsigned expected) {
+    for (int i = 0; i < 1000 && count_threads() > expected; i++)
+        g_usleep(5000);
+    g_assert_cmpuint(count_threads(), ==, expected);
+}
+
+/* Threads without work end, and come again. */
+static void test_idle_time(void) {
+    Test test;
+    test_open(&test, false, 4);
+    unsigned before = count_threads();
+    worker_pool_set_idle_time(test.pool, 1000);
+    for (int round = 0; round < 5; round++) {
+        test.done = 0;
+        test.most_inside = 0;
+        test.expected = 4;
+        for (unsigned i = 0; i < 4; i++)
+            worker_pool_push(test.pool, work_slowly, done, &test);
+        run(&test);
+        g_assert_cmpint(test.most_inside, ==, 4);
+        wait_for_threads(before);
+    }
+    test_close(&test);
+}
+
+/* Tasks that come just when threads give up waiting are not forgotten. */
+static void test_idle_race(void) {
+    Test test;
+    test_open(&test, false, 2);
+    worker_pool_set_idle_time(test.pool, 200);
+    test.expected = 2;
+    for (unsigned round = 0; round < 2000; round++) {
+        test.done = 0;
+        worker_pool_push(test.pool, work, done, &test);
+        worker_pool_push(test.pool, work, done, &test);
+        run(&test);
+        g_usleep(100 + round % 100);
+    }
+    g_assert_cmpint(test.worked, ==, 4000);
+    test_close(&test);
+}
+
 static void push_again(void *data) {
     Test *test = data;
     if (++test->generations < 1000)
@@ -288,6 +338,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/worker/parallel", test_parallel);
     g_test_add_func("/worker/idle-threads-wake", test_idle_threads_wake);
     g_test_add_func("/worker/idle-is-not-enough", test_idle_is_not_enough);
+    g_test_add_func("/worker/idle-time", test_idle_time);
+    g_test_add_func("/worker/idle-race", test_idle_race);
     g_test_add_func("/worker/push-from-done", test_push_from_done);
     g_test_add_func("/worker/virtual", test_virtual);
     g_test_add_func("/worker/free", test_free);

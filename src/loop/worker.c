@@ -12,7 +12,7 @@
 #include "loop/loop-private.h"
 
 /* An idle thread ends after this, so that a burst of work does not keep its stacks for ever. */
-#define IDLE_US (5 * G_USEC_PER_SEC)
+#define IDLE_TIME_US (5 * G_USEC_PER_SEC)
 
 typedef struct {
     WorkFunction work;
@@ -39,7 +39,8 @@ struct WorkerPool {
     GPtrArray *threads;
     GPtrArray *ended; /* threads to join */
     unsigned idle;    /* threads that wait */
-    unsigned woken;   /* of these, signalled and perhaps not yet awake */
+    unsigned woken;   /* of these, signalled and not yet awake; never too many */
+    uint64_t idle_time;
     bool stopping;
 };
 
@@ -112,16 +113,15 @@ static void run_task(WorkerPool *pool) {
 
 /* Waits for a task. Returns false when this thread should end instead. */
 static bool wait_for_task(WorkerPool *pool) {
-    gint64 deadline = g_get_monotonic_time() + IDLE_US;
+    gint64 deadline = g_get_monotonic_time() + (gint64)pool->idle_time;
     bool in_time = true;
     pool->idle++;
     while (!has_task(pool) && !pool->stopping && in_time) {
         in_time = g_cond_wait_until(&pool->work_or_stop, &pool->lock, deadline);
-        if (in_time && pool->woken > 0)
+        if (pool->woken > 0) /* also when late: the signal may have been for this thread */
             pool->woken--;
     }
     pool->idle--;
-    pool->woken = MIN(pool->woken, pool->idle);
     return has_task(pool);
 }
 
@@ -174,6 +174,7 @@ WorkerPool *worker_pool_new(Loop *loop, unsigned max_threads) {
     pool->loop = loop;
     pool->max_threads = max_threads > 0 ? max_threads : 2 * g_get_num_processors();
     pool->completing = g_array_new(FALSE, FALSE, sizeof(Task));
+    pool->idle_time = IDLE_TIME_US;
     g_mutex_init(&pool->lock);
     g_cond_init(&pool->work_or_stop);
     pool->queue = g_array_new(FALSE, FALSE, sizeof(Task));
@@ -181,6 +182,12 @@ WorkerPool *worker_pool_new(Loop *loop, unsigned max_threads) {
     pool->threads = g_ptr_array_new();
     pool->ended = g_ptr_array_new();
     return pool;
+}
+
+void worker_pool_set_idle_time(WorkerPool *pool, uint64_t idle_time_us) {
+    g_mutex_lock(&pool->lock);
+    pool->idle_time = idle_time_us;
+    g_mutex_unlock(&pool->lock);
 }
 
 void worker_pool_push(WorkerPool *pool, WorkFunction work, LoopCallback done, void *data) {

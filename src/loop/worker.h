@@ -17,6 +17,9 @@ WorkerPool *worker_pool_new(Loop *loop, unsigned max_threads);
 void worker_pool_free(WorkerPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WorkerPool, worker_pool_free)
 
+/* How long a thread without work stays, from the next time it waits; 5 s at first. */
+void worker_pool_set_idle_time(WorkerPool *pool, uint64_t idle_time_us);
+
 /* Loop's thread only. Tasks start in the order they were pushed. done may be NULL. */
 void worker_pool_push(WorkerPool *pool, WorkFunction work, LoopCallback done, void *data);
 unsigned worker_pool_busy(const WorkerPool *pool); /* tasks whose done has not begun */
