@@ -60,6 +60,11 @@ bool account_wants_absent(const Resource *resource, unsigned state_param) {
     return g_str_equal(resource_string(resource, state_param), "absent");
 }
 
+bool account_stays_removed(const Resource *resource, unsigned state_param) {
+    return account_wants_absent(resource, state_param) &&
+           resource_meta(resource)->on_remove != ON_REMOVE_RESTORE;
+}
+
 /* --- sets of names --- */
 
 static int compare_names(const void *a, const void *b) {

@@ -17,6 +17,9 @@ bool account_id_check(const char *param, int64_t id, GError **error);
 
 bool account_wants_absent(const Resource *resource, unsigned state_param);
 
+/* Accounts that were declared absent do not come back when the block is gone, unless asked for. */
+bool account_stays_removed(const Resource *resource, unsigned state_param);
+
 /* A PARAM_STRINGS value as a sorted set; caller frees with g_strfreev(). NULL gives an empty one.
  */
 char **account_set_from(const Value *strings);

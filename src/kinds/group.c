@@ -77,11 +77,11 @@ static bool check_removable(KindRun *run, const State *actual, GError **error) {
     if (!users[0])
         return true;
     g_autofree char *names = g_strjoinv("', '", users);
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "refuse to remove group '%s': it is the primary group of '%s'; remove %s or give "
-                "%s another group first",
-                run->resource->name, names, users[1] ? "them" : "that user",
-                users[1] ? "them" : "the user");
+    g_set_error(
+        error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+        "refuse to remove it: it is the primary group of '%s'; remove %s or give %s another "
+        "group first, and say that with 'needs'",
+        names, users[1] ? "them" : "that user", users[1] ? "them" : "the user");
     return false;
 }
 
@@ -211,6 +211,8 @@ static void group_auto_edges(const Resource *resource, AutoEdges *edges) {
 /* Puts back what this resource set, as it was before. */
 static Resource *group_reverse(const Resource *resource, const State *before, OnRemove how,
                                GError **error) {
+    if (account_stays_removed(resource, P_STATE))
+        return NULL;
     Resource *undo = resource_copy(resource);
     bool existed = before && before->exists && how != ON_REMOVE_REMOVE;
     resource_put(undo, P_STATE, value_new_string(existed ? "exists" : "absent"));
@@ -228,20 +230,18 @@ static Resource *group_reverse(const Resource *resource, const State *before, On
 const Kind kind_group = {
     .name = "group",
     .summary = "Keep a group of users",
-    .help =
-        "Keeps a line of /etc/group (and /etc/gshadow). A group that users belong to is best told "
-        "by the users (`user \"ada\" { groups = { \"ops\" } }`); `members` is for groups that are "
-        "defined as a whole. With `membership = \"inclusive\"` the list is everybody, so do not "
-        "also "
-        "put users into the group elsewhere: the two would undo each other.\n\n"
-        "A changed `gid` is carried over to the users whose primary group it is; files keep their "
-        "old number. A group that is some user's primary group is never removed: that is an error "
-        "that names the users.\n\n"
-        "When the resource leaves the configuration, a group that stead created is removed, and "
-        "one "
-        "that existed before gets back what was changed. Works on the files below `--root`, "
-        "without "
-        "privileges as well.",
+    .help = "Keeps a line of /etc/group (and /etc/gshadow). A group that users belong to is "
+            "best told by the users (`user \"ada\" { groups = { \"ops\" } }`); `members` is for "
+            "groups that are defined as a whole. With `membership = \"inclusive\"` the list "
+            "is everybody, so do not also put users into the group elsewhere: the two would "
+            "undo each other.\n\n"
+            "A changed `gid` is carried over to the users whose primary group it is; files "
+            "keep their old number. A group that is some user's primary group is never "
+            "removed: that is an error that names the users.\n\n"
+            "When the resource leaves the configuration, a group that stead created is "
+            "removed, and one that existed before gets back what was changed. One that was "
+            "declared absent stays away, unless `on_remove = \"restore\"`. Works on the files "
+            "below `--root`, without privileges as well.",
     .example = "group \"ops\" { gid = 2000 }\n"
                "group \"render\" { system = true, members = { \"ada\" } }\n"
                "user \"ada\" { groups = { \"ops\" } }\n",

@@ -366,6 +366,8 @@ static bool password_clean(KindRun *run, GError **error) {
 
 static Resource *password_reverse(const Resource *resource, const State *before, OnRemove how,
                                   GError **error) {
+    if (wants_absent(resource))
+        return NULL; /* what is forgotten cannot be brought back */
     Resource *undo = resource_copy(resource);
     resource_put(undo, P_STATE, value_new_string("absent"));
     return undo;

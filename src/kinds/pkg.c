@@ -228,10 +228,9 @@ static bool find_candidate(KindRun *run, const State *actual, char **ret_candida
         return false;
     if (*ret_candidate || actual->exists || run->planning)
         return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
-                "cannot install package '%s': no source of apt has it; check the name and the "
-                "sources, and run 'apt-get update'",
-                run->resource->name);
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                        "no source of apt has it; check the name and the sources, and run "
+                        "'apt-get update'");
     return false;
 }
 
@@ -266,9 +265,9 @@ static bool check_order(KindRun *run, const char *from, const char *to, GError *
         deb_version_compare(to, from) >= 0)
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "refuse version %s of package '%s': %s is installed, which is newer; set "
-                "allowdowngrade = true to go back",
-                to, run->resource->name, from);
+                "refuse version %s: %s is installed, which is newer; set allowdowngrade = true to "
+                "go back",
+                to, from);
     return false;
 }
 
@@ -317,9 +316,9 @@ static bool check_hold(KindRun *run, const State *actual, GError **error) {
         return true;
     g_set_error(
         error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-        "refuse to change package '%s': it is held at %s; set held = false to let it go, or "
-        "held = true to hold it afterwards as well",
-        run->resource->name, value_string(state_get(actual, P_VERSION)));
+        "refuse to change it: it is held at %s; set held = false to let it go, or held = true to "
+        "hold it afterwards as well",
+        found_version(actual));
     return false;
 }
 
@@ -438,6 +437,10 @@ static void pkg_auto_edges(const Resource *resource, AutoEdges *edges) {
  */
 static Resource *pkg_reverse(const Resource *resource, const State *before, OnRemove how,
                              GError **error) {
+    const char *version;
+    if (wants_removal(wanted(resource, &version)) &&
+        resource_meta(resource)->on_remove != ON_REMOVE_RESTORE)
+        return NULL; /* what was declared absent stays away */
     Resource *undo = resource_copy(resource);
     bool existed = before && before->exists && how != ON_REMOVE_REMOVE;
     resource_put(undo, P_STATE, value_new_string(existed ? "installed" : "uninstalled"));
@@ -451,20 +454,19 @@ static Resource *pkg_reverse(const Resource *resource, const State *before, OnRe
 const Kind kind_pkg = {
     .name = "pkg",
     .summary = "Keep a package installed, newest, at a version, held or removed",
-    .help =
-        "Keeps the state of a package of apt and dpkg. Packages that want the same state and pin "
-        "no "
-        "version become one transaction of apt, however many they are. A plan shows the version "
-        "that would be installed where a source offers it, and \"unknown\" where something before "
-        "must add that source first.\n\n"
-        "`state = \"newest\"` follows what the lists of apt offer; refreshing those lists is the "
-        "matter of a timer or an exec. A package that somebody has put on hold is not changed: say "
-        "`held = false`, or `held = true` to change it once and hold it again. An older version is "
-        "refused unless `allowdowngrade = true`. Removing a package never removes others that need "
-        "it: that is an error that names them.\n\n"
-        "When the resource leaves the configuration, a package that stead installed is removed. "
-        "One "
-        "that was there before stays, in the version it has by then.",
+    .help = "Keeps the state of a package of apt and dpkg. Packages that want the same "
+            "state and pin no version become one transaction of apt, however many they are. "
+            "A plan shows the version that would be installed where a source offers it, and "
+            "\"unknown\" where something before must add that source first.\n\n"
+            "`state = \"newest\"` follows what the lists of apt offer; refreshing those lists "
+            "is the matter of a timer or an exec. A package that somebody has put on hold "
+            "is not changed: say `held = false`, or `held = true` to change it once and "
+            "hold it again. An older version is refused unless `allowdowngrade = true`. "
+            "Neither installing nor removing a package ever removes others: that is an "
+            "error that names them.\n\n"
+            "When the resource leaves the configuration, a package that stead installed is "
+            "removed. One that was there before stays, in the version it has by then. One "
+            "that was declared absent stays away, unless `on_remove = \"restore\"`.",
     .example = "pkg \"nginx\" {}\n"
                "pkg \"openssl\" { state = \"newest\" }\n"
                "pkg \"linux-image-amd64\" { version = \"6.1.*\", held = true }\n"

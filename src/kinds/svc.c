@@ -123,9 +123,9 @@ static bool svc_observe(KindRun *run, State *actual, GError **error) {
     if (has_other_root(run->host) && wants_running(run->resource)) {
         g_set_error(
             error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
-            "cannot start '%s' below --root '%s': nothing runs there; leave 'state' unset and "
-            "say enabled = true",
-            run->resource->name, host_root(run->host));
+            "cannot start it below --root '%s': nothing runs there; leave 'state' unset and say "
+            "enabled = true",
+            host_root(run->host));
         return false;
     }
     UnitInfo info = { 0 };
@@ -185,10 +185,10 @@ static bool diff_mask(KindRun *run, const State *actual, Changes *changes, GErro
     const bool *enabled = wanted_enabled(resource);
     if (!masked || !((wants_running(resource) && !is_running(actual)) || (enabled && *enabled)))
         return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "refuse to start or enable '%s': somebody has masked it; set masked = false to "
-                "unmask it",
-                resource->name);
+    g_set_error_literal(
+        error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+        "refuse to start or enable it: somebody has masked it; set masked = false to unmask "
+        "it");
     return false;
 }
 
@@ -219,9 +219,9 @@ static bool refresh_word(KindRun *run, const char **ret_word, GError **error) {
     if (!query(run, &info, error))
         return false;
     if (g_str_equal(rule, "reload") && !info.can_reload) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
-                    "cannot reload '%s': its unit has no ExecReload=; set on_notify = \"restart\"",
-                    run->resource->name);
+        g_set_error_literal(
+            error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+            "cannot reload it: its unit has no ExecReload=; set on_notify = \"restart\"");
         return false;
     }
     bool restart = g_str_equal(rule, "restart") || (g_str_equal(rule, "reload-or-restart") &&

@@ -98,8 +98,18 @@ static void test_refused(void) {
         kind_test_resource(&kind_group, "new", "gid:=2000", "allowdupe:=true", NULL);
     kind_test_expect(test, shared, ACTION_CREATE);
 
-    static const char *const names[] = { "",    "a:b",  "a b",      "12",  "-x", "a,b",
-                                         "a/b", "a\nb", "\xc3\xa4", "a$b", "$",  ".",
+    static const char *const names[] = { "",
+                                         "a:b",
+                                         "a b",
+                                         "12",
+                                         "-x",
+                                         "a,b",
+                                         "a/b",
+                                         "a\nb",
+                                         "\xc3\xa4",
+                                         "a$b",
+                                         "$",
+                                         ".",
                                          "abcdefghijklmnopqrstuvwxyz1234567" };
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *problems = kind_test_problems(&kind_group, names[i], NULL);
@@ -117,6 +127,8 @@ static void test_absent(void) {
     g_autoptr(Resource) absent = kind_test_resource(&kind_group, "ops", "ensure=absent", NULL);
     kind_test_expect(test, absent, ACTION_REMOVE);
     kind_test_expect(test, absent, ACTION_NONE);
+    g_assert_null(kind_test_reverse(test, absent, ON_REMOVE_RESTORE));
+    resource_own_meta(absent)->on_remove = ON_REMOVE_RESTORE; /* asked for */
     kind_test_undo(test, absent, ON_REMOVE_RESTORE);
     expect_line(host, "/etc/group", "ops:x:2000:ada,bob");
 }

@@ -205,7 +205,7 @@ static void test_below_root(void) {
     g_assert_no_error(error);
     g_autoptr(KindTest) test = kind_test_new(host);
     g_autoptr(Resource) web = kind_test_resource(&kind_svc, "web", "state=running", NULL);
-    kind_test_expect_error(test, web, "cannot start 'web' below --root");
+    kind_test_expect_error(test, web, "cannot start it below --root");
     g_assert_cmpint(rmdir(root), ==, 0);
 }
 

@@ -162,7 +162,7 @@ static void test_missing_group(void) {
         g_assert_nonnull(strstr(plan->note, "which nothing in this plan makes"));
         g_autoptr(KindRound) round = kind_test_round(test, user);
         g_assert_error(round->error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
-        g_assert_nonnull(strstr(round->error->message, "there is no such group"));
+        g_assert_nonnull(strstr(round->error->message, "no such group"));
     }
 }
 
@@ -259,6 +259,12 @@ static void test_absent(void) {
     expect_line(host, "/etc/group", "ops:x:500:\n");
     g_assert_true(host_exists(host, "/home/bob"));
     kind_test_expect(test, bob, ACTION_NONE);
+    g_assert_null(kind_test_reverse(test, bob, ON_REMOVE_RESTORE));
+    resource_own_meta(bob)->on_remove = ON_REMOVE_RESTORE; /* asked for */
+    kind_test_undo(test, bob, ON_REMOVE_RESTORE);
+    g_autofree char *text = file_text(host, "/etc/passwd");
+    g_assert_cmpstr(text, ==, passwd);
+    expect_line(host, "/etc/group", "ops:x:500:bob\n");
     g_autoptr(Resource) root = kind_test_resource(&kind_user, "root", "state=absent", NULL);
     kind_test_expect_error(test, root, "it has uid 0");
 }

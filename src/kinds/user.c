@@ -38,7 +38,7 @@ static const Param params[N_PARAMS] = {
                 "Its primary group by number. Not together with `group`." },
     [P_GROUP] = { "group", PARAM_STRING, PARAM_PROPERTY,
                   "Its primary group by name. Without `group` and `gid` a new user gets a group of "
-                  "its own name, which is made if need be." },
+                  "its own name. That one is made if need be; any other must exist." },
     [P_GROUPS] = { "groups", PARAM_STRINGS, PARAM_PROPERTY,
                    "Further groups it is in, by name. They must exist." },
     [P_MEMBERSHIP] = { "membership", PARAM_ENUM, 0,
@@ -335,8 +335,8 @@ static bool diff_absent(KindRun *run, const State *actual, Changes *changes, GEr
     if (!actual->exists)
         return true;
     if (value_int(state_get(actual, P_UID)) == 0) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                    "refuse to remove user '%s': it has uid 0", run->resource->name);
+        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                            "refuse to remove it: it has uid 0");
         return false;
     }
     changes->action = ACTION_REMOVE;
@@ -375,10 +375,8 @@ static bool missing_group(KindRun *run, const char *name, GError **error) {
         kind_run_note(run, "needs group '%s', which nothing in this plan makes", name);
         return true;
     }
-    g_set_error(
-        error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
-        "cannot put user '%s' into group '%s': there is no such group; declare group '%s' {}",
-        run->resource->name, name, name);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                "no such group '%s'; declare it, or let what makes it go first with 'needs'", name);
     return false;
 }
 
@@ -421,7 +419,7 @@ static bool own_group(KindRun *run, uid_t uid, gid_t *ret_gid, GError **error) {
            make_group(run->host, run->resource->name, *ret_gid, error);
 }
 
-static bool named_group(KindRun *run, const char *name, gid_t *ret_gid, GError **error) {
+static bool named_group(KindRun *run, const char *name, uid_t uid, gid_t *ret_gid, GError **error) {
     g_autoptr(GError) problem = NULL;
     if (accounts_gid(run->host, name, ret_gid, &problem))
         return true;
@@ -429,6 +427,8 @@ static bool named_group(KindRun *run, const char *name, gid_t *ret_gid, GError *
         g_propagate_error(error, g_steal_pointer(&problem));
         return false;
     }
+    if (g_str_equal(name, run->resource->name))
+        return own_group(run, uid, ret_gid, error);
     return missing_group(run, name, error) && accounts_free_gid(run->host, false, ret_gid, error) &&
            make_group(run->host, name, *ret_gid, error);
 }
@@ -437,7 +437,7 @@ static bool primary_group(KindRun *run, bool exists, User *user, GError **error)
     const Value *gid = resource_get(run->resource, P_GID);
     const char *group = resource_string(run->resource, P_GROUP);
     if (group)
-        return named_group(run, group, &user->gid, error);
+        return named_group(run, group, user->uid, &user->gid, error);
     if (!gid)
         return exists || own_group(run, user->uid, &user->gid, error);
     user->gid = (gid_t)value_int(gid);
@@ -639,6 +639,8 @@ static Resource *user_reverse(const Resource *resource, const State *before, OnR
                               GError **error) {
     static const unsigned restored[] = { P_UID,     P_GID,   P_GROUP,   P_GROUPS,
                                          P_HOMEDIR, P_SHELL, P_COMMENT, P_EXPIRY };
+    if (account_stays_removed(resource, P_STATE))
+        return NULL;
     Resource *undo = resource_copy(resource);
     bool existed = before && before->exists && how != ON_REMOVE_REMOVE;
     bool was_removed = account_wants_absent(resource, P_STATE);
@@ -652,8 +654,8 @@ static Resource *user_reverse(const Resource *resource, const State *before, OnR
     for (unsigned i = 0; i < G_N_ELEMENTS(restored); i++)
         if (was_removed || resource_get(resource, restored[i]))
             resource_put(undo, restored[i], value_ref(state_get(before, restored[i])));
-    if (was_removed) /* by number, because its group may be gone as well */
-        resource_put(undo, P_GROUP, NULL);
+    if (was_removed) /* its group is known by its name: the number may be taken by now */
+        resource_put(undo, P_GID, NULL);
     const Value *hash = state_get(before, P_PASSWORD);
     if (hash && *value_string(hash) && (was_removed || resource_get(resource, P_PASSWORD)))
         resource_put(undo, P_PASSWORD, value_ref(hash));
@@ -663,24 +665,24 @@ static Resource *user_reverse(const Resource *resource, const State *before, OnR
 const Kind kind_user = {
     .name = "user",
     .summary = "Keep a user account",
-    .help =
-        "Keeps a user in /etc/passwd and /etc/shadow, its groups, and if asked its home directory. "
-        "Only what is set is kept; the rest is chosen once, as useradd(8) would (ranges of "
-        "/etc/login.defs, HOME, SHELL and SKEL of /etc/default/useradd, a group of the user's own "
-        "name), and then left alone. `managehome = true` makes the home from /etc/skel with mode "
-        "0700 (or HOME_MODE) and makes it again when it is lost; files are never moved.\n\n"
-        "`password` takes a hash, never the password, and is shown nowhere. `groups` are added to "
-        "those the user has; `membership = \"inclusive\"` takes it out of all others (mgmt always "
-        "does that).\n\n"
-        "`state = \"absent\"` removes the user and the group of its name if nobody else is in it. "
-        "The "
-        "home stays unless `purge_home = true`, which refuses directories of the system, homes "
-        "that "
-        "others own, share or live below, and homes in which other resources manage files. uid 0 "
-        "is never removed.\n\n"
-        "When the resource leaves the configuration, a user that stead created is removed, and one "
-        "that existed before gets back what was changed, except its password. Works on the files "
-        "below `--root`, without privileges as well: owners are then left alone.",
+    .help = "Keeps a user in /etc/passwd and /etc/shadow, its groups, and if asked its home "
+            "directory. Only what is set is kept; the rest is chosen once, as useradd(8) "
+            "would (ranges of /etc/login.defs, HOME, SHELL and SKEL of "
+            "/etc/default/useradd, a group of the user's own name), and then left alone. "
+            "`managehome = true` makes the home from /etc/skel with mode 0700 (or "
+            "HOME_MODE) and makes it again when it is lost; files are never moved.\n\n"
+            "`password` takes a hash, never the password, and is shown nowhere. `groups` "
+            "are added to those the user has; `membership = \"inclusive\"` takes it out of "
+            "all others (mgmt always does that).\n\n"
+            "`state = \"absent\"` removes the user and the group of its name if nobody else "
+            "is in it. The home stays unless `purge_home = true`, which refuses directories "
+            "of the system, homes that others own, share or live below, and homes in which "
+            "other resources manage files. uid 0 is never removed.\n\n"
+            "When the resource leaves the configuration, a user that stead created is "
+            "removed, and one that existed before gets back what was changed, except its "
+            "password. One that was declared absent stays away, unless `on_remove = "
+            "\"restore\"`. Works on the files below `--root`, without privileges as well: "
+            "owners are then left alone.",
     .example = "user \"ada\" {\n"
                "  comment = \"Ada Lovelace\",\n"
                "  groups = { \"sudo\" },\n"

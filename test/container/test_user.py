@@ -56,7 +56,7 @@ def test_primary_group_is_protected(machine):
     machine.run("groupadd --gid 2600 crew; useradd --gid crew zoe")
     text = machine.stead("apply", 'group "crew" { state = "absent" }\n', code=4)
     assert "primary group of 'zoe'" in text
-    machine.converge('group "crew" { state = "absent" }\nuser "zoe" { state = "absent" }\n')
+    machine.converge('group "crew" { state = "absent" }\nuser "zoe" { state = "absent", before = group "crew" }\n')
     assert getent(machine, "group", "crew") == ""
 
 
