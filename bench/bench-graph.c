@@ -1,9 +1,10 @@
 /*
  * What graphs cost, each figure beside the least that can do it, and beside its target.
- * Usage: bench-graph
+ * Usage: bench-graph [auto]: all, or only automatic edges and groups.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "graph/autoedge.h"
 #include "graph/graph.h"
@@ -295,7 +296,7 @@ static unsigned long resident_kb(void) {
     return sscanf(text, "%*u %lu", &pages) == 1 ? pages * 4 : 0;
 }
 
-int main(void) {
+static void print_memory(void) {
     g_auto(GStrv) names = names_of(N_RESOURCES, "resource-");
     const unsigned *pairs = random_pairs();
     unsigned long before = resident_kb();
@@ -303,9 +304,18 @@ int main(void) {
     seal(graph);
     printf("memory of 100,000 resources, 300,000 edges: %.1f MB\n",
            (double)(resident_kb() - before) / 1024);
+}
+
+int main(int argc, char **argv) {
+    bool only_auto = argc > 1 && strcmp(argv[1], "auto") == 0;
+    if (!only_auto)
+        print_memory();
     printf("%-46s %9s %9s %7s %9s\n", "", "ms", "bare ms", "ratio", "target ms");
     for (unsigned i = 0; i < G_N_ELEMENTS(figures); i++) {
         const Figure *figure = &figures[i];
+        if (only_auto && figure->run != auto_edges && figure->run != group_flat &&
+            figure->run != group_chain)
+            continue;
         double ours = median_of(figure->run);
         printf("%-46s %9.2f", figure->what, ours);
         if (figure->bare) {
