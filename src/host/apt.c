@@ -39,10 +39,12 @@ static bool is_name(const char *name) {
            strspn(architecture, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(architecture);
 }
 
+/* apt takes a star at its end for anything. */
 static bool is_version(const char *version) {
+    size_t length =
+        strspn(version, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-:~");
     return g_ascii_isalnum(version[0]) &&
-           strspn(version, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-:~") ==
-               strlen(version);
+           (version[length] == '\0' || strcmp(version + length, "*") == 0);
 }
 
 bool apt_check_action(const PackageAction *action, GError **error) {
@@ -118,15 +120,11 @@ static char *apt_word(const PackageAction *action) {
     g_assert_not_reached();
 }
 
-/* apt takes packages away to make room for others, unless told not to: a plan that installs must
- * not remove. With removals in the list it has to be allowed. */
-static void add_transaction(GPtrArray *commands, const PackageAction *actions, size_t n_actions) {
+/* The options that the actions as a whole need. */
+static void add_permissions(GPtrArray *command, const PackageAction *actions, size_t n_actions) {
     unsigned removals = count(actions, n_actions, PACKAGE_REMOVE);
     unsigned purges = count(actions, n_actions, PACKAGE_PURGE);
-    unsigned n_words = 0;
     bool downgrades = false, untrusted = false;
-    GPtrArray *command = command_new("apt-get", "install");
-    add_all(command, options);
     for (size_t i = 0; i < n_actions; i++) {
         downgrades = downgrades || actions[i].allow_downgrade;
         untrusted = untrusted || actions[i].allow_untrusted;
@@ -139,6 +137,20 @@ static void add_transaction(GPtrArray *commands, const PackageAction *actions, s
         g_ptr_array_add(command, g_strdup("--no-remove"));
     if (purges > 0 && removals == 0)
         g_ptr_array_add(command, g_strdup("--purge"));
+}
+
+/* apt takes packages away to make room for others, unless told not to: a plan that installs must
+ * not remove. With removals in the list it has to be allowed: see apt_simulation(). NULL when there
+ * is nothing to do. */
+static GPtrArray *transaction_new(const PackageAction *actions, size_t n_actions, bool simulate) {
+    unsigned n_words = 0;
+    GPtrArray *command = command_new("apt-get", "install");
+    add_all(command, options);
+    if (simulate) { /* what is to be released is still held */
+        g_ptr_array_add(command, g_strdup("--simulate"));
+        g_ptr_array_add(command, g_strdup("--allow-change-held-packages"));
+    }
+    add_permissions(command, actions, n_actions);
     for (size_t i = 0; i < n_actions; i++) {
         char *word = apt_word(&actions[i]);
         if (word == NULL)
@@ -146,12 +158,51 @@ static void add_transaction(GPtrArray *commands, const PackageAction *actions, s
         g_ptr_array_add(command, word);
         n_words++;
     }
-    if (n_words > 0) {
-        command_add_to(commands, command);
-        return;
-    }
+    if (n_words > 0)
+        return command;
     g_ptr_array_set_free_func(command, g_free);
     g_ptr_array_unref(command);
+    return NULL;
+}
+
+static void add_transaction(GPtrArray *commands, const PackageAction *actions, size_t n_actions) {
+    GPtrArray *command = transaction_new(actions, n_actions, false);
+    if (command != NULL)
+        command_add_to(commands, command);
+}
+
+char **apt_simulation(const PackageAction *actions, size_t n_actions) {
+    if (count(actions, n_actions, PACKAGE_REMOVE) + count(actions, n_actions, PACKAGE_PURGE) == 0)
+        return NULL;
+    GPtrArray *command = transaction_new(actions, n_actions, true);
+    g_ptr_array_add(command, NULL);
+    return (char **)g_ptr_array_free(command, FALSE);
+}
+
+/* apt leaves out the machine's own architecture. */
+static bool is_asked_for(const char *name, const PackageAction *actions, size_t n_actions) {
+    for (size_t i = 0; i < n_actions; i++) {
+        if (actions[i].verb != PACKAGE_REMOVE && actions[i].verb != PACKAGE_PURGE)
+            continue;
+        const char *asked = actions[i].name;
+        size_t bare = strcspn(asked, ":");
+        if (strcmp(name, asked) == 0 || (strlen(name) == bare && strncmp(name, asked, bare) == 0))
+            return true;
+    }
+    return false;
+}
+
+char *apt_unasked_removals(const char *output, const PackageAction *actions, size_t n_actions) {
+    g_auto(GStrv) lines = g_strsplit(output, "\n", -1);
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (char **line = lines; *line != NULL; line++) {
+        if (!g_str_has_prefix(*line, "Remv ") && !g_str_has_prefix(*line, "Purg "))
+            continue;
+        g_autofree char *name = g_strndup(*line + 5, strcspn(*line + 5, " "));
+        if (!is_asked_for(name, actions, n_actions))
+            g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", name);
+    }
+    return names->len > 0 ? g_string_free(g_steal_pointer(&names), FALSE) : NULL;
 }
 
 GPtrArray *apt_commands(const PackageAction *actions, size_t n_actions) {

@@ -3,13 +3,20 @@
  * runs anything. */
 #include "host/host.h"
 
-/* A name or version that means exactly itself to apt: no option, no pattern. */
+/* A name that means exactly itself to apt: no option, no pattern. So does a version, except for a
+ * star at its end: the newest that begins so. */
 bool apt_check_action(const PackageAction *action, GError **error);
 
 /* The commands that carry out all actions, in their order: each a NULL-terminated GStrv in the
  * array. Most often that is one apt-get. */
 GPtrArray *apt_commands(const PackageAction *actions, size_t n_actions);
 extern const char *const apt_environment[];
+
+/* The dry run of that transaction (a GStrv), or NULL when it removes nothing: with removals in it
+ * apt cannot be told to remove nothing else, so it must be known beforehand. */
+char **apt_simulation(const PackageAction *actions, size_t n_actions);
+/* What that run removes though nobody has asked for it: "a, b"; NULL for nothing. Caller frees. */
+char *apt_unasked_removals(const char *output, const PackageAction *actions, size_t n_actions);
 
 /* "install a, b; remove c", for errors. Caller frees. */
 char *apt_describe(const PackageAction *actions, size_t n_actions);

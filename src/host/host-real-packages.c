@@ -249,14 +249,19 @@ static bool configure_pending(RealHost *self, Cancel *cancel, GError **error) {
     return false;
 }
 
-static bool run_step(RealHost *self, char **argv, Cancel *cancel, GError **error) {
+/* ret_output (may be NULL): what it printed; caller frees. */
+static bool run_step(RealHost *self, char **argv, Cancel *cancel, char **ret_output,
+                     GError **error) {
     for (bool again = false;; again = true) {
         g_auto(HostCommandResult) result = { 0 };
         if (!run_tool(self, argv, cancel, &result, error))
             return false;
-        if (result.exit_status == 0)
-            return true;
         g_autofree char *text = text_of(result.output);
+        if (result.exit_status == 0) {
+            if (ret_output != NULL)
+                *ret_output = g_steal_pointer(&text);
+            return true;
+        }
         if (!again && apt_wants_configure(text)) {
             if (!configure_pending(self, cancel, error))
                 return false;
@@ -268,6 +273,23 @@ static bool run_step(RealHost *self, char **argv, Cancel *cancel, GError **error
     }
 }
 
+/* Whatever needs a removed package goes with it as far as apt is concerned, and it does not ask. */
+static bool check_removals(RealHost *self, const PackageAction *actions, size_t n_actions,
+                           Cancel *cancel, GError **error) {
+    g_auto(GStrv) simulation = apt_simulation(actions, n_actions);
+    g_autofree char *output = NULL;
+    if (simulation == NULL)
+        return true;
+    if (!run_step(self, simulation, cancel, &output, error))
+        return false;
+    g_autofree char *names = apt_unasked_removals(output, actions, n_actions);
+    if (names != NULL)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "it would remove other packages (%s); if that is wanted, declare them absent",
+                    names);
+    return names == NULL;
+}
+
 static bool run_all(RealHost *self, const PackageAction *actions, size_t n_actions, Cancel *cancel,
                     GError **error) {
     if (!require_commands(self, error))
@@ -275,9 +297,11 @@ static bool run_all(RealHost *self, const PackageAction *actions, size_t n_actio
     for (size_t i = 0; i < n_actions; i++)
         if (!apt_check_action(&actions[i], error))
             return false;
+    if (!check_removals(self, actions, n_actions, cancel, error))
+        return false;
     g_autoptr(GPtrArray) commands = apt_commands(actions, n_actions);
     for (guint i = 0; i < commands->len; i++)
-        if (!run_step(self, commands->pdata[i], cancel, error))
+        if (!run_step(self, commands->pdata[i], cancel, NULL, error))
             return false;
     return true;
 }

@@ -158,8 +158,39 @@ static void test_names(void) {
     g_assert_false(apt_check_action(&version, NULL));
     version.version = "1:2.3~rc1-4+deb12u1";
     g_assert_true(apt_check_action(&version, NULL));
+    version.version = "1.2*"; /* the newest that begins so */
+    g_assert_true(apt_check_action(&version, NULL));
+    version.version = "1.*.2";
+    g_assert_false(apt_check_action(&version, NULL));
     version.version = NULL;
     g_assert_false(apt_check_action(&version, NULL));
+}
+
+static void test_unasked_removals(void) {
+    PackageAction actions[] = {
+        { .name = "lib", .verb = PACKAGE_REMOVE },
+        { .name = "other:amd64", .verb = PACKAGE_PURGE },
+        { .name = "new", .verb = PACKAGE_INSTALL },
+    };
+    static const struct {
+        const char *output, *names;
+    } cases[] = {
+        { "", NULL },
+        { "Remv lib [1.0]\nPurg other [2] []\nInst new (1 r [all])\n", NULL },
+        { "Remv lib [1.0]\nRemv app [1]\nPurg tool [2]\n", "app, tool" },
+        { "Remv lib:i386 [1.0]\nRemv new [1]\n", "lib:i386, new" },
+        { "The following packages will be REMOVED:\n  lib app\n", NULL },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *names = apt_unasked_removals(cases[i].output, actions, 3);
+        g_assert_cmpstr(names, ==, cases[i].names);
+    }
+    g_auto(GStrv) words = apt_simulation(actions, 3);
+    g_autofree char *line = g_strjoinv(" ", words);
+    g_assert_cmpstr(line, ==,
+                    "apt-get install " APT_OPTIONS
+                    "--simulate --allow-change-held-packages lib- other:amd64- new");
+    g_assert_null(apt_simulation(&actions[2], 1));
 }
 
 /* Each as apt and dpkg of Debian 12 print it. */
@@ -393,8 +424,33 @@ static void test_apply(void) {
     real_fixture_tear_down(&fixture, "root");
 }
 
+static void test_remove(void) {
+    if (!needs_root())
+        return;
+    RealFixture fixture = { 0 };
+    real_fixture_set_up(&fixture, "root");
+    put_apt(&fixture);
+    PackageAction remove = { .name = "lib", .verb = PACKAGE_REMOVE };
+    g_autoptr(GError) error = NULL;
+    scratch_put(&fixture, "/answer", "Remv app [1]\nRemv lib [1]\n");
+    g_assert_false(host_package_apply(fixture.host, &remove, 1, NULL, &error));
+    assert_code(error, STEAD_ERROR_REFUSED);
+    g_assert_nonnull(strstr(error->message, "remove 'lib': it would remove other packages (app)"));
+    const char *simulation =
+        "apt-get install " APT_OPTIONS "--simulate --allow-change-held-packages lib-\n";
+    assert_calls(&fixture, simulation);
+    g_clear_error(&error);
+    scratch_put(&fixture, "/answer", "Remv lib [1]\n");
+    g_assert_true(host_package_apply(fixture.host, &remove, 1, NULL, &error));
+    g_autofree char *both = g_strconcat(simulation, "apt-get install " APT_OPTIONS "lib-\n", NULL);
+    assert_calls(&fixture, both);
+    real_fixture_tear_down(&fixture, "root");
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/real-packages/unasked-removals", test_unasked_removals);
+    g_test_add_func("/real-packages/remove", test_remove);
     g_test_add_func("/real-packages/status", test_status);
     g_test_add_func("/real-packages/status-of-rubbish", test_status_of_rubbish);
     g_test_add_func("/real-packages/status-speed", test_status_speed);
