@@ -1,5 +1,7 @@
 #include "graph/watcher.h"
 
+#include <string.h>
+
 #include "graph/watch-command.h"
 
 /* One thing that is watched: exactly one of host, timer's interval, command. */
@@ -135,6 +137,13 @@ bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GErr
     watcher->n_arming--;
     (void)g_ptr_array_remove(watcher->parts, part);
     return false;
+}
+
+bool watcher_local(Watcher *watcher, HostWatchClass class, const char *path, GError **error) {
+    if (strcmp(host_root(watcher->host), "/") != 0)
+        return true;
+    g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+    return watcher_host(watcher, class, absolute, error);
 }
 
 static void on_interval(void *data);

@@ -23,6 +23,9 @@ void watcher_free(Watcher *watcher); /* accepts NULL; no signal afterwards */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Watcher, watcher_free)
 
 bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GError **error);
+/* A path beside the configuration, on this machine; relative to where the process runs, if it is. A
+ * host below --root cannot watch it: then nothing is armed, and a change shows at the next look. */
+bool watcher_local(Watcher *watcher, HostWatchClass class, const char *path, GError **error);
 void watcher_interval(Watcher *watcher, uint64_t interval_us); /* an event each interval, above 0 */
 /* Every line the command prints is an event; its end is a failure. Below --root it runs there. It
  * is copied. When the watcher ends, its process group gets SIGTERM, and SIGKILL after 3 s. */
