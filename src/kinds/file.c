@@ -74,6 +74,8 @@ G_STATIC_ASSERT(G_N_ELEMENTS(file_params) == FILE_N_ROWS);
 
 static bool watch_source(Watcher *watcher, const FileSpec *spec, GError **error) {
     HostWatchClass class = spec->type == FILE_DIRECTORY ? HOST_WATCH_TREE : HOST_WATCH_FILE;
+    if (spec->from == FROM_LOCAL)
+        return watcher_local(watcher, class, spec->source, error);
     return spec->from != FROM_HOST || watcher_host(watcher, class, spec->source, error);
 }
 

@@ -242,8 +242,8 @@ static bool tar_watch(Watcher *watcher, const Resource *resource, GError **error
     if (!watcher_host(watcher, spec.unpacks && !spec.absent ? HOST_WATCH_TREE : HOST_WATCH_FILE,
                       spec.path, error))
         return false;
-    if (spec.source != NULL && !spec.local &&
-        !watcher_host(watcher, HOST_WATCH_FILE, spec.source, error))
+    if (spec.source != NULL &&
+        !(spec.local ? watcher_local : watcher_host)(watcher, HOST_WATCH_FILE, spec.source, error))
         return false;
     for (size_t i = 0; inputs != NULL && i < value_size(inputs); i++) {
         const char *input = value_string(value_list_at(inputs, i));
