@@ -113,7 +113,7 @@ char *kind_test_problems(const Kind *kind, const char *name, ...) {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     va_list arguments;
     va_start(arguments, name);
-    g_autoptr(Resource) resource = build(kind, name, arguments, problems);
+    resource_unref(build(kind, name, arguments, problems));
     va_end(arguments);
     if (problems->len == 0)
         g_error("%s '%s' is valid but must not be", kind->name, name);

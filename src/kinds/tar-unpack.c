@@ -143,7 +143,8 @@ bool tar_diff_unpacked(KindRun *run, const TarSpec *spec, const State *actual, C
         return false;
     }
     g_autoptr(FileTree) tree = kept_tree(run, hex);
-    if (tree == NULL && (tree = read_tree(run, spec, error)) == NULL)
+    bool known = tree != NULL;
+    if (!known && (tree = read_tree(run, spec, error)) == NULL)
         return false;
     g_autoptr(GPtrArray) steps = file_tree_compare(run, tree, spec->path, &rules, error);
     if (steps == NULL)
@@ -152,7 +153,7 @@ bool tar_diff_unpacked(KindRun *run, const TarSpec *spec, const State *actual, C
     if (steps->len > 0 && actual->exists)
         changes->action = ACTION_CHANGE;
     /* So that it need not be read again; after an apply that has kept it already. */
-    if (steps->len == 0 && run->reason != REASON_VERIFY && kept_tree(run, hex) == NULL)
+    if (steps->len == 0 && run->reason != REASON_VERIFY && !known)
         keep_unpacked(run, tree, hex, steps);
     return true;
 }
