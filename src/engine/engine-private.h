@@ -193,6 +193,13 @@ void record_event(Vertex *vertex, unsigned member,
 void record_bit(Engine *engine, const Edge *edge, bool pending);
 void record_retries(Vertex *vertex);
 
+/* preimage.c */
+bool preimage_take(Round *round, RoundMember *member,
+                   GError **error); /* any thread; before the first effect */
+GBytes *preimage_content(Ledger *ledger, const LedgerEntry *entry); /* NULL: none, or not kept */
+void preimage_keep(Ledger *ledger,
+                   const LedgerEntry *old); /* its definition is about to be replaced */
+
 /* receive.c: false with error when a value is missing or does not fit */
 bool receive_values(Vertex *vertex, bool *ret_changed, GError **error);
 /* Stores what the round's members sent; marks receivers dirty when it differs. */

@@ -126,18 +126,8 @@ bool record_begin(Round *round, RoundMember *member, GError **error) {
         return true;
     Ledger *ledger = engine->options.ledger;
     g_autoptr(Value) step = value_new_map();
-    if (member->first && !member->before) {
-        if (resource->kind->preimage && member->actual->exists &&
-            !resource->kind->preimage(&member->run, member->actual, error)) {
-            g_prefix_error(error, "keep what was there before the first change: ");
-            return false;
-        }
-        char hex[DIGEST_HEX_SIZE];
-        if (member->actual->content &&
-            !ledger_store_content(ledger, member->actual->content, hex, error))
-            return false;
-        member->before = state_to_value(member->actual);
-    }
+    if (member->first && !preimage_take(round, member, error))
+        return false;
     if (member->before)
         value_map_set(step, "before", value_ref(member->before));
     value_map_set(step, "resource", resource_to_value(resource));
@@ -183,6 +173,7 @@ static LedgerEntry *make_entry(Vertex *vertex, unsigned i, const RoundMember *me
                                    : NULL;
     entry->resource_hash = entry_hash(vertex, i) | (entry->kept ? ENTRY_KEEPS : 0);
     if (old) {
+        preimage_keep(ledger, old);
         entry->preimage = value_ref(old->preimage);
         entry->created = old->created;
     } else {

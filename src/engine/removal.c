@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "engine/engine-private.h"
+#include "graph/autoedge.h"
 
 /* One entry on its way out. */
 typedef struct {
     char *key; /* "kind\x1fname" */
     OnRemove how;
     Resource *undo; /* NULL: nothing is done on the host */
+    Resource *heir; /* the same thing under its new name, in the new graph; NULL: none */
     char **needs;
     unsigned vertex;
 } Leaving;
@@ -21,6 +23,7 @@ typedef struct {
     const Graph *graph;
     GPtrArray *leaving;     /* of Leaving */
     GHashTable *identities; /* "kind\x1fidentity" -> name, of the new graph; made on first use */
+    PathClaims *claims;     /* of the new graph; made on first use */
     GError *error;
 } Search;
 
@@ -28,18 +31,29 @@ static void leaving_free(void *data) {
     Leaving *leaving = data;
     g_free(leaving->key);
     resource_unref(leaving->undo);
+    resource_unref(leaving->heir);
     g_strfreev(leaving->needs);
     g_free(leaving);
 }
 
-/* The parameter that says which thing on the host is meant, when it is not the name. */
-static const char *identity_of(const Resource *resource) {
-    for (unsigned i = 0; i < resource->kind->n_params; i++)
-        if (resource->kind->params[i].flags & PARAM_NAMED) {
-            const char *text = resource_string(resource, i);
-            return text ? text : resource->name;
-        }
-    return resource->name;
+static char *identity_key(const Resource *resource) {
+    g_autofree char *identity = resource_identity(resource);
+    return g_strconcat(resource->kind->name, LEDGER_KEY_SEPARATOR,
+                       identity ? identity : resource->name, NULL);
+}
+
+/* The path that is all of the resource's identity, or NULL. */
+static const char *path_of(const Resource *resource) {
+    const char *path = NULL;
+    for (unsigned i = 0; i < resource->kind->n_params; i++) {
+        const Param *param = &resource->kind->params[i];
+        if (!(param->flags & PARAM_IDENTITY))
+            continue;
+        if (path || param->type != PARAM_PATH)
+            return NULL;
+        path = resource_string(resource, i);
+    }
+    return path;
 }
 
 static GHashTable *identities_of(const Graph *graph) {
@@ -48,9 +62,7 @@ static GHashTable *identities_of(const Graph *graph) {
         const Resource *resource = graph_resource(graph, i);
         if (resource_meta(resource)->hidden)
             continue;
-        char *key =
-            g_strconcat(resource->kind->name, LEDGER_KEY_SEPARATOR, identity_of(resource), NULL);
-        g_hash_table_insert(identities, key, resource->name);
+        g_hash_table_insert(identities, identity_key(resource), resource->name);
     }
     return identities;
 }
@@ -66,19 +78,15 @@ static State *preimage_of(Engine *engine, const Kind *kind, const LedgerEntry *e
     if (!entry->preimage)
         return NULL;
     State *before = state_from_value(kind, entry->preimage);
-    for (unsigned i = 0; i < kind->n_params && !before->content; i++) {
-        const Value *value = state_get(before, i);
-        if (value_type(value) == VALUE_STRING && g_str_has_prefix(value_string(value), "sha256:"))
-            before->content =
-                ledger_load_content(engine->options.ledger, value_string(value) + 7, NULL);
-    }
+    before->content = preimage_content(engine->options.ledger, entry);
     return before;
 }
 
-/* Undoing is a resource of its own: no automatic edges (they point the other way), no grouping. */
-static Resource *finish_undo(Resource *undo, const LedgerEntry *entry) {
+/* Undoing is a resource of its own, in no group. What is removed takes no automatic edges, they
+ * point the other way; what is restored needs the same things as anything that is made. */
+static Resource *finish_undo(Resource *undo, const LedgerEntry *entry, OnRemove how) {
     Meta *meta = resource_own_meta(undo);
-    meta->autoedge = false;
+    meta->autoedge = how == ON_REMOVE_RESTORE;
     meta->autogroup = false;
     meta->protect = false;
     meta->on_remove = ON_REMOVE_DEFAULT;
@@ -106,7 +114,7 @@ static bool undo_of(Search *search, const LedgerEntry *entry, OnRemove how, Reso
         g_prefix_error(&search->error, "undo %s '%s': ", entry->kind, entry->name);
         return false;
     }
-    *ret_undo = undo ? finish_undo(undo, entry) : NULL;
+    *ret_undo = undo ? finish_undo(undo, entry, how) : NULL;
     return true;
 }
 
@@ -121,8 +129,7 @@ static const char *renamed_to(Search *search, const LedgerEntry *entry) {
         return NULL;
     if (!search->identities)
         search->identities = identities_of(search->graph);
-    g_autofree char *key =
-        g_strconcat(entry->kind, LEDGER_KEY_SEPARATOR, identity_of(resource), NULL);
+    g_autofree char *key = identity_key(resource);
     return g_hash_table_lookup(search->identities, key);
 }
 
@@ -141,7 +148,21 @@ static void move_entry(Engine *engine, const LedgerEntry *entry, const char *nam
     ledger_put(engine->options.ledger, moved);
 }
 
+/* A place in which the configuration still declares something stays until that is gone too. */
+static bool still_holds(Search *search, const LedgerEntry *entry) {
+    g_autoptr(Resource) resource =
+        resource_from_value(entry->resource, search->engine->options.kinds, NULL);
+    const char *path = resource ? path_of(resource) : NULL;
+    if (!path)
+        return false;
+    if (!search->claims)
+        search->claims = path_claims_new(search->graph);
+    return path_claims_find(search->claims, path) == PATH_HOLDS;
+}
+
 static void leave(Search *search, const LedgerEntry *entry) {
+    if (still_holds(search, entry))
+        return;
     Leaving *leaving = g_new0(Leaving, 1);
     leaving->key = g_strconcat(entry->kind, LEDGER_KEY_SEPARATOR, entry->name, NULL);
     leaving->how = how_of(entry);
@@ -150,6 +171,8 @@ static void leave(Search *search, const LedgerEntry *entry) {
     if (name) {
         move_entry(search->engine, entry, name);
         leaving->how = ON_REMOVE_FORGET;
+        int heir = graph_find(search->graph, entry->kind, name);
+        leaving->heir = resource_ref(graph_resource(search->graph, (unsigned)heir));
     }
     g_ptr_array_add(search->leaving, leaving);
     if (!name && entry->protect) {
@@ -184,21 +207,57 @@ static Leaving *find_leaving(const GPtrArray *leaving, const char *key) {
     return NULL;
 }
 
+static bool find_leaving_vertex(const GPtrArray *leaving, unsigned vertex) {
+    for (unsigned i = 0; i < leaving->len; i++) {
+        const Leaving *one = g_ptr_array_index(leaving, i);
+        if (one->undo && one->vertex == vertex)
+            return true;
+    }
+    return false;
+}
+
 /* Whoever stays but needed it lets go of it first. */
 typedef struct {
     Graph *graph;
     GHashTable *by_key; /* of Leaving with an undo */
 } StayingEdges;
 
-static void add_staying_edges(void *data, const LedgerEntry *entry) {
-    StayingEdges *edges = data;
-    int staying = graph_find(edges->graph, entry->kind, entry->name);
+static void let_go_first(StayingEdges *edges, const char *kind, const char *name, char **needs) {
+    int staying = graph_find(edges->graph, kind, name);
     if (staying < 0)
         return;
-    for (char **need = entry->needs; need && *need; need++) {
+    for (char **need = needs; need && *need; need++) {
         const Leaving *leaving = g_hash_table_lookup(edges->by_key, *need);
         if (leaving && (unsigned)staying != leaving->vertex)
             graph_add_edge(edges->graph, (unsigned)staying, leaving->vertex, 0, (Origin){ 0 });
+    }
+}
+
+static void add_staying_edges(void *data, const LedgerEntry *entry) {
+    let_go_first(data, entry->kind, entry->name, entry->needs);
+}
+
+/* What is to stand where a removed thing's directory was waits until that is empty. */
+static void add_replacing_edges(Graph *graph, const GPtrArray *leaving) {
+    g_autoptr(GHashTable) identities = identities_of(graph);
+    for (unsigned i = 0; i < leaving->len; i++) {
+        const Leaving *one = g_ptr_array_index(leaving, i);
+        g_autofree char *path = one->undo ? g_strdup(path_of(one->undo)) : NULL;
+        for (char *slash = path ? strrchr(path, '/') : NULL; slash && slash != path;
+             slash = strrchr(path, '/')) {
+            *slash = '\0';
+            g_autofree char *key =
+                g_strconcat(one->undo->kind->name, LEDGER_KEY_SEPARATOR, path, NULL);
+            const char *name = g_hash_table_lookup(identities, key);
+            int above = name ? graph_find(graph, one->undo->kind->name, name) : -1;
+            if (above < 0 || (unsigned)above == one->vertex)
+                continue;
+            const char *there = path_of(graph_resource(graph, (unsigned)above));
+            bool directory = g_str_has_suffix(there, "/");
+            bool leaves = find_leaving_vertex(leaving, (unsigned)above);
+            if (!directory && !leaves)
+                graph_add_edge(graph, one->vertex, (unsigned)above, 0, (Origin){ 0 });
+        }
     }
 }
 
@@ -213,11 +272,20 @@ static void add_edges(Engine *engine, Graph *graph, const GPtrArray *leaving, bo
         Leaving *one = g_ptr_array_index(leaving, i);
         for (char **need = one->needs; one->undo && need && *need; need++) {
             const Leaving *needed = find_leaving(leaving, *need);
-            if (needed && needed != one)
+            bool both_restored =
+                needed && one->how == ON_REMOVE_RESTORE && needed->how == ON_REMOVE_RESTORE;
+            if (needed && needed != one && !both_restored)
                 graph_add_edge(graph, one->vertex, needed->vertex, 0, (Origin){ 0 });
         }
     }
     ledger_visit(engine->options.ledger, add_staying_edges, &staying);
+    for (unsigned i = 0; i < leaving->len; i++) {
+        const Leaving *one = g_ptr_array_index(leaving, i);
+        if (one->heir)
+            let_go_first(&staying, one->heir->kind->name, one->heir->name, one->needs);
+    }
+    if (reversed)
+        add_replacing_edges(graph, leaving);
     g_hash_table_unref(staying.by_key);
 }
 
@@ -240,6 +308,7 @@ static Graph *combine(Engine *engine, const Graph *graph, const GPtrArray *leavi
             return NULL;
     }
     add_edges(engine, all, leaving, reversed);
+    (void)graph_auto_edges(all); /* only restorations can get new ones */
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     if (graph_seal(all, problems))
         return g_steal_pointer(&all);
@@ -296,6 +365,7 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
     Search search = { .engine = engine, .graph = graph, .leaving = leaving };
     ledger_visit_keys(engine->options.ledger, look_for_leaving, &search);
     g_clear_pointer(&search.identities, g_hash_table_unref);
+    g_clear_pointer(&search.claims, path_claims_free);
     if (search.error) {
         g_propagate_error(error, search.error);
         return NULL;

@@ -211,6 +211,18 @@ static bool make_right(Round *round, GError **error) {
     return ok;
 }
 
+/* What is right when first seen may still have to be restored one day. */
+static bool adopt_members(Round *round, GError **error) {
+    for (unsigned i = 0; i < round->n_members; i++) {
+        RoundMember *member = &round->members[i];
+        bool remembered =
+            round->engine->remembers && !(member->run.resource->kind->flags & KIND_STATELESS);
+        if (remembered && member->first && !preimage_take(round, member, error))
+            return false;
+    }
+    return true;
+}
+
 /* A killed apply left something behind: clear it before looking. */
 static bool clean_members(Round *round, GError **error) {
     for (unsigned i = 0; i < round->n_members; i++) {
@@ -232,6 +244,8 @@ static RoundResult work(Round *round, GError **error) {
         wrong |= has_change(member);
     }
     if (wrong && !round->noop && !make_right(round, error))
+        return ROUND_FAILED;
+    if (!round->noop && !adopt_members(round, error))
         return ROUND_FAILED;
     for (unsigned i = 0; i < round->n_members; i++) {
         if (round->members[i].unknown)

@@ -225,9 +225,36 @@ static void build_declared(Graph *graph) {
         graph->numbers[i] = i;
 }
 
+/* One thing on the host under two names would be decided twice, each time differently. */
+static void check_identities(const Graph *graph, GPtrArray *problems) {
+    g_autoptr(GHashTable) owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (unsigned i = 0; i < graph_size(graph); i++) {
+        const Resource *resource = graph_resource(graph, i);
+        g_autofree char *identity =
+            resource_meta(resource)->hidden ? NULL : resource_identity(resource);
+        if (!identity)
+            continue;
+        char *key = g_strconcat(resource->kind->name, "\x1f", identity, NULL);
+        const Resource *other = g_hash_table_lookup(owners, key);
+        if (!other) {
+            g_hash_table_insert(owners, key, (void *)(uintptr_t)resource);
+            continue;
+        }
+        g_free(key);
+        g_autofree char *shown = resource_show(other);
+        g_autofree char *place = origin_show(other->origin);
+        GError *error =
+            g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG,
+                        "manages the same thing as %s at %s; keep one of them", shown, place);
+        resource_prefix(resource, &error);
+        g_ptr_array_add(problems, error);
+    }
+}
+
 bool graph_seal(Graph *graph, GPtrArray *problems) {
     g_assert(!graph->sealed && graph->building);
     unsigned n_before = problems->len;
+    check_identities(graph, problems);
     for (unsigned i = 0; i < graph_size(graph); i++)
         resolve_receives(graph, i, problems);
     if (graph->too_many_edges)

@@ -32,6 +32,7 @@ typedef enum {
     PARAM_RECEIVES = 1 << 3, /* may be fed by another resource's output */
     PARAM_SECRET = 1 << 4,   /* always masked */
     PARAM_REWATCH = 1 << 5,  /* a change of it in a live swap re-arms the watch */
+    PARAM_IDENTITY = 1 << 6, /* part of what says which thing on the host is meant */
 } ParamFlags;
 
 typedef struct {

@@ -408,3 +408,29 @@ Resource *resource_from_value(const Value *value, const KindSet *kinds, GError *
     }
     return g_steal_pointer(&resource);
 }
+
+/* "/srv/x/" and "/srv/x" are one place. */
+static void append_identity(GString *text, const Param *param, const Value *value) {
+    g_autofree char *shown = value_type(value) == VALUE_STRING ? NULL : value_show(value, 0);
+    g_string_append(text, shown ? shown : value_string(value));
+    while (param->type == PARAM_PATH && text->len > 1 && text->str[text->len - 1] == '/')
+        g_string_truncate(text, text->len - 1);
+}
+
+char *resource_identity(const Resource *resource) {
+    g_autoptr(GString) text = g_string_new(NULL);
+    bool any = false;
+    for (unsigned i = 0; i < resource->kind->n_params; i++) {
+        const Param *param = &resource->kind->params[i];
+        if (!(param->flags & PARAM_IDENTITY))
+            continue;
+        if (!resource->params[i] && resource_receives(resource, i))
+            return NULL;
+        if (any)
+            g_string_append_c(text, '\x1f');
+        any = true;
+        if (resource->params[i])
+            append_identity(text, param, resource->params[i]);
+    }
+    return any ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
+}

@@ -66,6 +66,9 @@ bool resource_equal(const Resource *a,
                     const Resource *b); /* kind, name, params, meta, receives; not origin */
 guint resource_key_hash(gconstpointer resource); /* kind and name */
 gboolean resource_key_equal(gconstpointer a, gconstpointer b);
+/* Which thing on the host is meant: the PARAM_IDENTITY values, so that one thing under two names is
+ * noticed. NULL: the kind has none, or one of them is received. Caller frees. */
+char *resource_identity(const Resource *resource);
 char *resource_show(const Resource *resource);  /* file '/etc/x'; caller frees */
 char *origin_show(Origin origin);               /* "site.lua:12"; NULL: not from a file */
 char *resource_where(const Resource *resource); /* "site.lua:12: " or ""; caller frees */

@@ -11,7 +11,7 @@ static const char *const states[] = { "exists", "absent", NULL };
 static const char *const types[] = { "file", "directory", "link", NULL };
 
 static const Param file_params[] = {
-    [FILE_ROW_PATH] = { "path", PARAM_PATH, PARAM_NAMED | PARAM_REWATCH,
+    [FILE_ROW_PATH] = { "path", PARAM_PATH, PARAM_NAMED | PARAM_IDENTITY | PARAM_REWATCH,
                         "Where it is. A slash at the end makes it a directory." },
     [FILE_ROW_STATE] = { "state", PARAM_ENUM, 0,
                          "Whether there is something at the path. What is absent is removed, "

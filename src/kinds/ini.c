@@ -25,14 +25,14 @@ static const char *const states[] = { "exists", "absent", NULL };
 static const char *const quotes[] = { "keep", "none", "single", "double", NULL }; /* IniQuote */
 
 static const Param ini_params[] = {
-    [INI_ROW_PATH] = { "path", PARAM_PATH, PARAM_REQUIRED | PARAM_REWATCH,
+    [INI_ROW_PATH] = { "path", PARAM_PATH, PARAM_REQUIRED | PARAM_IDENTITY | PARAM_REWATCH,
                        "The INI file. A link is followed to the file it points to.",
                        .aliases = "file" },
-    [INI_ROW_SECTION] = { "section", PARAM_STRING, 0,
+    [INI_ROW_SECTION] = { "section", PARAM_STRING, PARAM_IDENTITY,
                           "Name between the brackets; empty for keys before the first section.",
                           .fallback = "" },
-    [INI_ROW_KEY] = { "key", PARAM_STRING, PARAM_REQUIRED, "Key, as it is spelled in the file.",
-                      .aliases = "setting" },
+    [INI_ROW_KEY] = { "key", PARAM_STRING, PARAM_REQUIRED | PARAM_IDENTITY,
+                      "Key, as it is spelled in the file.", .aliases = "setting" },
     [INI_ROW_VALUE] = { "value", PARAM_STRING, PARAM_PROPERTY | PARAM_RECEIVES,
                         "Value, in one line. Without it the key stands alone on its line." },
     [INI_ROW_STATE] = { "state", PARAM_ENUM, 0, "Whether the key is there or not.",

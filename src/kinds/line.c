@@ -25,12 +25,12 @@ enum {
 static const char *const states[] = { "exists", "absent", NULL };
 
 static const Param line_params[] = {
-    [LINE_FILE] = { "file", PARAM_PATH, PARAM_REQUIRED | PARAM_REWATCH,
+    [LINE_FILE] = { "file", PARAM_PATH, PARAM_REQUIRED | PARAM_IDENTITY | PARAM_REWATCH,
                     "File the line is in. A link is followed to the file it points to.",
                     .aliases = "path" },
     [LINE_STATE] = { "state", PARAM_ENUM, 0, "Whether the line is there or not.",
                      .fallback = "exists", .choices = states, .aliases = "ensure" },
-    [LINE_CONTENT] = { "content", PARAM_STRING, PARAM_PROPERTY | PARAM_RECEIVES,
+    [LINE_CONTENT] = { "content", PARAM_STRING, PARAM_PROPERTY | PARAM_IDENTITY | PARAM_RECEIVES,
                        "The line, without what ends it. Several lines are a block: they must "
                        "follow "
                        "each other. Empty content does nothing.",

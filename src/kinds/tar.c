@@ -14,7 +14,7 @@ static const char *const states[] = { "exists", "absent", NULL };
 static const char *const compressions[] = { "none", "gzip", "bzip2", "xz", "zstd", NULL };
 
 static const Param tar_params[] = {
-    [TAR_PATH] = { "path", PARAM_PATH, PARAM_NAMED | PARAM_REWATCH,
+    [TAR_PATH] = { "path", PARAM_PATH, PARAM_NAMED | PARAM_IDENTITY | PARAM_REWATCH,
                    "The archive that is made of inputs; with a slash at its end the directory that "
                    "source is unpacked into." },
     [TAR_STATE] = { "state", PARAM_ENUM, 0, "Whether it is there or not.", .fallback = "exists",

@@ -33,7 +33,7 @@ class Generator:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if self.chance(0.2):
-                    path.symlink_to(self.random.choice(["/srv/a", "b", "/nowhere"]))
+                    path.symlink_to(self.random.choice(["/etc/passwd", "/nowhere"]))
                 elif self.chance(0.3):
                     path.mkdir()
                 else:
@@ -71,7 +71,7 @@ class Generator:
         if way == 1:
             return path, f'file "{path}" {{ state = "absent"{force} }}'
         if way == 2:
-            return path, f'file "{path}" {{ target = "{self.random.choice(["/srv/a", "x", "../b"])}"{force} }}'
+            return path, f'file "{path}" {{ target = "{self.random.choice(["/etc/passwd", "/nowhere", "../x"])}"{force} }}'
         return path, f'file "{path}" {{ content = {json.dumps(self.text())}{mode}{force} }}'
 
     def other(self, n: int) -> tuple[str, str]:
@@ -94,6 +94,8 @@ class Generator:
         for n in range(self.random.randint(1, 12)):
             name, text = self.file() if self.chance(0.7) else self.other(n)
             key = name.rstrip("/")
+            if text.startswith(("line", "ini")):  # one thing on the host under two names is refused
+                key = text.split("{", 1)[1].split(", value", 1)[0]
             if key in seen:
                 continue
             seen.add(key)
