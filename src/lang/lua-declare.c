@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/suggest.h"
 #include "lang/lua-define.h"
 #include "lang/lua-object.h"
 #include "lang/lua-params.h"
@@ -225,6 +226,24 @@ static int index_reference(lua_State *lua) {
     return lua_error(lua);
 }
 
+/* NULL after adding the problem. */
+static const char *find_output(lua_State *lua, const Kind *kind, const char *name) {
+    const Output *output = kind_find_output(kind, name);
+    if (output)
+        return output->name;
+    g_autofree const char **names = g_new(const char *, kind->n_outputs + 1);
+    for (unsigned i = 0; i < kind->n_outputs; i++)
+        names[i] = kind->outputs[i].name;
+    const char *nearest = suggest_nearest(name, names, kind->n_outputs);
+    g_autofree char *text = kind->n_outputs == 0
+                                ? g_strdup_printf("%s has no outputs", kind->name)
+                                : g_strdup_printf("%s has no output '%s'%s%s%s", kind->name, name,
+                                                  nearest ? ", did you mean '" : "",
+                                                  nearest ? nearest : "", nearest ? "'?" : "");
+    eval_problem_here(eval_of(lua), lua, text);
+    return NULL;
+}
+
 /* out(ref, "output") */
 static int call_out(lua_State *lua) {
     Eval *eval = eval_of(lua);
@@ -232,15 +251,17 @@ static int call_out(lua_State *lua) {
     if (!ref)
         return eval_raise(lua, "out takes a reference and the name of an output, not %s",
                           object_type_name(lua, 1));
-    lua_value_check_text(lua, 2, "the output", NULL);
+    const char *name = lua_value_check_text(lua, 2, "the output", NULL);
     Target *target = target_at(eval, ref->target);
-    if (!kind_at(eval, target->kind)->kind)
+    const Kind *kind = kind_at(eval, target->kind)->kind;
+    if (!kind)
         return eval_raise(lua, "a composite like %s has no outputs: name one of its resources",
                           kind_at(eval, target->kind)->name);
     target->is_reported = true; /* graph_seal() says so when it is never declared */
+    const char *output = find_output(lua, kind, name);
     Object *out = object_push(lua, OBJECT_OUT);
     out->target = ref->target;
-    out->output = g_intern_string(lua_tostring(lua, 2));
+    out->output = output;
     return 1;
 }
 

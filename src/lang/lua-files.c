@@ -108,6 +108,11 @@ static int import(lua_State *lua) {
         return 1;
     lua_pop(lua, 1);
     check_cycle(lua, name);
+    if (eval_of(lua)->frame)
+        return eval_raise(lua,
+                          "import '%s': a module is loaded at the top of a file, not while a "
+                          "composite is declared",
+                          name);
     run_module(lua, name);
     lua_pushvalue(lua, 1);
     lua_pushvalue(lua, -2);

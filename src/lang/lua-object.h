@@ -17,7 +17,7 @@ typedef enum {
 typedef struct {
     ObjectType type;
     unsigned target;    /* REF, OUT: index in Eval.targets */
-    const char *output; /* OUT: of the kind's table */
+    const char *output; /* OUT: of the kind's table; NULL: it has none of that name */
     const Value *value; /* SECRET: owned by Eval.secrets; INPUT: everything, or NULL */
     const char *name;   /* INPUT: what it is called */
 } Object;

@@ -156,6 +156,7 @@ typedef struct {
     Place place;
     Value *meta; /* NULL: none so far */
     GPtrArray *texts;
+    bool incomplete; /* something was reported elsewhere */
 } Reading;
 
 /* A parameter of the kind. It may be there twice under two of its names. */
@@ -171,7 +172,9 @@ static void read_own(lua_State *lua, Reading *reading, const char *name, unsigne
         return;
     }
     Value *value = NULL;
-    if (out)
+    if (out && !out->output)
+        reading->incomplete = true;
+    else if (out)
         read_out(eval_of(lua), resource, name, out, reading->texts);
     else if ((value = read_param(lua, row, index, &error)))
         resource_put(resource, param, value);
@@ -221,7 +224,7 @@ static void read_table(lua_State *lua, Reading *reading, int codes, int params) 
 static void finish(lua_State *lua, Reading *reading) {
     Eval *eval = eval_of(lua);
     GPtrArray *errors = eval->errors;
-    bool clean = reading->texts->len == 0;
+    bool clean = reading->texts->len == 0 && !reading->incomplete;
     set_all_meta(eval, reading->place.frame, reading->resource, reading->meta, reading->texts);
     g_ptr_array_set_size(errors, 0);
     /* After a parameter was refused, that it is missing would only be noise. */

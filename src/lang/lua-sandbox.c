@@ -158,9 +158,11 @@ static int unknown_field(lua_State *lua) {
     if (hint)
         return eval_raise(lua, "no such function '%s': %s", full, hint);
     char *nearest = nearest_key(lua, field, 1, 0);
+    /* Methods of strings are looked up here too. */
+    const char *doubt = strcmp(library, "string") == 0 ? ": is a string used like a table?" : "";
     char *text = nearest ? g_strdup_printf("no such function '%s', did you mean '%s.%s'?", full,
                                            library, nearest)
-                         : g_strdup_printf("no such function '%s'", full);
+                         : g_strdup_printf("no such function '%s'%s", full, doubt);
     g_free(nearest);
     eval_push_text(lua, text, strlen(text));
     return lua_error(lua);

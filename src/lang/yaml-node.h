@@ -44,6 +44,8 @@ char *yaml_print(const Value *value, GError **error);
 /* Whether text may stand without quotes, also inside a flow list, and is read back as a string. */
 bool yaml_is_plain(const char *text, size_t size);
 
+/* Whether UTF-8 text has no control characters and no line breaks but LF. */
+bool yaml_is_printable(const char *text);
 /* The inside of a double-quoted scalar; text is UTF-8. */
 void yaml_append_escaped(GString *out, const char *text);
 

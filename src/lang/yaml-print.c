@@ -34,15 +34,7 @@ static void print_quoted(GString *out, const char *text) {
 
 /* Several lines become a literal block where that keeps every character. */
 static bool fits_block(const char *text) {
-    if (!strchr(text, '\n') || g_ascii_isspace(*text))
-        return false;
-    for (const char *p = text; *p; p += g_utf8_skip[(unsigned char)*p]) {
-        gunichar c = g_utf8_get_char(p);
-        if ((c < ' ' && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0) || c == 0x2028 ||
-            c == 0x2029 || c == 0xfeff || c == 0xfffe || c == 0xffff)
-            return false;
-    }
-    return true;
+    return strchr(text, '\n') && !g_ascii_isspace(*text) && yaml_is_printable(text);
 }
 
 static void print_indent(GString *out, unsigned depth) {

@@ -128,6 +128,17 @@ Value *yaml_node_to_value(const YamlNode *node, GError **error) {
     return value;
 }
 
+bool yaml_is_printable(const char *text) {
+    for (; *text; text += g_utf8_skip[(unsigned char)*text]) {
+        gunichar c = g_utf8_get_char(text);
+        bool is_break = c == 0x2028 || c == 0x2029;
+        if ((c < ' ' && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0) || is_break ||
+            c == 0xfeff || c == 0xfffe || c == 0xffff)
+            return false;
+    }
+    return true;
+}
+
 /* Also what YAML 1.1 readers take for something else is quoted when printed. */
 bool yaml_is_plain(const char *text, size_t size) {
     static const char *const other_words[] = { "yes", "no", "on", "off", "y", "n", NULL };
@@ -142,10 +153,10 @@ bool yaml_is_plain(const char *text, size_t size) {
     if (g_ascii_isdigit(*text) && strspn(text, "0123456789_:.-+TtZz ") == size)
         return false; /* dates, times and numbers of other schemas */
     for (const char *p = text; *p; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f || strchr("[]{},#&*!|>'\"%@`", *p))
+        if ((unsigned char)*p < ' ' || strchr("[]{},#&*!|>'\"%@`", *p))
             return false;
         if (*p == ':' && (p[1] == '\0' || p[1] == ' ' || strchr("[]{},", p[1])))
             return false;
     }
-    return text[size - 1] != ' ' && !(text[0] == '.' && text[1] == '.') && text[0] != '?';
+    return text[size - 1] != ' ' && !(text[0] == '.' && text[1] == '.') && yaml_is_printable(text);
 }
