@@ -20,7 +20,9 @@ char *facts_text(Host *host, const char *format, ...) {
         return NULL;
     size_t size;
     const char *data = g_bytes_get_data(content, &size);
-    if (size > 0 && !g_utf8_validate(data, (gssize)size, NULL))
+    if (size == 0)
+        return g_strdup("");
+    if (!g_utf8_validate(data, (gssize)size, NULL))
         return NULL;
     return g_strstrip(g_strndup(data, size));
 }

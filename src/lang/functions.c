@@ -60,7 +60,7 @@ const LangFunction lang_functions[] = {
     { "math.min", "(x: number, ...): number", "The smallest argument." },
     { "math.mininteger", "integer", "The smallest integer." },
     { "math.modf", "(x: number): number, number", "Whole and fractional part of x." },
-    { "math.pi", "number", "Pi." },
+    { "math.pi", "number", "The number pi." },
     { "math.rad", "(x: number): number", "Radians of an angle in degrees." },
     { "math.sin", "(x: number): number", "Sine of an angle in radians." },
     { "math.sqrt", "(x: number): number", "Square root." },

@@ -58,17 +58,25 @@ static void seal(const LangInputs *inputs, Problems *problems, LangResult *resul
 
 static void load(const char *file, const LangInputs *inputs, Sources *sources, Problems *problems,
                  LangResult *result) {
-    if (g_str_has_suffix(file, ".lua")) {
-        if (!load_lua(file, inputs, sources, problems, result))
-            return;
-    } else if (g_str_has_suffix(file, ".yaml") || g_str_has_suffix(file, ".yml")) {
-        result->graph = graph_new();
-        result->reads = value_new_map();
-        yaml_graph_load(file, inputs, sources, problems, result->warnings, result->graph);
-    } else {
+    bool is_lua = g_str_has_suffix(file, ".lua");
+    bool is_yaml = g_str_has_suffix(file, ".yaml") || g_str_has_suffix(file, ".yml");
+    GError *error = NULL;
+    if (!is_lua && !is_yaml) {
         problems_add(problems, (Origin){ .file = g_intern_string(file) },
                      "the name tells no language: use .lua, .yaml or .yml");
         return;
+    }
+    if (!sources_load(sources, file, &error)) {
+        problems_add_error(problems, error);
+        return;
+    }
+    if (is_lua) {
+        if (!load_lua(file, inputs, sources, problems, result))
+            return;
+    } else {
+        result->graph = graph_new();
+        result->reads = value_new_map();
+        yaml_graph_load(file, inputs, sources, problems, result->warnings, result->graph);
     }
     seal(inputs, problems, result);
 }

@@ -148,8 +148,15 @@ static const char *const lua_functions[] = {
     "rawlen", "rawset", "select",       "tonumber", "type",
 };
 
-/* Copies the named functions of a standard library. */
-static void copy_functions(lua_State *lua, lua_CFunction open, const char *const *names, size_t n) {
+/* Without random and randomseed, and without what some builds of Lua keep of older versions. */
+static const char *const math_functions[] = {
+    "abs",  "acos", "asin", "atan", "ceil",      "cos",        "deg",        "exp",  "floor",
+    "fmod", "huge", "log",  "max",  "min",       "maxinteger", "mininteger", "modf", "pi",
+    "rad",  "sin",  "sqrt", "tan",  "tointeger", "type",       "ult",
+};
+
+/* Copies the named fields of a standard library to the table on top of the stack. */
+static void copy_fields(lua_State *lua, lua_CFunction open, const char *const *names, size_t n) {
     lua_pushcfunction(lua, open);
     lua_call(lua, 0, 1);
     for (size_t i = 0; i < n; i++) {
@@ -159,24 +166,15 @@ static void copy_functions(lua_State *lua, lua_CFunction open, const char *const
     lua_pop(lua, 1);
 }
 
-static void open_library(lua_State *lua, const char *name, lua_CFunction open,
-                         const char *const *absent) {
-    lua_pushcfunction(lua, open);
-    lua_call(lua, 0, 1);
-    for (; *absent; absent++) {
-        lua_pushnil(lua);
-        lua_setfield(lua, -2, *absent);
-    }
-    lua_setfield(lua, -2, name);
-}
-
 void base_open(lua_State *lua) {
-    static const char *const math_absent[] = { "random", "randomseed", NULL };
-    static const char *const utf8_absent[] = { NULL };
-    copy_functions(lua, luaopen_base, lua_functions, G_N_ELEMENTS(lua_functions));
+    copy_fields(lua, luaopen_base, lua_functions, G_N_ELEMENTS(lua_functions));
     luaL_setfuncs(lua, own_functions, 0);
-    open_library(lua, "math", luaopen_math, math_absent);
-    open_library(lua, "utf8", luaopen_utf8, utf8_absent);
+    lua_newtable(lua);
+    copy_fields(lua, luaopen_math, math_functions, G_N_ELEMENTS(math_functions));
+    lua_setfield(lua, -2, "math");
+    lua_pushcfunction(lua, luaopen_utf8);
+    lua_call(lua, 0, 1);
+    lua_setfield(lua, -2, "utf8");
     /* luaopen_base() filled the global table, which nothing reaches any more. */
     lua_newtable(lua);
     lua_rawseti(lua, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);

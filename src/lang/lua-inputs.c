@@ -79,8 +79,7 @@ static int pairs_of_input(lua_State *lua) {
     eval_push_value(lua, inputs_whole(eval_of(lua), input));
     lua_replace(lua, 1);
     lua_settop(lua, 1);
-    lua_pushnil(lua);
-    return 1 + keys_pairs(lua);
+    return keys_pairs(lua);
 }
 
 /* Both objects share a metatable in object_at()'s eyes, but each has its own table of what was
