@@ -228,12 +228,13 @@ static bool observe_groups(KindRun *run, const User *user, State *actual, GError
         group = g_strdup(wanted); /* not another group of the same number */
     else
         group = accounts_group_name(run->host, user->gid);
-    g_auto(GStrv) groups = accounts_groups_of(run->host, user->name, error);
-    if (!groups)
-        return false;
     state_set(actual, P_GROUP, value_new_string(group));
-    state_set(actual, P_GROUPS, account_set_value((const char *const *)groups));
-    return true;
+    if (!resource_get(run->resource, P_GROUPS) && !account_wants_absent(run->resource, P_STATE))
+        return true; /* nobody asks, and finding them reads the whole file */
+    g_auto(GStrv) groups = accounts_groups_of(run->host, user->name, error);
+    if (groups)
+        state_set(actual, P_GROUPS, account_set_value((const char *const *)groups));
+    return groups != NULL;
 }
 
 static void observe_fields(const User *user, State *actual) {
