@@ -438,6 +438,21 @@ static char *new_root(void) {
     return root;
 }
 
+/* A plan by somebody who may not read the hashes: no difference that he could not see. */
+static void shadow_hidden(Host *host, const char *root) {
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autofree char *path = g_build_filename(root, "etc/shadow", NULL);
+    g_autoptr(Resource) bob =
+        kind_test_resource(&kind_user, "bob", "expiry=2030-01-01", "password=" HASH, NULL);
+    g_assert_cmpint(chmod(path, 0), ==, 0);
+    g_autoptr(KindRound) plan = kind_test_plan(test, bob);
+    g_assert_no_error(plan->error);
+    g_assert_cmpint(plan->changes->action, ==, ACTION_NONE);
+    g_assert_cmpstr(plan->note, ==, "expiry not compared: only root can read it");
+    g_assert_cmpint(chmod(path, 0600), ==, 0);
+    kind_test_expect(test, bob, ACTION_CHANGE);
+}
+
 static void with_real_root(const char *root) {
     g_autoptr(GError) error = NULL;
     g_autoptr(Host) host = host_real_new(root, NULL, &error);
@@ -447,7 +462,9 @@ static void with_real_root(const char *root) {
     furnish(host);
     g_assert_true(host_is_privileged(host) == (geteuid() == 0));
     create_and_undo(host);
-    if (host_is_privileged(host))
+    if (!host_is_privileged(host))
+        shadow_hidden(host, root);
+    else
         uid_takes_files(host); /* the kernel clears set-id bits on a change of owner */
 }
 

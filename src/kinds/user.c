@@ -237,16 +237,32 @@ static bool observe_groups(KindRun *run, const User *user, State *actual, GError
     return groups != NULL;
 }
 
+/* Whoever may not read /etc/shadow gets no hash and no expiry, which is not the same as none. */
+static bool is_shadow_hidden(Host *host, const User *user) {
+    g_autoptr(GError) problem = NULL;
+    if (user->password_hash || host_is_privileged(host))
+        return false;
+    g_autoptr(GBytes) shadow = host_read(host, "/etc/shadow", LIMIT_ACCOUNT_FILE, &problem);
+    return !shadow && !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
+}
+
+static void observe_shadow(Host *host, const User *user, State *actual) {
+    g_autofree char *expiry = show_expiry(user->expires_day);
+    bool hidden = is_shadow_hidden(host, user);
+    state_set(actual, P_EXPIRY, hidden ? value_new_unknown() : value_new_string(expiry));
+    if (hidden)
+        state_set(actual, P_PASSWORD, value_new_unknown());
+    else if (user->password_hash)
+        state_set(actual, P_PASSWORD, new_secret(user->password_hash));
+}
+
 static void observe_fields(const User *user, State *actual) {
-    g_autofree char *home = plain_path(user->home), *expiry = show_expiry(user->expires_day);
+    g_autofree char *home = plain_path(user->home);
     state_set(actual, P_UID, value_new_int(user->uid));
     state_set(actual, P_GID, value_new_int(user->gid));
     state_set(actual, P_HOMEDIR, value_new_string(home));
     state_set(actual, P_SHELL, value_new_string(user->shell));
     state_set(actual, P_COMMENT, value_new_string(user->comment));
-    state_set(actual, P_EXPIRY, value_new_string(expiry));
-    if (user->password_hash)
-        state_set(actual, P_PASSWORD, new_secret(user->password_hash));
 }
 
 static bool user_observe(KindRun *run, State *actual, GError **error) {
@@ -261,6 +277,7 @@ static bool user_observe(KindRun *run, State *actual, GError **error) {
     if (!user)
         return true;
     observe_fields(user, actual);
+    observe_shadow(run->host, user, actual);
     if (!observe_groups(run, user, actual, error))
         return false;
     if (resource_bool(run->resource, P_MANAGEHOME)) {
@@ -321,14 +338,17 @@ static Value *wanted_value(const Resource *resource, const State *actual, unsign
     return value_ref(wanted);
 }
 
-static void add_difference(const Resource *resource, const State *actual, unsigned param,
-                           Changes *changes) {
-    g_autoptr(Value) wanted = wanted_value(resource, actual, param);
+static void add_difference(KindRun *run, const State *actual, unsigned param, Changes *changes) {
+    g_autoptr(Value) wanted = wanted_value(run->resource, actual, param);
     const Value *found = state_get(actual, param);
     if (!wanted || (found && value_equal(found, wanted)))
         return;
     if (!found && value_type(wanted) == VALUE_LIST && value_size(wanted) == 0)
         return;
+    if (value_type(found) == VALUE_UNKNOWN) {
+        kind_run_note(run, "%s not compared: only root can read it", params[param].name);
+        return;
+    }
     changes_add(changes, params[param].name, value_ref(found), g_steal_pointer(&wanted), NULL);
 }
 
@@ -360,7 +380,7 @@ static bool user_diff(KindRun *run, const State *actual, Changes *changes, GErro
     if (!actual->exists)
         changes_add(changes, "state", value_new_string("absent"), value_new_string("exists"), NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(compared); i++)
-        add_difference(run->resource, actual, compared[i], changes);
+        add_difference(run, actual, compared[i], changes);
     if (changes->changes->len == 0)
         return true;
     changes->action = actual->exists ? ACTION_CHANGE : ACTION_CREATE;
