@@ -105,6 +105,8 @@ bool real_package_query(Host *host, const char *name, bool want_candidate, Packa
 bool real_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
                         GError **error);
 
+UnitManagers *unit_managers_new(void);
+void unit_managers_free(UnitManagers *managers); /* accepts NULL */
 bool real_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
                      GError **error);
 bool real_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,

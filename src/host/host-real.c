@@ -9,11 +9,14 @@
 #include "host/accounts-lock.h"
 #include "host/host-real-private.h"
 #include "host/watch-files.h"
+#include "host/watch-units.h"
 
 static void real_free(Host *host) {
     RealHost *self = real_host(host);
     file_watchers_free(self->file_watchers);
+    unit_watchers_free(self->unit_watchers);
     package_database_free(self->packages);
+    unit_managers_free(self->units);
     if (self->root_fd >= 0)
         (void)close(self->root_fd); /* an O_PATH descriptor: nothing can be lost */
     g_free(self->host.root);
@@ -42,7 +45,14 @@ static HostWatch *watch_paths(RealHost *self, Loop *loop, HostWatchClass class, 
 static HostWatch *real_watch(Host *host, Loop *loop, HostWatchClass class, const char *name,
                              uint64_t owner, HostWatchCallback callback, void *data,
                              GError **error) {
-    return watch_paths(real_host(host), loop, class, name, owner, callback, data, error);
+    RealHost *self = real_host(host);
+    if (class != HOST_WATCH_UNIT)
+        return watch_paths(self, loop, class, name, owner, callback, data, error);
+    if (!real_host_has_root(self))
+        return unit_watchers_add(self->unit_watchers, loop, name, owner, callback, data, error);
+    /* Nothing runs below a root: what can change is where enabled and masked units are linked. */
+    return watch_paths(self, loop, HOST_WATCH_TREE, "/etc/systemd/system", owner, callback, data,
+                       error);
 }
 
 static const HostOps real_ops = {
@@ -103,6 +113,8 @@ Host *host_real_new(const char *root, FingerprintCache *fingerprints, GError **e
     }
     self->host.is_machine = !real_host_has_root(self);
     self->file_watchers = file_watchers_new(self->host.root);
+    self->unit_watchers = unit_watchers_new();
     self->packages = package_database_new();
+    self->units = unit_managers_new();
     return &self->host;
 }

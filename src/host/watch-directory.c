@@ -209,9 +209,9 @@ static void directory_fail(Directory *directory, const char *detail) {
     g_hash_table_iter_init(&iter, directory->entries);
     while (g_hash_table_iter_next(&iter, NULL, &first))
         for (Entry *entry = first; entry != NULL; entry = entry->next)
-            watch_fail(entry->watch, detail);
+            queued_watch_fail(&entry->watch->base, detail);
     for (GSList *item = directory->trees; item != NULL; item = item->next)
-        watch_fail(((Tree *)item->data)->watch, detail);
+        queued_watch_fail(&((Tree *)item->data)->watch->base, detail);
 }
 
 static void entry_rearmed(Entry *entry, bool was_missing, bool lost_events);
@@ -295,7 +295,7 @@ static bool is_own(Entry *entry, uint32_t events) {
 
 void entry_event(Entry *entry, uint32_t events) {
     if (!is_own(entry, events))
-        watch_tell(entry->watch, TELL_CHANGED);
+        queued_watch_tell(&entry->watch->base, TELL_CHANGED);
 }
 
 void entry_recheck(Entry *entry) {
@@ -311,7 +311,7 @@ void entry_recheck(Entry *entry) {
 static void entry_rearmed(Entry *entry, bool was_missing, bool lost_events) {
     struct stat st;
     if (lost_events)
-        watch_tell(entry->watch, TELL_CHANGED);
+        queued_watch_tell(&entry->watch->base, TELL_CHANGED);
     else if (!was_missing || entry_stat(entry, &st))
         entry_event(entry, OWN_STAMP_REARMED);
 }

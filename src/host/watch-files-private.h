@@ -19,6 +19,7 @@
 
 #include "host/own-stamp.h"
 #include "host/watch-files.h"
+#include "host/watch-queue.h"
 
 typedef struct Mark Mark;
 typedef struct Entry Entry;
@@ -38,14 +39,12 @@ typedef struct {
     GHashTable *marks;       /* watch descriptor -> Mark */
     GHashTable *directories; /* path as written -> Directory */
     GPtrArray *dirty;        /* Directory: to be resolved again */
-    GPtrArray *queue;        /* FileWatch: with something to tell; NULL where one was freed */
-    GPtrArray *delivering;   /* the queue being told */
+    WatchQueue queue;        /* of FileWatch */
     GPtrArray *rechecks;     /* char *: paths whose own write ended with events kept back */
     GQueue scans;            /* TreeDirectory: not looked into yet */
     unsigned n_watches, n_trees;
     uint64_t turn; /* how often the event queue was read to its end */
     bool posted;   /* on_posted() is to come */
-    bool busy;     /* in a callback: the group must stay */
 } WatchGroup;
 
 struct FileWatchers {
@@ -55,19 +54,11 @@ struct FileWatchers {
     GPtrArray *groups; /* WatchGroup */
 };
 
-typedef enum { TELL_READY = 1 << 0, TELL_CHANGED = 1 << 1, TELL_FAILED = 1 << 2 } Tell;
-
 struct FileWatch {
-    HostWatch watch;
+    QueuedWatch base;
     WatchGroup *group;
-    Tree *tree;       /* NULL unless it watches one */
-    char *failure;    /* with TELL_FAILED */
-    GPtrArray *queue; /* where it waits to tell, at queue_index; NULL: it does not */
-    unsigned queue_index;
-    uint8_t tell;  /* Tell */
-    bool is_ready; /* READY was told */
-    bool dead;     /* it failed */
-    uint8_t n_entries;
+    Tree *tree; /* NULL unless it watches one */
+    unsigned n_entries;
     Entry *entries[];
 };
 
@@ -166,7 +157,4 @@ void trees_scan(WatchGroup *group); /* a slice of what is to be looked into */
 
 /* --- watch-files.c */
 
-/* Before READY, and after FAILED, changes go without saying. */
-void watch_tell(FileWatch *watch, Tell tell);
-void watch_fail(FileWatch *watch, const char *detail);
 void group_post(WatchGroup *group); /* deliver from the loop, soon */

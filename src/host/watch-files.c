@@ -14,7 +14,7 @@
 #define EVENT_SIZE_MAX    (sizeof(struct inotify_event) + NAME_MAX + 1)
 #define READS_MAX         16 /* in one turn of the loop: some 30,000 events */
 
-/* --- telling watches */
+/* --- from the loop */
 
 static void on_posted(void *data);
 
@@ -25,74 +25,15 @@ void group_post(WatchGroup *group) {
     }
 }
 
-static void dequeue(FileWatch *watch) {
-    if (watch->queue != NULL)
-        watch->queue->pdata[watch->queue_index] = NULL;
-    watch->queue = NULL;
-}
-
-void watch_tell(FileWatch *watch, Tell tell) {
-    bool silent = watch->dead ? tell != TELL_FAILED
-                              : (tell == TELL_CHANGED && !watch->is_ready) ||
-                                    (tell == TELL_READY && watch->is_ready);
-    if (silent)
-        return;
-    watch->tell |= (uint8_t)tell;
-    if (watch->queue != NULL)
-        return;
-    GPtrArray *queue = watch->group->queue;
-    watch->queue = queue;
-    watch->queue_index = queue->len;
-    g_ptr_array_add(queue, watch);
-    if (!watch->group->busy)
-        group_post(watch->group);
-}
-
-void watch_fail(FileWatch *watch, const char *detail) {
-    if (watch->dead)
-        return;
-    watch->dead = true;
-    watch->failure = g_strdup(detail);
-    watch_tell(watch, TELL_FAILED);
-}
-
-/* The callback may free the watch. */
-static void tell_one(FileWatch *watch) {
-    uint8_t tell = watch->tell;
-    watch->tell = 0;
-    if (tell & TELL_FAILED) {
-        g_autofree char *failure = g_strdup(watch->failure);
-        host_watch_tell(&watch->watch, HOST_EVENT_FAILED, failure);
-        return;
-    }
-    if (tell & TELL_READY)
-        watch->is_ready = true;
-    host_watch_tell(&watch->watch, tell & TELL_READY ? HOST_EVENT_READY : HOST_EVENT_CHANGED, NULL);
+static void post_group(void *data) {
+    group_post(data);
 }
 
 static void group_free_unused(WatchGroup *group);
 
-/* Called without the lock: callbacks make and free watches. Those they make are told later. */
+/* Called without the lock: callbacks make and free watches. */
 static void deliver(WatchGroup *group) {
-    g_mutex_lock(&group->watchers->lock);
-    GPtrArray *delivering = group->queue;
-    group->queue = group->delivering;
-    group->delivering = delivering;
-    group->busy = true;
-    g_mutex_unlock(&group->watchers->lock);
-    for (guint i = 0; i < delivering->len; i++) {
-        FileWatch *watch = delivering->pdata[i];
-        if (watch == NULL)
-            continue;
-        g_mutex_lock(&group->watchers->lock);
-        dequeue(watch);
-        g_mutex_unlock(&group->watchers->lock);
-        tell_one(watch);
-    }
-    g_ptr_array_set_size(delivering, 0);
-    group->busy = false;
-    if (group->queue->len > 0)
-        group_post(group);
+    watch_queue_deliver(&group->queue);
     group_free_unused(group);
 }
 
@@ -130,8 +71,10 @@ static void on_self_event(Mark *mark, uint32_t events) {
     make_users_dirty(mark);
     if (!(events & IN_UNMOUNT))
         return;
-    for (guint i = 0; i < mark->tree_directories->len; i++)
-        watch_tell(((TreeDirectory *)mark->tree_directories->pdata[i])->tree->watch, TELL_CHANGED);
+    for (guint i = 0; i < mark->tree_directories->len; i++) {
+        const TreeDirectory *directory = mark->tree_directories->pdata[i];
+        queued_watch_tell(&directory->tree->watch->base, TELL_CHANGED);
+    }
 }
 
 static void on_name_event(Mark *mark, uint32_t events, const char *name) {
@@ -206,7 +149,7 @@ static void drop_old_stamps(WatchGroup *group) {
 static void on_events(void *data, int fd, uint32_t epoll_events) {
     WatchGroup *group = data;
     g_mutex_lock(&group->watchers->lock);
-    group->busy = true;
+    group->queue.is_busy = true;
     unsigned reads = 1;
     while (read_events(group) && reads < READS_MAX)
         reads++;
@@ -226,7 +169,7 @@ static void on_mounts(void *data, int fd, uint32_t epoll_events) {
     GHashTableIter iter;
     gpointer directory;
     g_mutex_lock(&group->watchers->lock);
-    group->busy = true;
+    group->queue.is_busy = true;
     g_hash_table_iter_init(&iter, group->directories);
     while (g_hash_table_iter_next(&iter, NULL, &directory))
         directory_make_dirty(directory);
@@ -327,7 +270,7 @@ static OwnStamp *stamp_of(Entry *entry, Tree *tree, const char *path) {
 static void note_change(WatchGroup *group, Entry *entry, Tree *tree, const char *path, void *data) {
     OwnChange *change = data;
     const FileWatch *watch = entry != NULL ? entry->watch : tree->watch;
-    if (watch->watch.owner != change->owner)
+    if (watch->base.watch.owner != change->owner)
         return;
     OwnStamp *stamp = stamp_of(entry, tree, path);
     change->any = true;
@@ -391,7 +334,7 @@ static void on_posted(void *data) {
     FileWatchers *watchers = group->watchers;
     g_mutex_lock(&watchers->lock);
     group->posted = false;
-    group->busy = true;
+    group->queue.is_busy = true;
     for (guint i = 0; i < group->rechecks->len; i++)
         visit_path(watchers, group->rechecks->pdata[i], recheck, group);
     g_ptr_array_set_size(group->rechecks, 0);
@@ -414,8 +357,7 @@ static void group_free(WatchGroup *group) {
     g_hash_table_destroy(group->directories);
     g_hash_table_destroy(group->marks);
     g_ptr_array_unref(group->dirty);
-    g_ptr_array_unref(group->queue);
-    g_ptr_array_unref(group->delivering);
+    watch_queue_clear(&group->queue);
     g_ptr_array_unref(group->rechecks);
     if (group->fd >= 0)
         (void)close(group->fd); /* nothing can be lost */
@@ -425,7 +367,7 @@ static void group_free(WatchGroup *group) {
 }
 
 static void group_free_unused(WatchGroup *group) {
-    if (group->n_watches == 0 && !group->busy)
+    if (group->n_watches == 0 && !group->queue.is_busy)
         group_free(group);
 }
 
@@ -462,8 +404,7 @@ static WatchGroup *group_new(FileWatchers *watchers, Loop *loop, GError **error)
     group->marks = g_hash_table_new(NULL, NULL);
     group->directories = g_hash_table_new(g_str_hash, g_str_equal);
     group->dirty = g_ptr_array_new();
-    group->queue = g_ptr_array_new();
-    group->delivering = g_ptr_array_new();
+    watch_queue_init(&group->queue, post_group, group);
     group->rechecks = g_ptr_array_new_with_free_func(g_free);
     g_mutex_lock(&watchers->lock);
     g_ptr_array_add(watchers->groups, group);
@@ -493,11 +434,10 @@ static void file_watch_free(HostWatch *watch) {
     tree_watch_free(self->tree);
     for (unsigned i = 0; i < self->n_entries; i++)
         entry_free(self->entries[i]);
-    dequeue(self);
+    queued_watch_clear(&self->base);
     group->n_watches--;
     g_mutex_unlock(&group->watchers->lock);
     g_atomic_int_dec_and_test(&group->watchers->n_watches);
-    g_free(self->failure);
     g_free(self);
     group_free_unused(group);
 }
@@ -528,7 +468,8 @@ static bool add_tree(FileWatch *watch, const char *given, GError **error) {
 static FileWatch *watch_new(WatchGroup *group, size_t n_paths, uint64_t owner,
                             HostWatchCallback callback, void *data) {
     FileWatch *watch = g_malloc0(sizeof(FileWatch) + n_paths * sizeof(Entry *));
-    watch->watch =
+    watch->base.queue = &group->queue;
+    watch->base.watch =
         (HostWatch){ .free = file_watch_free, .callback = callback, .data = data, .owner = owner };
     watch->group = group;
     group->n_watches++;
@@ -552,11 +493,11 @@ HostWatch *file_watchers_add(FileWatchers *watchers, Loop *loop, const char *con
     if (ok && tree)
         ok = add_tree(watch, paths[0], error);
     else if (ok)
-        watch_tell(watch, TELL_READY);
+        queued_watch_tell(&watch->base, TELL_READY);
     g_mutex_unlock(&watchers->lock);
     if (ok)
-        return &watch->watch;
-    file_watch_free(&watch->watch);
+        return &watch->base.watch;
+    file_watch_free(&watch->base.watch);
     return NULL;
 }
 

@@ -107,7 +107,7 @@ static void add_child(TreeDirectory *parent, const char *name, bool is_new) {
         g_autoptr(GError) error = NULL;
         g_autoptr(GString) path = path_below(parent, parent->tree->directory->path, name);
         mark_error(&error, errno, path->str);
-        watch_fail(parent->tree->watch, error->message);
+        queued_watch_fail(&parent->tree->watch->base, error->message);
         return;
     }
     child->is_new = is_new;
@@ -145,7 +145,7 @@ static void judge(TreeDirectory *directory, const char *name, uint32_t events) {
         if (stamp != NULL && is_own(tree, stamp, path->str, events))
             return;
     }
-    watch_tell(tree->watch, TELL_CHANGED);
+    queued_watch_tell(&tree->watch->base, TELL_CHANGED);
 }
 
 void tree_recheck(Tree *tree, const char *path) {
@@ -155,7 +155,7 @@ void tree_recheck(Tree *tree, const char *path) {
     uint32_t events = stamp->deferred;
     stamp->deferred = 0;
     if (tree->top == NULL || !is_own(tree, stamp, path, events))
-        watch_tell(tree->watch, TELL_CHANGED);
+        queued_watch_tell(&tree->watch->base, TELL_CHANGED);
 }
 
 static gboolean stamp_is_old(gpointer path, gpointer stamp, gpointer group) {
@@ -191,7 +191,7 @@ static void scan(TreeDirectory *directory) {
     if (stream == NULL)
         return; /* gone again: that is an event in the directory above */
     const struct dirent *entry;
-    while ((entry = readdir(stream)) != NULL && !tree->watch->dead) {
+    while ((entry = readdir(stream)) != NULL && !tree->watch->base.dead) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
             is_temporary(entry->d_name))
             continue;
@@ -205,7 +205,7 @@ static void scan(TreeDirectory *directory) {
 
 static void check_ready(Tree *tree) {
     if (tree->n_scans == 0)
-        watch_tell(tree->watch, TELL_READY);
+        queued_watch_tell(&tree->watch->base, TELL_READY);
 }
 
 void trees_scan(WatchGroup *group) {
@@ -213,7 +213,7 @@ void trees_scan(WatchGroup *group) {
     while (group->scans.head != NULL) {
         TreeDirectory *directory = group->scans.head->data;
         Tree *tree = directory->tree;
-        if (!tree->watch->dead)
+        if (!tree->watch->base.dead)
             scan(directory);
         scan_done(directory);
         check_ready(tree);

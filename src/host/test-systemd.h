@@ -1,0 +1,19 @@
+#pragma once
+/* A message bus of our own with something on it that answers as systemd does. Units: "good.service"
+ * (runs), "bad.service" (does not start), "slow.service" (its jobs end only when cancelled),
+ * "bare.service" (no [Install] section, conditions not met); all others do not exist. */
+#include <glib.h>
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+typedef struct FakeSystemd FakeSystemd;
+
+/* Sets DBUS_SYSTEM_BUS_ADDRESS. NULL: there is no dbus-daemon here. */
+FakeSystemd *fake_systemd_new(void);
+void fake_systemd_free(FakeSystemd *systemd); /* accepts NULL */
+void fake_systemd_kill_bus(FakeSystemd *systemd);
+
+/* As systemctl would, on a connection of its own: a method of the manager with one unit. */
+void fake_systemd_call(FakeSystemd *systemd, const char *method, const char *unit);
+/* Methods called so far, the last one last: "StartUnit(good.service) ". Caller frees; forgets. */
+char *fake_systemd_take_calls(FakeSystemd *systemd);

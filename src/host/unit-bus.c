@@ -1,0 +1,524 @@
+#include "host/unit-bus.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CALL_TIMEOUT_US 90000000 /* systemd is busy while it reloads */
+#define CANCEL_JOB_US   1000000
+#define PRIVATE_SOCKET  "/run/systemd/private"
+
+struct UnitBus {
+    sd_bus *bus;
+    sd_bus_slot *job_removed; /* NULL until a job is first waited for */
+    GHashTable *results;      /* path of a job that ended -> its result */
+};
+
+/* --- words */
+
+char *unit_object_path(const char *name) {
+    char *path = NULL;
+    int r = sd_bus_path_encode(SYSTEMD_PATH "/unit", name, &path);
+    g_assert(r >= 0); /* fails only without memory */
+    return path;
+}
+
+static bool is_one_of(const char *word, const char *const *words) {
+    for (; *words != NULL; words++)
+        if (strcmp(word, *words) == 0)
+            return true;
+    return false;
+}
+
+void unit_info_set_load_state(UnitInfo *info, const char *state) {
+    info->exists = strcmp(state, "not-found") != 0;
+    info->masked = info->masked || strcmp(state, "masked") == 0;
+}
+
+void unit_info_set_active_state(UnitInfo *info, const char *state) {
+    static const char *const active[] = { "active", "activating", "reloading", "refreshing", NULL };
+    info->active = is_one_of(state, active);
+    info->failed = strcmp(state, "failed") == 0;
+}
+
+void unit_info_set_file_state(UnitInfo *info, const char *state) {
+    static const char *const enabled[] = { "enabled", "enabled-runtime", NULL };
+    static const char *const fixed[] = { "static", "generated", "indirect",
+                                         "alias",  "transient", NULL };
+    static const char *const masked[] = { "masked", "masked-runtime", NULL };
+    info->enabled = is_one_of(state, enabled);
+    info->is_static = is_one_of(state, fixed);
+    info->masked = info->masked || is_one_of(state, masked);
+}
+
+const char *unit_verb_name(UnitVerb verb) {
+    static const char *const names[] = {
+        [UNIT_START] = "start",   [UNIT_STOP] = "stop",     [UNIT_RESTART] = "restart",
+        [UNIT_RELOAD] = "reload", [UNIT_ENABLE] = "enable", [UNIT_DISABLE] = "disable",
+        [UNIT_MASK] = "mask",     [UNIT_UNMASK] = "unmask", [UNIT_DAEMON_RELOAD] = "daemon-reload",
+    };
+    return names[verb];
+}
+
+static int read_property(sd_bus_message *message, const char *name, UnitInfo *info,
+                         bool *ret_condition) {
+    const char *text;
+    int flag, r;
+    if (strcmp(name, "LoadState") == 0 || strcmp(name, "ActiveState") == 0) {
+        if ((r = sd_bus_message_read(message, "v", "s", &text)) < 0)
+            return r;
+        if (name[0] == 'L')
+            unit_info_set_load_state(info, text);
+        else
+            unit_info_set_active_state(info, text);
+        return 0;
+    }
+    bool *target = strcmp(name, "CanReload") == 0          ? &info->can_reload
+                   : strcmp(name, "NeedDaemonReload") == 0 ? &info->needs_daemon_reload
+                   : strcmp(name, "ConditionResult") == 0  ? ret_condition
+                                                           : NULL;
+    if (target == NULL)
+        return sd_bus_message_skip(message, "v");
+    if ((r = sd_bus_message_read(message, "v", "b", &flag)) >= 0)
+        *target = flag != 0;
+    return r;
+}
+
+int unit_info_read(sd_bus_message *message, UnitInfo *info, bool *ret_condition) {
+    int r = sd_bus_message_enter_container(message, 'a', "{sv}");
+    while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
+        const char *name;
+        if ((r = sd_bus_message_read(message, "s", &name)) >= 0)
+            r = read_property(message, name, info, ret_condition);
+        if (r >= 0)
+            r = sd_bus_message_exit_container(message);
+    }
+    return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
+/* --- errors */
+
+bool unit_set_error(GError **error, const sd_bus_error *bus_error, int r) {
+    static const struct {
+        const char *name;
+        int code;
+    } codes[] = {
+        { "org.freedesktop.systemd1.NoSuchUnit", STEAD_ERROR_NOT_FOUND },
+        { "org.freedesktop.DBus.Error.FileNotFound", STEAD_ERROR_NOT_FOUND },
+        { "org.freedesktop.systemd1.UnitMasked", STEAD_ERROR_REFUSED },
+        { "org.freedesktop.DBus.Error.ServiceUnknown", STEAD_ERROR_UNSUPPORTED },
+        { "org.freedesktop.DBus.Error.NameHasNoOwner", STEAD_ERROR_UNSUPPORTED },
+        { "org.freedesktop.DBus.Error.Spawn.ChildExited", STEAD_ERROR_UNSUPPORTED },
+    };
+    if (bus_error == NULL || bus_error->name == NULL)
+        return set_io_error(error, -r, "talk to systemd");
+    int code = STEAD_ERROR_FAILED;
+    for (size_t i = 0; i < G_N_ELEMENTS(codes); i++)
+        if (strcmp(bus_error->name, codes[i].name) == 0)
+            code = codes[i].code;
+    g_autofree char *text =
+        g_strdup(bus_error->message != NULL ? bus_error->message : bus_error->name);
+    size_t length = strlen(text);
+    if (length > 0 && text[length - 1] == '.')
+        text[length - 1] = '\0';
+    g_set_error(error, STEAD_ERROR, code, "systemd says: %s", text);
+    return false;
+}
+
+/* --- connections */
+
+/* Without a message bus, root may still talk to the manager itself, as systemctl does. */
+static int connect_private(sd_bus **ret_bus) {
+    sd_bus *bus = NULL;
+    int r = sd_bus_new(&bus);
+    if (r >= 0)
+        r = sd_bus_set_address(bus, "unix:path=" PRIVATE_SOCKET);
+    if (r >= 0)
+        r = sd_bus_start(bus);
+    if (r < 0)
+        sd_bus_unref(bus);
+    else
+        *ret_bus = bus;
+    return r;
+}
+
+sd_bus *unit_bus_connect(bool session, GError **error) {
+    sd_bus *bus = NULL;
+    int r = session ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
+    if (r < 0 && !session && geteuid() == 0 && access(PRIVATE_SOCKET, F_OK) == 0)
+        r = connect_private(&bus);
+    if (r >= 0)
+        return bus;
+    if (session)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+                    "no systemd session manager of this user can be reached (%s); one that runs "
+                    "without a login is had with: loginctl enable-linger",
+                    g_strerror(-r));
+    else
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+                    "no systemd can be reached here: connect to the system bus: %s",
+                    g_strerror(-r));
+    return NULL;
+}
+
+UnitBus *unit_bus_open(bool session, GError **error) {
+    sd_bus *connection = unit_bus_connect(session, error);
+    if (connection == NULL)
+        return NULL;
+    UnitBus *bus = g_new0(UnitBus, 1);
+    bus->bus = connection;
+    bus->results = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return bus;
+}
+
+void unit_bus_close(UnitBus *bus) {
+    if (bus == NULL)
+        return;
+    sd_bus_slot_unref(bus->job_removed);
+    sd_bus_flush_close_unref(bus->bus);
+    g_hash_table_destroy(bus->results);
+    g_free(bus);
+}
+
+/* A connection that was closed at the other end shows that only when it is read from. */
+bool unit_bus_is_alive(UnitBus *bus) {
+    int r;
+    do
+        r = sd_bus_process(bus->bus, NULL);
+    while (r > 0);
+    return r == 0 && sd_bus_is_open(bus->bus) > 0;
+}
+
+/* --- calls */
+
+typedef struct {
+    sd_bus_message *reply; /* also an error's */
+    sd_bus_slot *slot;
+} Call;
+
+static void call_clear(Call *call) {
+    sd_bus_slot_unref(call->slot);
+    sd_bus_message_unref(call->reply);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Call, call_clear)
+
+static int on_reply(sd_bus_message *message, void *data, sd_bus_error *ret_error) {
+    Call *call = data;
+    call->reply = sd_bus_message_ref(message);
+    return 1;
+}
+
+/* Until the bus has something to do, or the caller wants to stop. */
+static int wait_for_bus(sd_bus *bus, Cancel *cancel) {
+    uint64_t deadline_us = UINT64_MAX;
+    int r = sd_bus_get_timeout(bus, &deadline_us);
+    int events = r < 0 ? r : sd_bus_get_events(bus);
+    if (events < 0)
+        return events;
+    int timeout_ms = cancel_poll_timeout_ms(cancel);
+    if (deadline_us != UINT64_MAX) {
+        uint64_t now = (uint64_t)g_get_monotonic_time();
+        int left_ms = deadline_us <= now ? 0 : (int)MIN((deadline_us - now + 999) / 1000, G_MAXINT);
+        timeout_ms = timeout_ms < 0 ? left_ms : MIN(timeout_ms, left_ms);
+    }
+    struct pollfd fds[2] = {
+        { .fd = sd_bus_get_fd(bus), .events = (short)events },
+        { .fd = cancel != NULL ? cancel_fd(cancel) : -1, .events = POLLIN },
+    };
+    return poll(fds, G_N_ELEMENTS(fds), timeout_ms) < 0 && errno != EINTR ? -errno : 0;
+}
+
+/* Works on the connection until is_done says so. */
+static bool pump(UnitBus *bus, bool (*is_done)(UnitBus *bus, void *data), void *data,
+                 Cancel *cancel, GError **error) {
+    while (!is_done(bus, data)) {
+        if (!cancel_check(cancel, error))
+            return false;
+        int r = sd_bus_process(bus->bus, NULL);
+        if (r == 0)
+            r = wait_for_bus(bus->bus, cancel);
+        if (r < 0)
+            return set_io_error(error, -r, "lost the connection to systemd");
+    }
+    return true;
+}
+
+static bool has_reply(UnitBus *bus, void *data) {
+    return ((const Call *)data)->reply != NULL;
+}
+
+/* Takes ownership of message. */
+static bool call_send(UnitBus *bus, sd_bus_message *message, Call *call, GError **error) {
+    int r = sd_bus_call_async(bus->bus, &call->slot, message, on_reply, call, CALL_TIMEOUT_US);
+    sd_bus_message_unref(message);
+    return r >= 0 || set_io_error(error, -r, "talk to systemd");
+}
+
+static bool call_wait(UnitBus *bus, Call *call, Cancel *cancel, GError **error) {
+    if (!pump(bus, has_reply, call, cancel, error))
+        return false;
+    if (!sd_bus_message_is_method_error(call->reply, NULL))
+        return true;
+    return unit_set_error(error, sd_bus_message_get_error(call->reply), 0);
+}
+
+/* A call of the manager; NULL only without memory. */
+static sd_bus_message *manager_call(UnitBus *bus, const char *method) {
+    sd_bus_message *message = NULL;
+    int r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, SYSTEMD_PATH,
+                                           SYSTEMD_MANAGER, method);
+    g_assert(r >= 0);
+    return message;
+}
+
+static bool call_manager(UnitBus *bus, Call *call, Cancel *cancel, GError **error,
+                         const char *method, const char *types, ...) {
+    sd_bus_message *message = manager_call(bus, method);
+    va_list arguments;
+    va_start(arguments, types);
+    int r = *types != '\0' ? sd_bus_message_appendv(message, types, arguments) : 0;
+    va_end(arguments);
+    if (r < 0) {
+        sd_bus_message_unref(message);
+        return set_io_error(error, -r, "talk to systemd");
+    }
+    return call_send(bus, message, call, error) && call_wait(bus, call, cancel, error);
+}
+
+/* --- queries */
+
+static bool send_get_all(UnitBus *bus, const char *name, Call *call, GError **error) {
+    g_autofree char *path = unit_object_path(name);
+    sd_bus_message *message = NULL;
+    int r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, path,
+                                           "org.freedesktop.DBus.Properties", "GetAll");
+    if (r >= 0)
+        r = sd_bus_message_append(message, "s", SYSTEMD_UNIT);
+    if (r >= 0)
+        return call_send(bus, message, call, error);
+    sd_bus_message_unref(message);
+    return set_io_error(error, -r, "talk to systemd");
+}
+
+static bool query_properties(UnitBus *bus, const char *name, UnitInfo *info, bool *ret_condition,
+                             Cancel *cancel, GError **error) {
+    g_auto(Call) call = { 0 };
+    if (!send_get_all(bus, name, &call, error) || !call_wait(bus, &call, cancel, error))
+        return false;
+    int r = unit_info_read(call.reply, info, ret_condition);
+    return r >= 0 || set_io_error(error, -r, "understand what systemd says about '%s'", name);
+}
+
+/* The state of the files is asked for apart: among the properties, systemd keeps it as it was when
+ * the unit was loaded. Both questions are on their way at once. */
+bool unit_bus_query(UnitBus *bus, const char *name, UnitInfo *ret_info, GError **error) {
+    g_auto(Call) files = { 0 };
+    sd_bus_message *message = manager_call(bus, "GetUnitFileState");
+    int r = sd_bus_message_append(message, "s", name);
+    if (r < 0) {
+        sd_bus_message_unref(message);
+        return set_io_error(error, -r, "talk to systemd");
+    }
+    UnitInfo info = { 0 };
+    bool condition;
+    if (!call_send(bus, message, &files, error) ||
+        !query_properties(bus, name, &info, &condition, NULL, error))
+        return false;
+    const char *state;
+    /* Units without a file have no such state: that is no error. */
+    if (call_wait(bus, &files, NULL, NULL) && sd_bus_message_read(files.reply, "s", &state) >= 0)
+        unit_info_set_file_state(&info, state);
+    *ret_info = info;
+    return true;
+}
+
+/* --- jobs */
+
+static int on_job_removed(sd_bus_message *message, void *data, sd_bus_error *ret_error) {
+    UnitBus *bus = data;
+    uint32_t id;
+    const char *path, *unit, *result;
+    if (sd_bus_message_read(message, "uoss", &id, &path, &unit, &result) >= 0)
+        g_hash_table_insert(bus->results, g_strdup(path), g_strdup(result));
+    return 0;
+}
+
+static bool hear_jobs(UnitBus *bus, Cancel *cancel, GError **error) {
+    g_hash_table_remove_all(bus->results); /* of jobs that others waited for */
+    if (bus->job_removed != NULL)
+        return true;
+    int r = sd_bus_match_signal(bus->bus, &bus->job_removed, NULL, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                                "JobRemoved", on_job_removed, bus);
+    if (r < 0)
+        return set_io_error(error, -r, "listen to systemd");
+    g_auto(Call) call = { 0 };
+    if (call_manager(bus, &call, cancel, error, "Subscribe", ""))
+        return true;
+    bus->job_removed = sd_bus_slot_unref(bus->job_removed);
+    return false;
+}
+
+static bool has_result(UnitBus *bus, void *data) {
+    return g_hash_table_contains(bus->results, data);
+}
+
+/* A courtesy to the machine: the cancellation is reported anyway. The answer is waited for, since
+ * systemd asks the bus who a caller is, and does nothing for one who has gone. */
+static void cancel_job(UnitBus *bus, const char *job) {
+    const char *slash = strrchr(job, '/');
+    uint32_t id = slash != NULL ? (uint32_t)strtoul(slash + 1, NULL, 10) : 0;
+    g_autoptr(Cancel) patience = cancel_new(CANCEL_JOB_US);
+    g_auto(Call) call = { 0 };
+    (void)call_manager(bus, &call, patience, NULL, "CancelJob", "u", id);
+}
+
+/* What the job's result does not say: how the main process of a service ended. */
+static char *service_result(UnitBus *bus, const char *name) {
+    g_autofree char *path = unit_object_path(name);
+    g_auto(Call) call = { 0 };
+    sd_bus_message *message = NULL;
+    const char *result;
+    int r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, path,
+                                           "org.freedesktop.DBus.Properties", "Get");
+    if (r >= 0)
+        r = sd_bus_message_append(message, "ss", "org.freedesktop.systemd1.Service", "Result");
+    if (r < 0) {
+        sd_bus_message_unref(message);
+        return NULL;
+    }
+    if (!call_send(bus, message, &call, NULL) || !call_wait(bus, &call, NULL, NULL) ||
+        sd_bus_message_read(call.reply, "v", "s", &result) < 0 || strcmp(result, "success") == 0)
+        return NULL;
+    return g_strdup(result);
+}
+
+static bool job_error(UnitBus *bus, const char *name, const char *result, GError **error) {
+    static const struct {
+        const char *result, *meaning;
+    } meanings[] = {
+        { "canceled", "its job was cancelled by another one" },
+        { "timeout", "its job took longer than systemd allows" },
+        { "dependency", "a unit that it needs failed" },
+        { "invalid", "its job does not fit this unit" },
+        { "assert", "an assertion of the unit is not met" },
+        { "unsupported", "this system does not support such units" },
+        { "collected", "systemd dropped its job" },
+    };
+    const char *meaning = "it failed";
+    for (size_t i = 0; i < G_N_ELEMENTS(meanings); i++)
+        if (strcmp(result, meanings[i].result) == 0)
+            meaning = meanings[i].meaning;
+    g_autofree char *detail = service_result(bus, name);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s%s%s%s; see: journalctl -u %s", meaning,
+                detail != NULL ? " (" : "", detail != NULL ? detail : "", detail != NULL ? ")" : "",
+                name);
+    return false;
+}
+
+static bool check_conditions(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
+    UnitInfo info = { 0 };
+    bool condition = true;
+    if (!query_properties(bus, name, &info, &condition, cancel, error))
+        return false;
+    if (info.active || condition)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                "its conditions are not met, so systemd left it alone; see: systemctl status %s",
+                name);
+    return false;
+}
+
+static bool run_job(UnitBus *bus, const char *name, const char *method, bool starts, Cancel *cancel,
+                    GError **error) {
+    g_auto(Call) call = { 0 };
+    const char *job;
+    if (!hear_jobs(bus, cancel, error) ||
+        !call_manager(bus, &call, cancel, error, method, "ss", name, "replace"))
+        return false;
+    int r = sd_bus_message_read(call.reply, "o", &job);
+    if (r < 0)
+        return set_io_error(error, -r, "understand systemd");
+    g_autofree char *path = g_strdup(job);
+    if (!pump(bus, has_result, path, cancel, error)) {
+        cancel_job(bus, path);
+        return false;
+    }
+    const char *result = g_hash_table_lookup(bus->results, path);
+    if (strcmp(result, "done") != 0 && strcmp(result, "skipped") != 0)
+        return job_error(bus, name, result, error);
+    return !starts || check_conditions(bus, name, cancel, error);
+}
+
+/* --- files of units */
+
+/* Whether the reply, whose next part is a(sss), names any change. */
+static bool has_changes(sd_bus_message *reply) {
+    return sd_bus_message_enter_container(reply, 'a', "(sss)") > 0 &&
+           sd_bus_message_at_end(reply, 0) == 0;
+}
+
+static bool daemon_reload(UnitBus *bus, Cancel *cancel, GError **error) {
+    g_auto(Call) call = { 0 };
+    return call_manager(bus, &call, cancel, error, "Reload", "");
+}
+
+static bool enable(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
+    g_auto(Call) call = { 0 };
+    int has_install = 1;
+    if (!call_manager(bus, &call, cancel, error, "EnableUnitFiles", "asbb", 1, name, 0, 0))
+        return false;
+    (void)sd_bus_message_read(call.reply, "b", &has_install);
+    if (has_changes(call.reply))
+        return daemon_reload(bus, cancel, error);
+    if (has_install)
+        return true;
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
+                        "it has no [Install] section, so there is nothing to enable");
+    return false;
+}
+
+static bool mask(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
+    g_auto(Call) call = { 0 };
+    if (!call_manager(bus, &call, cancel, error, "MaskUnitFiles", "asbb", 1, name, 0, 0))
+        return false;
+    return !has_changes(call.reply) || daemon_reload(bus, cancel, error);
+}
+
+/* What was done for this boot only is undone as well. */
+static bool undo(UnitBus *bus, const char *name, const char *method, Cancel *cancel,
+                 GError **error) {
+    bool changed = false;
+    for (int runtime = 0; runtime < 2; runtime++) {
+        g_auto(Call) call = { 0 };
+        if (!call_manager(bus, &call, cancel, error, method, "asb", 1, name, runtime))
+            return false;
+        changed = has_changes(call.reply) || changed;
+    }
+    return !changed || daemon_reload(bus, cancel, error);
+}
+
+bool unit_bus_apply(UnitBus *bus, const char *name, UnitVerb verb, Cancel *cancel, GError **error) {
+    switch (verb) {
+    case UNIT_START:
+        return run_job(bus, name, "StartUnit", true, cancel, error);
+    case UNIT_STOP:
+        return run_job(bus, name, "StopUnit", false, cancel, error);
+    case UNIT_RESTART:
+        return run_job(bus, name, "RestartUnit", true, cancel, error);
+    case UNIT_RELOAD:
+        return run_job(bus, name, "ReloadOrRestartUnit", true, cancel, error);
+    case UNIT_ENABLE:
+        return enable(bus, name, cancel, error);
+    case UNIT_DISABLE:
+        return undo(bus, name, "DisableUnitFiles", cancel, error);
+    case UNIT_MASK:
+        return mask(bus, name, cancel, error);
+    case UNIT_UNMASK:
+        return undo(bus, name, "UnmaskUnitFiles", cancel, error);
+    case UNIT_DAEMON_RELOAD:
+        return daemon_reload(bus, cancel, error);
+    }
+    g_assert_not_reached();
+}
