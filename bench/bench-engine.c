@@ -1,6 +1,6 @@
 /*
- * bench-engine: load, order and run a graph of vertices that need nothing. Prints the time and its ratio to the
- * target of one second for 100,000 vertices with 300,000 edges.
+ * bench-engine: load, order and run a graph of vertices that need nothing. Prints the time and its
+ * ratio to the target of one second for 100,000 vertices with 300,000 edges.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,9 +46,11 @@ int main(int argc, char **argv) {
     double sealed = now();
     g_autoptr(Loop) loop = loop_new(NULL);
     g_autoptr(Host) host = host_fake_new();
-    EngineOptions options = {
-        .loop = loop, .host = host, .kinds = &builtin_kinds, .listener = on_event, .listener_data = loop
-    };
+    EngineOptions options = { .loop = loop,
+                              .host = host,
+                              .kinds = &builtin_kinds,
+                              .listener = on_event,
+                              .listener_data = loop };
     g_autoptr(Engine) engine = engine_new(&options);
     g_assert_true(engine_load(engine, graph, NULL));
     double loaded = now();
@@ -57,9 +59,11 @@ int main(int argc, char **argv) {
     EngineSummary summary = engine_summary(engine);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("engine %u vertices, %u edges: build %.0f ms, order %.0f ms, load %.0f ms, run %.0f ms; %u right; %.0f MB\n",
-           n, graph_edge_count(graph), (built - start) * 1e3, (sealed - built) * 1e3, (loaded - sealed) * 1e3,
-           (done - loaded) * 1e3, summary.ok, (double)usage.ru_maxrss / 1024);
+    printf("engine %u vertices, %u edges: build %.0f ms, order %.0f ms, load %.0f ms, run %.0f ms; "
+           "%u right; %.0f MB\n",
+           n, graph_edge_count(graph), (built - start) * 1e3, (sealed - built) * 1e3,
+           (loaded - sealed) * 1e3, (done - loaded) * 1e3, summary.ok,
+           (double)usage.ru_maxrss / 1024);
     printf("total %.3f s = %.2f of the target\n", done - start, (done - start) / TARGET_SECONDS);
     return summary.ok == n ? 0 : 1;
 }

@@ -40,8 +40,8 @@ static void watch_files(Agent *agent, char **files) {
     for (char **file = agent->watched; file && *file; file++) {
         g_autofree char *path = g_canonicalize_filename(*file, NULL);
         g_autoptr(GError) error = NULL;
-        HostWatch *watch = host_watch(agent->local, agent->options.loop, HOST_WATCH_FILE, path, 0, on_file,
-                                      agent, &error);
+        HostWatch *watch = host_watch(agent->local, agent->options.loop, HOST_WATCH_FILE, path, 0,
+                                      on_file, agent, &error);
         if (watch)
             g_ptr_array_add(agent->watches, watch);
         else

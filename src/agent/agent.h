@@ -13,7 +13,8 @@ typedef struct Agent Agent;
 /* What the agent tells whoever started it. */
 typedef struct {
     void (*event)(void *data, const EngineEvent *event);
-    void (*problems)(void *data, const GPtrArray *problems); /* of GError; the old configuration stays */
+    void (*problems)(void *data,
+                     const GPtrArray *problems); /* of GError; the old configuration stays */
     void (*warning)(void *data, const char *text);
     void *data;
 } AgentListener;
@@ -29,8 +30,8 @@ typedef struct {
     AgentListener listener;
 } AgentOptions;
 
-/* Evaluates and starts; problems of the first evaluation are told and NULL is returned. Everything in
- * options is borrowed. */
+/* Evaluates and starts; problems of the first evaluation are told and NULL is returned. Everything
+ * in options is borrowed. */
 Agent *agent_new(const AgentOptions *options, GError **error);
 void agent_free(Agent *agent); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Agent, agent_free)

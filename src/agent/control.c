@@ -92,7 +92,8 @@ static void ask_status(Client *client, const Value *request) {
 }
 
 static void ask_why(Client *client, const Value *request) {
-    const char *kind = value_map_string(request, "kind", ""), *name = value_map_string(request, "name", "");
+    const char *kind = value_map_string(request, "kind", ""),
+               *name = value_map_string(request, "name", "");
     g_autoptr(Value) status = engine_status(client->control->engine, kind, name);
     if (status)
         answer_status(client->answer, status);
@@ -108,7 +109,8 @@ static const struct {
 
 static void answer_request(Client *client) {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Value) request = json_parse(client->request->str, client->request->len, "request", &error);
+    g_autoptr(Value) request =
+        json_parse(client->request->str, client->request->len, "request", &error);
     if (!request || value_type(request) != VALUE_MAP) {
         answer_error(client, error ? error->message : "request: expected an object");
         return;
@@ -131,13 +133,14 @@ static void on_client(void *data, int fd, uint32_t events);
 
 static bool watch_client(Client *client, uint32_t events) {
     loop_source_free(client->source);
-    client->source = loop_watch_fd(client->control->loop, client->fd, events, on_client, client, NULL);
+    client->source =
+        loop_watch_fd(client->control->loop, client->fd, events, on_client, client, NULL);
     return client->source != NULL;
 }
 
 static void write_some(Client *client) {
-    ssize_t n = send(client->fd, client->answer->str + client->sent, client->answer->len - client->sent,
-                     MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = send(client->fd, client->answer->str + client->sent,
+                     client->answer->len - client->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n > 0)
         client->sent += (size_t)n;
     if ((n < 0 && errno != EAGAIN && errno != EINTR) || client->sent == client->answer->len)
@@ -192,7 +195,8 @@ static void on_connection(void *data, int fd, uint32_t events) {
 }
 
 /* Paths of sockets are short: connect through the directory's descriptor when it is longer. */
-static bool address_of(const char *path, struct sockaddr_un *ret_address, int *ret_dir, GError **error) {
+static bool address_of(const char *path, struct sockaddr_un *ret_address, int *ret_dir,
+                       GError **error) {
     *ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
     *ret_dir = -1;
     if (strlen(path) < sizeof ret_address->sun_path) {
@@ -203,7 +207,8 @@ static bool address_of(const char *path, struct sockaddr_un *ret_address, int *r
     *ret_dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (*ret_dir < 0)
         return set_io_error(error, errno, "open '%s'", dir);
-    g_snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "/proc/self/fd/%d/%s", *ret_dir, name);
+    g_snprintf(ret_address->sun_path, sizeof ret_address->sun_path, "/proc/self/fd/%d/%s", *ret_dir,
+               name);
     return true;
 }
 
@@ -273,7 +278,8 @@ static int connect_to(const char *path, GError **error) {
     if (connected == 0)
         return fd;
     close(fd);
-    (void)set_io_error(error, failure == ECONNREFUSED ? ENOENT : failure, "ask the agent at '%s'", path);
+    (void)set_io_error(error, failure == ECONNREFUSED ? ENOENT : failure, "ask the agent at '%s'",
+                       path);
     return -1;
 }
 
@@ -304,13 +310,15 @@ static GPtrArray *parse_answer(const GString *answer, GError **error) {
             return g_steal_pointer(&values);
         }
         g_ptr_array_add(values, value);
-        const char *refusal = value_type(value) == VALUE_MAP ? value_map_string(value, "error", NULL) : NULL;
+        const char *refusal =
+            value_type(value) == VALUE_MAP ? value_map_string(value, "error", NULL) : NULL;
         if (refusal && values->len == 1 && !value_map_get(value, "state")) {
             g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "ask the agent: %s", refusal);
             return NULL;
         }
     }
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "read the agent's answer: it ends in the middle");
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                "read the agent's answer: it ends in the middle");
     return NULL;
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 /*
- * The agent's socket (mode 0600, in the state directory): one JSON request a connection, answered by
- * JSON objects, one a line, the last being {"end": true} or {"error": "..."}. Requests:
- *   {"ask": "status"}                              every resource as engine_visit_status() gives it, then
- *                                                  a {"summary": {...}}
+ * The agent's socket (mode 0600, in the state directory): one JSON request a connection, answered
+ * by JSON objects, one a line, the last being {"end": true} or {"error": "..."}. Requests:
+ *   {"ask": "status"}                              every resource as engine_visit_status() gives
+ * it, then a {"summary": {...}}
  *   {"ask": "why", "kind": KIND, "name": NAME}     one resource
  * A client that does not read is dropped after CONTROL_PATIENCE_US; it never holds the agent up.
  */
@@ -19,6 +19,6 @@ Control *control_new(Loop *loop, const char *path, Engine *engine, GError **erro
 void control_free(Control *control); /* removes the socket; accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Control, control_free)
 
-/* The client side, blocking: the answers without the last line. STEAD_ERROR_NOT_FOUND: no agent listens
- * at path. */
+/* The client side, blocking: the answers without the last line. STEAD_ERROR_NOT_FOUND: no agent
+ * listens at path. */
 GPtrArray *control_ask(const char *path, const Value *request, GError **error); /* of Value */
