@@ -205,7 +205,7 @@ const char **account_file_names(const AccountFile *file) {
             g_ptr_array_add(names, line->name);
     }
     g_ptr_array_add(names, NULL);
-    return (const char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+    return (const char **)(void *)g_ptr_array_free(g_steal_pointer(&names), FALSE);
 }
 
 /* --- changing --- */

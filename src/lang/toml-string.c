@@ -95,7 +95,7 @@ static bool read_multiline(TomlReader *reader, char quote, GString *out) {
             return toml_fail(reader, "too many quotation marks end a string");
         if (quotes > 0) {
             reader->p += quotes;
-            g_string_append_len(out, "\"\"\"''" + (quote == '"' ? 0 : 3),
+            g_string_append_len(out, &"\"\"\"''"[quote == '"' ? 0 : 3],
                                 (gssize)(quotes >= 3 ? quotes - 3 : quotes));
             if (quotes >= 3)
                 return true;
