@@ -94,7 +94,7 @@ static void note_seen(struct HostAccounts *accounts, AccountFileKind kind, Momen
 
 static AccountFile *find_kept(struct HostAccounts *accounts, AccountFileKind kind,
                               const FileInfo *info, Moment moment) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
     AccountFile *file = accounts->files[kind].file;
     if (file == NULL || !is_same_file(&accounts->files[kind].info, info))
         return NULL;
@@ -104,7 +104,7 @@ static AccountFile *find_kept(struct HostAccounts *accounts, AccountFileKind kin
 
 static void keep(struct HostAccounts *accounts, AccountFileKind kind, const FileInfo *info,
                  Moment moment, AccountFile *file) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
     account_file_unref(accounts->files[kind].file);
     accounts->files[kind].file = account_file_ref(file);
     accounts->files[kind].info = *info;
@@ -114,7 +114,7 @@ static void keep(struct HostAccounts *accounts, AccountFileKind kind, const File
 AccountFile *accounts_file_recent(Host *host, AccountFileKind kind) {
     struct HostAccounts *accounts = accounts_of(host);
     Moment now = moment_now(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&accounts->lock);
     AccountFile *file = accounts->files[kind].file;
     bool recent = file != NULL && accounts->files[kind].seen_changes == now.changes &&
                   now.time_us - accounts->files[kind].seen_us < RECENT_US;

@@ -60,7 +60,7 @@ static void fake_free(Host *host) {
 /* --- files --- */
 
 static bool fake_stat(Host *host, const char *path, FileInfo *ret_info, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "stat");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "stat");
     g_auto(MemoryView) view = { 0 };
     if (memory_tree_look(fake_of(host)->tree, "stat", path, false, &view, error) == MEMORY_FAILED)
         return false;
@@ -77,13 +77,13 @@ static GBytes *read_content(Host *host, const char *path, size_t limit, GError *
 }
 
 static GBytes *fake_read(Host *host, const char *path, size_t limit, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "read");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "read");
     return read_content(host, path, limit, error);
 }
 
 static bool fake_digest(Host *host, const char *path, const FileInfo *info,
                         char ret_hex[DIGEST_HEX_SIZE], GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "digest");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "digest");
     g_autoptr(GBytes) content = read_content(host, path, SIZE_MAX, error);
     if (content == NULL)
         return false;
@@ -94,7 +94,7 @@ static bool fake_digest(Host *host, const char *path, const FileInfo *info,
 }
 
 static char *fake_read_link(Host *host, const char *path, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "read_link");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "read_link");
     g_auto(MemoryView) view = { 0 };
     MemoryAnswer answer =
         memory_tree_look(fake_of(host)->tree, "read link", path, false, &view, error);
@@ -104,41 +104,41 @@ static char *fake_read_link(Host *host, const char *path, GError **error) {
 }
 
 static char **fake_list(Host *host, const char *path, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "list");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "list");
     char *base_path; /* always NULL: there is no base */
     return memory_tree_list(fake_of(host)->tree, path, &base_path, error);
 }
 
 static bool fake_write(Host *host, const char *path, GBytes *content,
                        const FileAttributes *attributes, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "write");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "write");
     return memory_tree_write(fake_of(host)->tree, path, content, attributes, error);
 }
 
 static bool fake_make_directory(Host *host, const char *path, const FileAttributes *attributes,
                                 GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "make_directory");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "make_directory");
     return memory_tree_make_directory(fake_of(host)->tree, path, attributes, error);
 }
 
 static bool fake_make_link(Host *host, const char *path, const char *target, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "make_link");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "make_link");
     return memory_tree_make_link(fake_of(host)->tree, path, target, error);
 }
 
 static bool fake_remove(Host *host, const char *path, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "remove");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "remove");
     return memory_tree_remove(fake_of(host)->tree, path, error);
 }
 
 static bool fake_remove_tree(Host *host, const char *path, const Cancel *cancel, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "remove_tree");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "remove_tree");
     return cancel_check(cancel, error) && memory_tree_remove_all(fake_of(host)->tree, path, error);
 }
 
 static bool fake_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
                                 GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "set_attributes");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "set_attributes");
     return memory_tree_set_attributes(fake_of(host)->tree, path, attributes, error);
 }
 
@@ -166,7 +166,7 @@ static void complete_result(HostCommandResult *result) {
 static bool fake_run(Host *host, const HostCommand *command, HostCommandResult *ret_result,
                      GError **error) {
     g_autofree char *line = g_strjoinv(" ", (char **)(uintptr_t)command->argv);
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "run");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "run");
     if (!cancel_check(command->cancel, error)) {
         g_prefix_error(error, "run '%s': ", line);
         return false;
@@ -190,7 +190,7 @@ static bool fake_run(Host *host, const HostCommand *command, HostCommandResult *
 
 static bool fake_log(Host *host, int priority, const char *text, const char *const *fields,
                      bool journal, bool syslog, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "log");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "log");
     Fake *self = fake_of(host);
     g_free(self->last_log);
     self->last_log = g_strdup(text);
@@ -201,7 +201,7 @@ static bool fake_log(Host *host, int priority, const char *text, const char *con
 
 static bool fake_package_query(Host *host, const char *name, bool want_candidate,
                                PackageInfo *ret_info, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "package_query");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "package_query");
     const PackageInfo *info = g_hash_table_lookup(fake_of(host)->packages, name);
     if (info == NULL)
         return true;
@@ -228,7 +228,7 @@ static bool apply_actions(Fake *self, GHashTable *done, const PackageAction *act
 
 static bool fake_package_apply(Host *host, const PackageAction *actions, size_t n_actions,
                                Cancel *cancel, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "package_apply");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "package_apply");
     Fake *self = fake_of(host);
     g_autoptr(GHashTable) done = package_table_new();
     if (!cancel_check(cancel, error) || !apply_actions(self, done, actions, n_actions, error))
@@ -244,14 +244,14 @@ static const UnitInfo no_unit = { 0 };
 
 static bool fake_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
                             GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "unit_query");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "unit_query");
     memory_units_query(fake_of(host)->units, name, session, &no_unit, ret_info);
     return true;
 }
 
 static bool fake_unit_apply(Host *host, const char *name, bool session, UnitVerb verb,
                             Cancel *cancel, GError **error) {
-    g_autoptr(GMutexLocker) locker = fake_enter(host, "unit_apply");
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "unit_apply");
     Fake *self = fake_of(host);
     if (!cancel_check(cancel, error) ||
         !memory_units_apply(self->units, name, session, verb, &no_unit, error))
@@ -333,30 +333,30 @@ Host *host_fake_new(void) {
 }
 
 void host_fake_set_privileged(Host *fake, bool privileged) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     fake->privileged = privileged;
     memory_tree_set_caller(fake_of(fake)->tree, privileged ? 0 : 1000, privileged ? 0 : 1000);
 }
 
 bool host_fake_tamper_write(Host *fake, const char *path, const char *text) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     return put_text(fake_of(fake), path, text, NULL);
 }
 
 bool host_fake_tamper_remove(Host *fake, const char *path) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     return memory_tree_remove_all(fake_of(fake)->tree, path, NULL);
 }
 
 bool host_fake_tamper_mode(Host *fake, const char *path, mode_t mode) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     FileAttributes attributes = { .set = FILE_SET_MODE, .mode = mode };
     return memory_tree_set_attributes(fake_of(fake)->tree, path, &attributes, NULL);
 }
 
 void host_fake_set_package(Host *fake, const char *name, const char *installed,
                            const char *candidate) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     Fake *self = fake_of(fake);
     PackageInfo *info = package_info_new(NULL);
     info->version = g_strdup(installed);
@@ -366,7 +366,7 @@ void host_fake_set_package(Host *fake, const char *name, const char *installed,
 }
 
 void host_fake_set_unit(Host *fake, const char *name, const UnitInfo *info) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     Fake *self = fake_of(fake);
     bool session = g_str_has_prefix(name, "user:");
     memory_units_set(self->units, session ? name + strlen("user:") : name, session, info);
@@ -375,7 +375,7 @@ void host_fake_set_unit(Host *fake, const char *name, const UnitInfo *info) {
 
 void host_fake_set_command(Host *fake, const char *line, int exit_status, const char *output,
                            FakeCommand run, void *data) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     Command *command = g_new0(Command, 1);
     *command = (Command){ .exit_status = exit_status,
                           .output = g_strdup(output != NULL ? output : ""),
@@ -385,17 +385,17 @@ void host_fake_set_command(Host *fake, const char *line, int exit_status, const 
 }
 
 unsigned host_fake_count(Host *fake, const char *call) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     const unsigned *count = g_hash_table_lookup(fake_of(fake)->counts, call);
     return count != NULL ? *count : 0;
 }
 
 const char *host_fake_last_log(Host *fake) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     return fake_of(fake)->last_log;
 }
 
 void host_fake_lose_events(Host *fake) {
-    g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     fake_watches_lose_events(fake_of(fake)->watches);
 }

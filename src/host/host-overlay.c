@@ -38,7 +38,7 @@ static MemoryAnswer overlay_look(Overlay *self, const char *verb, const char *pa
         *ret_view = (MemoryView){ .path = g_strdup(path) };
         return MEMORY_BASE;
     }
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return memory_tree_look(self->tree, verb, path, follow, ret_view, error);
 }
 
@@ -119,26 +119,26 @@ static char **overlay_list(Host *host, const char *path, GError **error) {
 static bool overlay_write(Host *host, const char *path, GBytes *content,
                           const FileAttributes *attributes, GError **error) {
     Overlay *self = overlay_of(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return memory_tree_write(self->tree, path, content, attributes, error);
 }
 
 static bool overlay_make_directory(Host *host, const char *path, const FileAttributes *attributes,
                                    GError **error) {
     Overlay *self = overlay_of(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return memory_tree_make_directory(self->tree, path, attributes, error);
 }
 
 static bool overlay_make_link(Host *host, const char *path, const char *target, GError **error) {
     Overlay *self = overlay_of(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return memory_tree_make_link(self->tree, path, target, error);
 }
 
 static bool overlay_remove(Host *host, const char *path, GError **error) {
     Overlay *self = overlay_of(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return memory_tree_remove(self->tree, path, error);
 }
 
@@ -146,14 +146,14 @@ static bool overlay_remove(Host *host, const char *path, GError **error) {
 static bool overlay_remove_tree(Host *host, const char *path, const Cancel *cancel,
                                 GError **error) {
     Overlay *self = overlay_of(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return cancel_check(cancel, error) && memory_tree_remove_all(self->tree, path, error);
 }
 
 static bool overlay_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
                                    GError **error) {
     Overlay *self = overlay_of(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return memory_tree_set_attributes(self->tree, path, attributes, error);
 }
 
@@ -164,7 +164,7 @@ static GBytes *overlay_read_local(Host *host, const char *path, size_t limit, GE
 void host_overlay_mark_unknown(Host *overlay, const char *path) {
     g_assert(host_is_prediction(overlay));
     Overlay *self = overlay_of(overlay);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     memory_tree_mark_unknown(self->tree, path);
 }
 
@@ -194,7 +194,7 @@ static HostWatch *overlay_watch(Host *host, Loop *loop, HostWatchClass class, co
 /* --- packages --- */
 
 static PackageInfo *predicted_package(Overlay *self, const char *name) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     const PackageInfo *info = g_hash_table_lookup(self->packages, name);
     return info != NULL ? package_info_new(info) : NULL;
 }
@@ -250,7 +250,7 @@ static bool overlay_package_apply(Host *host, const PackageAction *actions, size
     for (size_t i = 0; i < n_actions; i++)
         if (!cancel_check(cancel, error) || !predict_action(self, &actions[i], done, error))
             return false;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     GHashTableIter iter;
     void *info;
     g_hash_table_iter_init(&iter, done);
@@ -284,7 +284,7 @@ static bool overlay_unit_query(Host *host, const char *name, bool session, UnitI
     UnitInfo base;
     if (!base_unit(self, name, session, &base, error))
         return false;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     memory_units_query(self->units, name, session, &base, ret_info);
     return true;
 }
@@ -296,7 +296,7 @@ static bool overlay_unit_apply(Host *host, const char *name, bool session, UnitV
     if (!cancel_check(cancel, error) ||
         (verb != UNIT_DAEMON_RELOAD && !base_unit(self, name, session, &base, error)))
         return false;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return memory_units_apply(self->units, name, session, verb, &base, error);
 }
 

@@ -13,7 +13,7 @@ struct MemoryUnits {
 typedef struct {
     UnitInfo info;
     uint64_t mask_stamp;   /* of the tree, when the unit was last masked or unmasked; 0: never */
-    uint64_t loaded_stamp; /* of the tree, when the unit's file was read; 0: before all changes */
+    uint64_t loaded_stamp; /* of the tree, when the record was made; info knows what was before */
     bool from_file;        /* exists as long as its file does */
 } Record;
 
@@ -274,7 +274,6 @@ bool memory_units_apply(MemoryUnits *units, const char *name, bool session, Unit
         record = record_find(units, name, session);
         record->from_file = !known;
         record->mask_stamp = 0;
-        record->loaded_stamp = known ? 0 : record->loaded_stamp;
     }
     record->info = now;
     record->info.enabled = now.exists && enabled;

@@ -2,7 +2,6 @@
  * and a second one that checks; an overlay is tried with the first part on the overlay itself and
  * with the first part on its base, which must then be as it was. */
 #include <fcntl.h>
-#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -586,7 +585,6 @@ typedef struct {
 typedef struct {
     Host *base; /* NULL when the host stands alone */
     Host *host;
-    char *directory; /* of the real host */
 } Bed;
 
 static Host *new_fake(void) {
@@ -600,11 +598,9 @@ static Host *new_fake(void) {
     return fake;
 }
 
-static Host *new_real(Bed *bed) {
+static Host *new_real(void) {
     g_autoptr(GError) error = NULL;
-    bed->directory = g_dir_make_tmp("stead-conformance-XXXXXX", &error);
-    g_assert_no_error(error);
-    Host *real = host_real_new(bed->directory, NULL, &error);
+    Host *real = host_real_new(test_root_new(), NULL, &error);
     g_assert_no_error(error);
     return real;
 }
@@ -624,11 +620,11 @@ static void make_overlay_of_fake(Bed *bed) {
 }
 
 static void make_real(Bed *bed) {
-    bed->host = new_real(bed);
+    bed->host = new_real();
 }
 
 static void make_overlay_of_real(Bed *bed) {
-    bed->base = new_real(bed);
+    bed->base = new_real();
     bed->host = host_overlay_new(bed->base);
 }
 
@@ -653,18 +649,6 @@ typedef struct {
     const Behaviour *behaviour;
 } Case;
 
-static void remove_directory(const char *path) {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(Host) real = host_real_new(path, NULL, &error);
-    g_assert_no_error(error);
-    g_auto(GStrv) names = host_list(real, "/", NULL);
-    for (char **name = names; *name != NULL; name++) {
-        g_autofree char *below = g_strconcat("/", *name, NULL);
-        g_assert_true(host_remove_tree(real, below, NULL, NULL));
-    }
-    g_assert_cmpint(g_rmdir(path), ==, 0);
-}
-
 static void run_case(const void *data) {
     const Case *one = data;
     Bed bed = { 0 };
@@ -681,9 +665,7 @@ static void run_case(const void *data) {
     }
     host_free(bed.host);
     host_free(bed.base);
-    if (bed.directory != NULL)
-        remove_directory(bed.directory);
-    g_free(bed.directory);
+    test_root_free();
 }
 
 static const Behaviour behaviours[] = {

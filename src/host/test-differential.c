@@ -1,6 +1,5 @@
 /* Random calls on the real host, on a fake one, and on overlays: each must answer as the real one
  * does and leave the same tree. A seed that fails is printed and can be run again with --seed. */
-#include <glib/gstdio.h>
 #include <unistd.h>
 
 #include "host/host-fake.h"
@@ -158,21 +157,10 @@ static void compare_call(Host *real, Host *other, const Call *call, guint32 seed
                 number, call_names[call->which], call->path, call->target, found, wanted);
 }
 
-static void remove_all(Host *real, const char *directory) {
-    g_auto(GStrv) names = host_list(real, "/", NULL);
-    for (char **name = names; *name != NULL; name++) {
-        g_autofree char *path = g_strconcat("/", *name, NULL);
-        g_assert_true(host_remove_tree(real, path, NULL, NULL));
-    }
-    g_assert_cmpint(g_rmdir(directory), ==, 0);
-}
-
 /* overlay: the second half of the calls is a prediction over what the first half made. */
 static void run(guint32 seed, bool overlay) {
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-    g_autofree char *directory = g_dir_make_tmp("stead-differential-XXXXXX", NULL);
-    g_assert_cmpint(g_chmod(directory, 0755), ==, 0);
-    g_autoptr(Host) real = host_real_new(directory, NULL, NULL);
+    g_autoptr(Host) real = host_real_new(test_root_new(), NULL, NULL);
     g_autoptr(Host) fake = new_fake();
     g_autoptr(Host) prediction = NULL;
     g_autofree char *base = NULL;
@@ -192,7 +180,7 @@ static void run(guint32 seed, bool overlay) {
         g_autofree char *after = test_snapshot(fake);
         g_assert_cmpstr(base, ==, after);
     }
-    remove_all(real, directory);
+    test_root_free();
 }
 
 static void test_runs(const void *overlay) {

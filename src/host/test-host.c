@@ -1,6 +1,10 @@
 #include "host/test-host.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 void write_text(Host *host, const char *path, const char *text) {
     g_autoptr(GError) error = NULL;
@@ -106,4 +110,47 @@ char *test_snapshot(Host *host) {
     GString *out = g_string_new(NULL);
     snapshot_path(host, "/", out);
     return g_string_free(out, FALSE);
+}
+
+/* --- a directory for a real host --- */
+
+static char root[64];
+static pid_t root_owner; /* children that fork off leave it alone */
+
+/* Only what a signal handler may do. */
+static void root_remove(void) {
+    if (root[0] == '\0' || getpid() != root_owner)
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)execl("/bin/rm", "rm", "-rf", root, NULL);
+        _exit(1);
+    }
+    if (pid > 0)
+        (void)waitpid(pid, NULL, 0);
+    root[0] = '\0';
+}
+
+/* A failed assertion raises SIGABRT, g_error() SIGTRAP. The default action follows. */
+static void on_failure(int signal_number) {
+    root_remove();
+    (void)signal(signal_number, SIG_DFL);
+    (void)raise(signal_number);
+}
+
+const char *test_root_new(void) {
+    g_assert_cmpint(root[0], ==, '\0');
+    char path[] = "/tmp/stead-host-XXXXXX";
+    g_assert_nonnull(mkdtemp(path));
+    root_owner = getpid();
+    g_strlcpy(root, path, sizeof root);
+    g_assert_cmpint(chmod(root, 0755), ==, 0);
+    (void)signal(SIGABRT, on_failure);
+    (void)signal(SIGTRAP, on_failure);
+    return root;
+}
+
+void test_root_free(void) {
+    root_remove();
+    g_assert_cmpint(root[0], ==, '\0');
 }

@@ -15,6 +15,11 @@ void expect_text(Host *host, const char *path, const char *text);
 void expect_list(Host *host, const char *path, const char *names);
 void expect_target(Host *host, const char *path, const char *target);
 
+/* A new empty directory below /tmp for a real host, one at a time. It goes with test_root_free(),
+ * and also when the test ends by a failed assertion. */
+const char *test_root_new(void);
+void test_root_free(void); /* with everything in it; nothing when there is none */
+
 /* Everything below the root as text, a line each, for comparing. Caller frees. */
 char *test_snapshot(Host *host);
 

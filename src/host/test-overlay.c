@@ -70,6 +70,7 @@ static void test_predicted_behind_link(Fixture *fixture, const void *data) {
 static void test_removed_stays_removed(Fixture *fixture, const void *data) {
     directory(fixture->base, "/srv");
     write_text(fixture->base, "/srv/old", "old");
+    directory(fixture->base, "/var/log");
     g_assert_true(host_remove_tree(fixture->overlay, "/srv", NULL, NULL));
     write_text(fixture->base, "/srv/more", "below");
     directory(fixture->overlay, "/srv");
@@ -78,6 +79,21 @@ static void test_removed_stays_removed(Fixture *fixture, const void *data) {
     expect_list(fixture->overlay, "/srv", "new");
     expect_error(host_read(fixture->overlay, "/srv/old", 9, &problem), NOT_FOUND, "/srv/old");
     expect_list(fixture->base, "/srv", "more old");
+    g_assert_true(host_remove_tree(fixture->overlay, "/srv", NULL, NULL));
+    host_overlay_mark_unknown(fixture->overlay, "/srv");
+    directory(fixture->overlay, "/srv");
+    expect_list(fixture->overlay, "/srv", "");
+
+    g_assert_true(host_remove_tree(fixture->overlay, "/var", NULL, NULL));
+    host_overlay_mark_unknown(fixture->overlay, "/var");
+    directory(fixture->overlay, "/var");
+    expect_list(fixture->overlay, "/var", "");
+
+    remove_path(fixture->overlay, "/srv");
+    write_text(fixture->overlay, "/srv", "a file");
+    host_overlay_mark_unknown(fixture->overlay, "/srv");
+    directory(fixture->overlay, "/srv");
+    expect_list(fixture->overlay, "/srv", "");
 }
 
 static void test_base_errors_pass(Fixture *fixture, const void *data) {
@@ -379,7 +395,10 @@ static void test_units_of_base_with_new_files(Fixture *fixture, const void *data
     g_assert_false(unit_of(host, "idle.service").needs_daemon_reload);
     write_text(host, "/etc/systemd/system/web.service.d/limits.conf", "[Service]\n");
     g_assert_true(unit_of(host, "web.service").needs_daemon_reload);
+    do_unit(host, "web.service", UNIT_RESTART); /* still with what was read before */
+    g_assert_true(unit_of(host, "web.service").needs_daemon_reload);
     do_unit(host, "web.service", UNIT_DAEMON_RELOAD);
+    g_assert_false(unit_of(host, "web.service").needs_daemon_reload);
     remove_path(host, "/etc/systemd/system/web.service.d/limits.conf");
     g_assert_true(unit_of(host, "web.service").needs_daemon_reload);
     g_assert_false(unit_of(host, "idle.service").needs_daemon_reload);
