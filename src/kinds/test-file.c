@@ -347,6 +347,36 @@ static void test_undo_changed(Fixture *f, gconstpointer data) {
     g_assert_false(host_exists(f->host, "/etc/one"));
 }
 
+/* What the resource never managed comes back as well. */
+static void test_undo_removed(Fixture *f, gconstpointer data) {
+    add_user(f->host);
+    FileAttributes attributes = { FILE_SET_MODE | FILE_SET_UID | FILE_SET_GID, 0604, 1000, 1000 };
+    g_autoptr(GBytes) content = g_bytes_new_static("theirs\n", 7);
+    g_assert_true(host_write(f->host, "/etc/one", content, &attributes, NULL));
+    g_autoptr(Resource) gone = FILE_("/etc/one", "state=absent");
+    kind_test_expect(f->test, gone, ACTION_REMOVE);
+    kind_test_undo(f->test, gone, ON_REMOVE_DEFAULT);
+    assert_content(f->host, "/etc/one", "theirs\n");
+    FileInfo info = info_of(f->host, "/etc/one");
+    g_assert_cmpuint(info.mode, ==, 0604);
+    g_assert_cmpuint(info.uid, ==, 1000);
+    g_assert_cmpuint(info.gid, ==, 1000);
+}
+
+/* What appears in a directory after it was seen empty is not lost with it. */
+static void test_late_entry(Fixture *f, gconstpointer data) {
+    g_assert_true(host_make_directory(f->host, "/srv", NULL, NULL));
+    g_autoptr(Resource) gone = FILE_("/srv/", "state=absent");
+    KindRun run = { .host = f->host, .resource = gone };
+    g_autoptr(State) actual = state_new(&kind_file);
+    g_autoptr(Changes) changes = changes_new();
+    g_assert_true(kind_file.observe(&run, actual, NULL));
+    g_assert_true(kind_file.diff(&run, actual, changes, NULL));
+    g_assert_true(host_fake_tamper_write(f->host, "/srv/late", "x"));
+    g_assert_false(kind_file.apply(&run, actual, changes, NULL));
+    g_assert_true(host_exists(f->host, "/srv/late"));
+}
+
 static void test_undo_types(Fixture *f, gconstpointer data) {
     g_assert_true(host_make_link(f->host, "/etc/x", "/tmp/t", NULL));
     g_autoptr(Resource) file = FILE_("/etc/x", "content=y");
@@ -526,7 +556,7 @@ static void test_tree_types(Fixture *f, gconstpointer data) {
     g_assert_true(host_make_directory(f->host, "/dst", NULL, NULL));
     g_assert_true(host_make_directory(f->host, "/dst/a", NULL, NULL));
     host_fake_tamper_write(f->host, "/dst/a/inside", "x");
-    g_assert_true(host_make_link(f->host, "/dst/sub", "/src", NULL));
+    g_assert_true(host_make_link(f->host, "/dst/sub", "/src/sub", NULL));
     g_autoptr(Resource) plain = FILE_("/dst/", "source=/src/", "recurse:=true");
     kind_test_expect_error(f->test, plain, "replace directory '/dst/a' by a file");
     g_autoptr(Resource) forced = FILE_("/dst/", "source=/src/", "recurse:=true", "force:=true");
@@ -641,6 +671,8 @@ int main(int argc, char **argv) {
     ADD("noop-reads-nothing", test_noop_reads_nothing);
     ADD("undo/created", test_undo_created);
     ADD("undo/changed", test_undo_changed);
+    ADD("late-entry", test_late_entry);
+    ADD("undo/removed", test_undo_removed);
     ADD("undo/types", test_undo_types);
     ADD("undo/too-large", test_undo_too_large);
     ADD("undo/directory", test_undo_directory);

@@ -107,6 +107,8 @@ static void test_pack_formats(Fixture *f, gconstpointer data) {
         g_autofree char *list = list_archive(f->host, names[i]);
         g_assert_cmpstr(list, ==, "in 0755;in/a 0644;in/link 0755;in/sub 0755;in/sub/b 0755;");
     }
+    g_autoptr(GBytes) gzip = host_read(f->host, names[0], 1 << 20, NULL);
+    g_assert_cmpmem((const char *)g_bytes_get_data(gzip, NULL) + 4, 4, "\0\0\0\0", 4); /* no time */
     g_autoptr(Resource) real = TAR("/tmp/real.tar", "inputs:=[\"/in/\"]", "attributes:=true");
     kind_test_expect(f->test, real, ACTION_CREATE);
     g_autofree char *list = list_archive(f->host, "/tmp/real.tar");
