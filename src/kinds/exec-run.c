@@ -1,6 +1,8 @@
 /* Whether a command is to run, and running it. */
 #include <string.h>
 
+#include "base/limits.h"
+#include "host/accounts.h"
 #include "host/host-overlay.h"
 #include "kinds/exec.h"
 
@@ -58,13 +60,22 @@ static bool failed(const KindRun *run, const char *what, const HostCommandResult
     g_autofree char *tail = knows_secret(run->resource)
                                 ? g_strdup(" (output not shown: it was given a secret)")
                                 : tail_of(result->output);
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s failed, %s%s", what, how, tail);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s failed, %s%s%s", what, how,
+                result->truncated ? " (the end of its output was cut off)" : "", tail);
     return false;
 }
 
-/* The program itself could not be started: say what a shell would have made of it. */
-static void explain_missing(const char *shell, GError **error) {
-    if (!g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND) || shell != NULL)
+/* The program itself could not be started: say what a shell would have made of it. A directory or
+ * user that is missing explains itself. */
+static void explain_missing(KindRun *run, const char *shell, const char *cwd, GError **error) {
+    const char *user = exec_text(run->resource, EXEC_USER);
+    const char *group = exec_text(run->resource, EXEC_GROUP);
+    uid_t uid;
+    gid_t gid;
+    if (!g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND) || shell != NULL ||
+        (cwd != NULL && !host_exists(run->host, cwd)) ||
+        (user != NULL && !accounts_uid(run->host, user, &uid, NULL)) ||
+        (group != NULL && !accounts_gid(run->host, group, &gid, NULL)))
         return;
     g_autofree char *message = g_steal_pointer(&(*error)->message);
     (*error)->message =
@@ -87,7 +98,7 @@ static bool run_line(KindRun *run, const char *what, const char *line, const cha
     g_autoptr(GError) problem = NULL;
     if (host_run(run->host, &command.command, ret_result, &problem))
         return true;
-    explain_missing(shell, &problem);
+    explain_missing(run, shell, cwd, &problem);
     g_propagate_prefixed_error(error, g_steal_pointer(&problem), "%s: ", what);
     return false;
 }
@@ -286,6 +297,11 @@ static bool send_and_keep(KindRun *run, const HostCommandResult *result, GError 
 
 static void note_output(KindRun *run, const HostCommandResult *result) {
     size_t size;
+    if (result->truncated) {
+        kind_run_note(run, "only the first %u MB of its output are kept",
+                      LIMIT_COMMAND_OUTPUT / (1024 * 1024));
+        return;
+    }
     const char *data = g_bytes_get_data(result->output, &size);
     while (size > 0 && g_ascii_isspace(data[size - 1]))
         size--;

@@ -1,10 +1,12 @@
 /* file on a fake host: create, change, remove, replace, attributes, directories, faults, undoing.
  */
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "host/host-fake.h"
+#include "host/host-faulty.h"
 #include "kinds/kind-test.h"
 #include "kinds/kinds.h"
 
@@ -628,6 +630,31 @@ static void test_validation(Fixture *f, gconstpointer data) {
     }
 }
 
+/* --- what the system refuses --- */
+
+static void expect_refusal(Host *host, int errno_value, const char *text) {
+    g_autoptr(Host) faulty = host_faulty_new(host);
+    g_autoptr(KindTest) test = kind_test_new(faulty);
+    g_autoptr(Resource) one = FILE_("/etc/one", "content=x");
+    g_autofree char *message = g_strdup_printf("write '/etc/one': %s", g_strerror(errno_value));
+    host_faulty_arm(faulty, "write", 1, STEAD_ERROR_IO, message);
+    g_autoptr(KindRound) round = kind_test_round(test, one);
+    if (round->error == NULL || strstr(round->error->message, text) == NULL)
+        g_error("expected '%s', got '%s'", text,
+                round->error != NULL ? round->error->message : "success");
+}
+
+/* The remedy depends on who we are. */
+static void test_hints(Fixture *f, gconstpointer data) {
+    expect_refusal(f->host, EPERM, "'lsattr -d' on '/etc/one' shows it, 'chattr -i' ends it");
+    expect_refusal(f->host, EROFS, "mounted read-only: see 'findmnt -T /etc/one'");
+    expect_refusal(f->host, ENOSPC, "see 'df -h /etc/one' and 'df -i'");
+    expect_refusal(f->host, EDQUOT, "a disk quota is used up");
+    host_fake_set_privileged(f->host, false);
+    expect_refusal(f->host, EPERM, "only root may do that: run stead as root");
+    expect_refusal(f->host, EACCES, "run stead as root, or below a --root");
+}
+
 /* --- faults --- */
 
 static Host *set_up_fault(void) {
@@ -686,6 +713,7 @@ int main(int argc, char **argv) {
     ADD("tree/types", test_tree_types);
     ADD("tree/local", test_tree_local);
     ADD("validation", test_validation);
+    ADD("hints", test_hints);
     ADD("faults", test_faults);
     return g_test_run();
 }

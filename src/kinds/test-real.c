@@ -135,30 +135,6 @@ static void test_special(Fixture *f, gconstpointer data) {
     kind_test_expect(f->test, forced, ACTION_REPLACE);
 }
 
-/* Writes that the system refuses say why and what to do; the file stays as it was. */
-static void test_refusals(Fixture *f, gconstpointer data) {
-    static const struct {
-        int errno_value;
-        const char *text;
-    } rows[] = {
-        { EROFS, "mounted read-only: see 'findmnt -T /etc/one'" },
-        { ENOSPC, "see 'df -h /etc/one' and 'df -i'" },
-        { EDQUOT, "a disk quota is used up" },
-    };
-    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_autoptr(Host) faulty = host_faulty_new(f->host);
-        g_autoptr(KindTest) test = kind_test_new(faulty);
-        g_autoptr(Resource) one = FILE_("/etc/one", "content=first\n");
-        g_autofree char *message =
-            g_strdup_printf("write '/etc/one': %s", g_strerror(rows[i].errno_value));
-        host_faulty_arm(faulty, "write", 1, STEAD_ERROR_IO, message);
-        g_autoptr(KindRound) round = kind_test_round(test, one);
-        g_assert_nonnull(round->error);
-        if (strstr(round->error->message, rows[i].text) == NULL)
-            g_error("row %zu: %s", i, round->error->message);
-    }
-}
-
 /* A file that goes away between being seen and being read is looked at again. */
 static void test_vanishing(Fixture *f, gconstpointer data) {
     g_autoptr(Host) faulty = host_faulty_new(f->host);
@@ -246,6 +222,14 @@ static void test_exec(Fixture *f, gconstpointer data) {
     g_assert_nonnull(strstr(signalled->error->message, "ended by signal 9 (Killed)"));
     g_autoptr(Resource) missing =
         kind_test_resource(&kind_exec, "m", "cmd=no-such-program-here", NULL);
+    g_autoptr(Resource) nowhere =
+        kind_test_resource(&kind_exec, "d", "cmd=true", "cwd=/no/such/directory", NULL);
+    g_autoptr(KindRound) lost = kind_test_round(test, nowhere);
+    g_assert_true(g_str_has_suffix(lost->error->message, g_strerror(ENOENT)));
+    g_autoptr(Resource) loud = kind_test_resource(
+        &kind_exec, "l", "cmd=head -c 20000000 /dev/zero; exit 3", "shell=/bin/sh", NULL);
+    g_autoptr(KindRound) cut = kind_test_round(test, loud);
+    g_assert_nonnull(strstr(cut->error->message, "exit status 3 (the end of its output was cut"));
     g_autoptr(KindRound) failed = kind_test_round(test, missing);
     g_assert_nonnull(strstr(failed->error->message, "give its full path, or set shell"));
 }
@@ -260,7 +244,6 @@ int main(int argc, char **argv) {
     ADD("tree", test_tree);
     ADD("symlinked-parent", test_symlinked_parent);
     ADD("special", test_special);
-    ADD("refusals", test_refusals);
     ADD("vanishing", test_vanishing);
     ADD("killed", test_killed);
     g_test_add("/kinds/real/shared-line", Fixture, &kind_line, set_up, test_shared, tear_down);
