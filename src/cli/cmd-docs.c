@@ -187,6 +187,7 @@ static char *man_language(void) {
     for (size_t i = 0; i < lang_functions_count; i++) {
         g_string_append(out, ".TP\n.B ");
         append_roff(out, lang_functions[i].name);
+        append_roff(out, lang_functions[i].signature[0] == '(' ? "" : ": ");
         append_roff(out, lang_functions[i].signature);
         g_string_append_c(out, '\n');
         append_roff(out, lang_functions[i].help);
@@ -252,7 +253,8 @@ static char *markdown_reference(void) {
     markdown_params(out, meta_params, meta_params_count);
     g_string_append(out, "\n## Language\n\n| name | meaning |\n|---|---|\n");
     for (size_t i = 0; i < lang_functions_count; i++) {
-        g_string_append_printf(out, "| `%s", lang_functions[i].name);
+        bool is_function = lang_functions[i].signature[0] == '(';
+        g_string_append_printf(out, "| `%s%s", lang_functions[i].name, is_function ? "" : ": ");
         append_cell(out, lang_functions[i].signature);
         g_string_append(out, "` | ");
         append_cell(out, lang_functions[i].help);

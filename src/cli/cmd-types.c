@@ -78,7 +78,9 @@ static void print_function(const LangFunction *function, GHashTable *tables) {
     }
     g_autofree char *help = g_strdup(function->help);
     g_strdelimit(help, "\n", ' ');
-    printf("---%s\n---@type fun%s\n%s = nil\n\n", help, function->signature, function->name);
+    bool is_function = function->signature[0] == '(';
+    printf("---%s\n---@type %s%s\n%s = nil\n\n", help, is_function ? "fun" : "",
+           function->signature, function->name);
 }
 
 static int run(const Arguments *arguments, char **words) {

@@ -1,0 +1,88 @@
+"""What is documented works: examples, the generated reference, help for every row."""
+import json
+import re
+import subprocess
+
+import pytest
+
+from scratch import REPOSITORY, STEAD
+
+DOCUMENTS = sorted(REPOSITORY.glob("*.md")) + sorted((REPOSITORY / "doc").glob("*.md"))
+
+
+def stead(*arguments, **options):
+    return subprocess.run([STEAD, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+
+
+def examples():
+    for document in DOCUMENTS:
+        for n, text in enumerate(re.findall(r"^```lua\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)):
+            yield pytest.param(text, id=f"{document.stem}-{n}")
+
+
+@pytest.mark.parametrize("text", examples())
+def test_example_is_valid(tmp_path, text):
+    (tmp_path / "site.lua").write_text(text)
+    for name in re.findall(r'(?:template|read|source = )\(?"([^"/][^"]*)"', text):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "secrets.yaml").write_text(
+        json.dumps({name: "x" for name in re.findall(r'secret "([^"]+)"', text)})
+    )
+    done = stead("check", "site.lua", "--secrets", "secrets.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_reference_is_what_the_program_says(tmp_path):
+    assert stead("docs", tmp_path).returncode == 0
+    assert (tmp_path / "reference.md").read_text() == (REPOSITORY / "doc/reference.md").read_text(), \
+        "doc/reference.md is out of date: run make docs"
+
+
+def test_manual_pages_are_valid(tmp_path):
+    assert stead("docs", tmp_path).returncode == 0
+    pages = sorted(tmp_path.glob("*.[17]"))
+    assert len(pages) >= 14
+    for page in pages:
+        text = page.read_text()
+        assert ".SH NAME" in text and "(null)" not in text
+
+
+def test_every_command_and_option_has_help():
+    listing = stead("--help").stdout
+    commands = re.findall(r"^  (\w+) +\S", listing, re.MULTILINE)
+    assert len(commands) >= 12
+    for command in commands:
+        text = stead(command, "--help").stdout
+        assert f"stead {command}" in text
+        for option in re.findall(r"^  (?:-\w, )?--\S+(.*)$", text, re.MULTILINE):
+            assert option.strip(), f"{command}: an option without help:\n{text}"
+
+
+def test_completion_is_accepted_by_the_shell(tmp_path):
+    script = tmp_path / "completion"
+    script.write_text(stead("completion", "bash").stdout)
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    words = subprocess.run(
+        ["bash", "-c", f"source {script}; COMP_WORDS=(stead ap); COMP_CWORD=1; _stead; echo ${{COMPREPLY[@]}}"],
+        capture_output=True, text=True, check=True,
+    ).stdout
+    assert words.strip() == "apply"
+
+
+def test_types_are_lua(tmp_path):
+    text = stead("types").stdout
+    assert "---@class stead.file" in text and "function file(name) end" in text
+    luac = subprocess.run(["sh", "-c", "command -v luac5.4 || command -v luac"], capture_output=True, text=True,
+                          check=False).stdout.strip()
+    if not luac:
+        pytest.skip("needs luac to parse the annotations")
+    (tmp_path / "stead.d.lua").write_text(text)
+    assert subprocess.run([luac, "-p", tmp_path / "stead.d.lua"], check=False).returncode == 0
+
+
+def test_kinds_show_their_manual():
+    names = [line.split()[0] for line in stead("kinds").stdout.splitlines() if line and line[0].islower()]
+    assert {"file", "exec", "pkg", "svc", "user"} <= set(names)
+    assert "Parameters" in stead("kinds", "file").stdout
+    assert "did you mean 'file'" in stead("kinds", "fiel").stderr
