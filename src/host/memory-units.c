@@ -204,6 +204,7 @@ static bool verb_allowed(const char *name, UnitVerb verb, const UnitInfo *now, G
     int code = STEAD_ERROR_FAILED;
     const char *problem = NULL;
     if (rule->needs_unmasked && now->masked) {
+        code = STEAD_ERROR_REFUSED;
         problem = "it is masked, unmask it first";
     } else if (rule->needs_unit && !now->exists) {
         code = STEAD_ERROR_NOT_FOUND;

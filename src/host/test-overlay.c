@@ -323,7 +323,7 @@ static void test_units_masked(Fixture *fixture, const void *data) {
     g_assert_true(unit_of(host, "web.service").masked);
     g_assert_false(unit_of(host, "web.service").enabled);
     expect_error(host_unit_apply(host, "web.service", false, UNIT_START, NULL, &problem),
-                 STEAD_ERROR_FAILED, "it is masked");
+                 STEAD_ERROR_REFUSED, "it is masked");
     do_unit(host, "web.service", UNIT_UNMASK);
     g_assert_false(unit_of(host, "web.service").masked);
     g_assert_true(unit_of(host, "web.service").enabled);
