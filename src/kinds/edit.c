@@ -9,7 +9,7 @@
 
 #define LINKS_MAX    40 /* as the kernel follows */
 #define DIFF_LIMIT   (64 * 1024)
-#define DIFF_CONTEXT 3
+#define DIFF_CONTEXT 0 /* the lines around belong to others, and may be secrets */
 #define N_LOCKS      64
 
 /* The one thing that resources of one process share: whoever edits a path holds its lock. Paths

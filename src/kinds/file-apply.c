@@ -126,10 +126,48 @@ static bool make_link(KindRun *run, const FileSpec *spec, const FileAttributes *
            (attributes->set == 0 || host_set_attributes(run->host, spec->path, attributes, error));
 }
 
+/* Directories above path that do not exist, to be taken away again with it. */
+static Value *missing_parents(KindRun *run, const char *path) {
+    Value *parents = value_new_map();
+    g_autofree char *parent = g_path_get_dirname(path);
+    while (strcmp(parent, "/") != 0 && !host_exists(run->host, parent)) {
+        value_map_set(parents, parent, value_new_bool(true));
+        char *above = g_path_get_dirname(parent);
+        g_free(parent);
+        parent = above;
+    }
+    return parents;
+}
+
+/* What is kept, with one member replaced; takes ownership of member. */
+static void keep_member(KindRun *run, const char *name, Value *member) {
+    const Value *kept = run->keep != NULL ? run->keep : run->kept;
+    const char *const names[] = { FILE_KEPT_TREE, FILE_KEPT_PARENTS };
+    Value *map = value_new_map();
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        const Value *old = kept != NULL ? value_map_get(kept, names[i]) : NULL;
+        if (old != NULL && strcmp(names[i], name) != 0)
+            value_map_set(map, names[i], value_ref(old));
+    }
+    if (value_size(member) > 0)
+        value_map_set(map, name, member);
+    else
+        value_unref(member);
+    kind_run_keep(run, map);
+}
+
 static bool make_directory(KindRun *run, const FileSpec *spec, const FileAttributes *attributes,
                            GError **error) {
-    return (!spec->recurse || host_make_parents(run->host, spec->path, error)) &&
-           host_make_directory(run->host, spec->path, attributes, error);
+    if (spec->recurse) {
+        Value *parents = missing_parents(run, spec->path);
+        if (value_size(parents) > 0)
+            keep_member(run, FILE_KEPT_PARENTS, parents);
+        else
+            value_unref(parents);
+        if (!host_make_parents(run->host, spec->path, error))
+            return false;
+    }
+    return host_make_directory(run->host, spec->path, attributes, error);
 }
 
 static bool make(KindRun *run, const FileSpec *spec, const FileAttributes *attributes,
@@ -156,6 +194,17 @@ static bool forgive_missing(GError *problem, GError **error) {
     }
     g_propagate_error(error, problem);
     return false;
+}
+
+/* Best effort, from the deepest on: one that has got other uses since stays. */
+static void remove_parents(KindRun *run) {
+    const Value *parents = run->kept != NULL ? value_map_get(run->kept, FILE_KEPT_PARENTS) : NULL;
+    for (size_t i = parents != NULL ? value_size(parents) : 0; i > 0; i--) {
+        const char *path;
+        (void)value_map_at(parents, i - 1, &path); /* only keys count */
+        if (kind_run_claim(run, path) != PATH_FREE || !host_remove(run->host, path, NULL))
+            return;
+    }
 }
 
 /* A directory goes with all it holds only under force; else with what we made in it, and the
@@ -205,15 +254,6 @@ static bool change(KindRun *run, const FileSpec *spec, const State *actual, cons
 
 /* --- below a directory */
 
-static Value *kept_tree(Value *owned) {
-    Value *map = value_new_map();
-    if (value_size(owned) > 0)
-        value_map_set(map, FILE_KEPT_TREE, owned);
-    else
-        value_unref(owned);
-    return map;
-}
-
 static bool apply_tree(KindRun *run, const FileSpec *spec, GError **error) {
     if (spec->type != FILE_DIRECTORY || !file_has_tree(run, spec))
         return true;
@@ -231,15 +271,19 @@ static bool apply_tree(KindRun *run, const FileSpec *spec, GError **error) {
     }
     /* Before the first effect: what a failed round has made belongs to us as well. */
     const Value *owned = run->kept != NULL ? value_map_get(run->kept, FILE_KEPT_TREE) : NULL;
-    kind_run_keep(run, kept_tree(file_tree_owned(tree, owned, steps)));
+    keep_member(run, FILE_KEPT_TREE, file_tree_owned(tree, owned, steps));
     return file_tree_apply(run, tree, spec->path, steps, error) || hint_io(run, spec->path, error);
 }
 
 bool file_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
     g_auto(FileSpec) spec;
     file_spec_init(&spec, run->resource);
-    if (spec.absent)
-        return remove_path(run, &spec, actual, error) || hint_io(run, spec.path, error);
+    if (spec.absent) {
+        if (!remove_path(run, &spec, actual, error))
+            return hint_io(run, spec.path, error);
+        remove_parents(run);
+        return true;
+    }
     FileAttributes attributes;
     if (!file_wanted_attributes(run, &spec, &attributes, error))
         return false;

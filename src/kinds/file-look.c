@@ -236,9 +236,17 @@ static bool diff_tree(Diff *diff, GError **error) {
     if (diff->spec->type != FILE_DIRECTORY || !file_has_tree(diff->run, diff->spec))
         return true;
     g_autoptr(FileTree) tree = NULL;
-    g_autoptr(GPtrArray) steps = file_steps(diff->run, diff->spec, diff->actual, &tree, error);
-    if (steps == NULL)
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(GPtrArray) steps = file_steps(diff->run, diff->spec, diff->actual, &tree, &problem);
+    if (steps == NULL && g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_UNPREDICTABLE)) {
+        diff->changes->uncertain |= diff->keeps;
+        changes_add(diff->changes, "tree", NULL, value_new_unknown(), NULL);
+        return true;
+    }
+    if (steps == NULL) {
+        g_propagate_error(error, g_steal_pointer(&problem));
         return false;
+    }
     file_tree_describe(diff->run, tree, diff->spec->path, steps, diff->changes);
     return true;
 }

@@ -136,7 +136,10 @@ static bool check_source(const Resource *resource, bool is_directory, GError **e
         return true;
     bool slash = g_str_has_suffix(source, "/");
     bool relative = *source != '/';
+    g_autofree char *inside = g_strconcat(source, slash ? "" : "/", NULL);
     const Rule rules[] = {
+        { is_directory && g_str_has_prefix(resource_string(resource, FILE_ROW_PATH), inside),
+          "the directory is in its own source, which would grow for ever" },
         { slash && !is_directory,
           "source ends with a slash, so it is a directory: end the path with a slash as well" },
         { !slash && is_directory && resource_get(resource, FILE_ROW_TYPE) == NULL,

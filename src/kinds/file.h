@@ -26,7 +26,10 @@ enum {
     FILE_N_ROWS,
 };
 
-#define FILE_KEPT_TREE "tree" /* kept: map of paths below a directory that we made */
+/* Kept of a directory: maps whose keys are the paths below it, and the parents above it, that we
+ * made. */
+#define FILE_KEPT_TREE    "tree"
+#define FILE_KEPT_PARENTS "parents"
 
 typedef enum { FROM_NOTHING, FROM_TEXT, FROM_LOCAL, FROM_HOST, FROM_FRAGMENTS } FileOrigin;
 

@@ -77,7 +77,7 @@ static GRegex *compile(const Resource *resource, unsigned param, GError **error)
         return NULL;
     g_autoptr(GError) problem = NULL;
     /* Bytes, not characters: files need not be UTF-8. */
-    GRegex *regex = g_regex_new(pattern, G_REGEX_RAW | G_REGEX_OPTIMIZE, 0, &problem);
+    GRegex *regex = g_regex_new(pattern, G_REGEX_RAW, 0, &problem);
     if (regex == NULL)
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%s: %s", line_params[param].name,
                     problem->message);

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "host/host-fake.h"
 #include "host/host-faulty.h"
+#include "host/host-overlay.h"
 #include "kinds/kind-test.h"
 #include "kinds/kinds.h"
 
@@ -425,6 +426,58 @@ static void test_undo_directory(Fixture *f, gconstpointer data) {
     g_assert_false(host_exists(f->host, "/srv"));
 }
 
+static void test_undo_parents(Fixture *f, gconstpointer data) {
+    g_autoptr(Resource) deep = FILE_("/var/a/b/c/", "recurse:=true", "mode=0700");
+    kind_test_expect(f->test, deep, ACTION_CREATE);
+    host_fake_tamper_mode(f->host, "/var/a/b/c", 0755);
+    kind_test_expect(f->test, deep, ACTION_CHANGE); /* does not forget what was made */
+    kind_test_undo(f->test, deep, ON_REMOVE_DEFAULT);
+    g_assert_false(host_exists(f->host, "/var/a"));
+    g_assert_true(host_exists(f->host, "/var"));
+
+    kind_test_expect(f->test, deep, ACTION_CREATE);
+    g_assert_true(host_fake_tamper_write(f->host, "/var/a/foreign", "x"));
+    kind_test_undo(f->test, deep, ON_REMOVE_DEFAULT);
+    g_assert_false(host_exists(f->host, "/var/a/b"));
+    g_assert_true(host_exists(f->host, "/var/a/foreign"));
+}
+
+/* --- what a command makes of a path is not known in a plan --- */
+
+static void test_unknown_path(Fixture *f, gconstpointer data) {
+    static const struct {
+        const char *name, *argument;
+    } rows[] = {
+        { "/made", "content=x" },       { "/made", "mode=0600" },      { "/made/", "mode=0700" },
+        { "/made", "target=/x" },       { "/made/", "recurse:=true" }, { "/made", "state=absent" },
+        { "/made/below", "content=x" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(Host) overlay = host_overlay_new(f->host);
+        g_autoptr(KindTest) test = kind_test_new(overlay);
+        host_overlay_mark_unknown(overlay, "/made");
+        g_autoptr(Resource) file = FILE_(rows[i].name, rows[i].argument);
+        g_autoptr(KindRound) round = kind_test_round(test, file);
+        if (round->error != NULL)
+            g_error("row %zu: %s", i, round->error->message);
+        g_assert_true(round->changes->uncertain);
+        g_autoptr(KindRound) again = kind_test_round(test, file);
+        g_assert_no_error(again->error);
+        if (!changes_empty(again->changes))
+            g_error("row %zu: a prediction is not known afterwards", i);
+    }
+    g_autoptr(Host) overlay = host_overlay_new(f->host);
+    g_autoptr(KindTest) test = kind_test_new(overlay);
+    host_overlay_mark_unknown(overlay, "/made");
+    g_autoptr(Resource) copy = FILE_("/etc/copy", "source=/made");
+    g_autoptr(KindRound) round = kind_test_round(test, copy);
+    g_assert_no_error(round->error);
+    g_assert_cmpint(value_type(changes_find(round->changes, "content")->after), ==, VALUE_UNKNOWN);
+    g_autoptr(Resource) tree = FILE_("/etc/tree/", "source=/made/", "recurse:=true");
+    g_autoptr(KindRound) copied = kind_test_round(test, tree);
+    g_assert_no_error(copied->error);
+}
+
 /* --- trees --- */
 
 static void make_source(Host *host) {
@@ -619,6 +672,7 @@ static void test_validation(Fixture *f, gconstpointer data) {
         { "/x", { "content=x", "validate_cmd=true" }, "has no % where" },
         { "/x", { "validate_cmd=true %" }, "validate_cmd needs content" },
         { "/x", { "ignore:=[\"a\"]" }, "ignore needs recurse" },
+        { "/s/d/", { "source=/s/", "recurse:=true" }, "the directory is in its own source" },
         { "x", { "content=x" }, "absolute path" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -703,6 +757,8 @@ int main(int argc, char **argv) {
     ADD("undo/types", test_undo_types);
     ADD("undo/too-large", test_undo_too_large);
     ADD("undo/directory", test_undo_directory);
+    ADD("undo/parents", test_undo_parents);
+    ADD("unknown-path", test_unknown_path);
     ADD("tree/copy", test_tree_copy);
     ADD("tree/leaves-source", test_tree_leaves_source);
     ADD("tree/undo", test_tree_undo);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "host/host-fake.h"
+#include "host/host-overlay.h"
 #include "kinds/ini-text.h"
 #include "kinds/kind-test.h"
 #include "kinds/kinds.h"
@@ -218,6 +219,23 @@ static void test_validation(void) {
     }
 }
 
+/* A file that a command makes, a value that another resource sends: known only when applied. */
+static void test_unknown(void) {
+    g_autoptr(Host) host = host_fake_new();
+    g_autoptr(Host) overlay = host_overlay_new(host);
+    g_autoptr(KindTest) test = kind_test_new(overlay);
+    host_overlay_mark_unknown(overlay, "/etc/f");
+    g_autoptr(Resource) known = INI("section=S", "key=k", "value=2");
+    g_autoptr(KindRound) round = kind_test_round(test, known);
+    g_assert_no_error(round->error);
+    g_assert_true(round->changes->uncertain);
+    g_autoptr(Resource) unknown = INI("section=S", "key=k", "value=?");
+    g_autoptr(KindTest) plain = kind_test_new(host);
+    g_autoptr(KindRound) plan = kind_test_plan(plain, unknown);
+    g_assert_no_error(plan->error);
+    g_assert_true(plan->changes->uncertain);
+}
+
 static Host *set_up_fault(void) {
     Host *host = host_fake_new();
     host_fake_tamper_write(host, "/etc/f", "[S]\nk=1\n");
@@ -262,6 +280,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/ini/cases", test_cases);
     g_test_add_func("/kinds/ini/order", test_order);
     g_test_add_func("/kinds/ini/validation", test_validation);
+    g_test_add_func("/kinds/ini/unknown", test_unknown);
     g_test_add_func("/kinds/ini/faults", test_faults);
     g_test_add_func("/kinds/ini/random", test_random);
     return g_test_run();

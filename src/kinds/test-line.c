@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "host/host-fake.h"
+#include "host/host-overlay.h"
 #include "kinds/kind-test.h"
 #include "kinds/kinds.h"
 
@@ -160,6 +161,23 @@ static void test_errors(void) {
     }
 }
 
+/* A file that a command makes, a value that another resource sends: known only when applied. */
+static void test_unknown(void) {
+    g_autoptr(Host) host = host_fake_new();
+    g_autoptr(Host) overlay = host_overlay_new(host);
+    g_autoptr(KindTest) test = kind_test_new(overlay);
+    host_overlay_mark_unknown(overlay, "/etc/f");
+    g_autoptr(Resource) known = LINE("content=b");
+    g_autoptr(KindRound) round = kind_test_round(test, known);
+    g_assert_no_error(round->error);
+    g_assert_true(round->changes->uncertain);
+    g_autoptr(Resource) unknown = LINE("content=?");
+    g_autoptr(KindTest) plain = kind_test_new(host);
+    g_autoptr(KindRound) plan = kind_test_plan(plain, unknown);
+    g_assert_no_error(plan->error);
+    g_assert_true(plan->changes->uncertain);
+}
+
 static Host *set_up_fault(void) {
     Host *host = host_fake_new();
     host_fake_tamper_write(host, "/etc/f", "a\n");
@@ -177,6 +195,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/line/link", test_link);
     g_test_add_func("/kinds/line/mode", test_mode);
     g_test_add_func("/kinds/line/errors", test_errors);
+    g_test_add_func("/kinds/line/unknown", test_unknown);
     g_test_add_func("/kinds/line/faults", test_faults);
     return g_test_run();
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "host/host-fake.h"
+#include "host/host-overlay.h"
 #include "kinds/kind-test.h"
 #include "kinds/kinds.h"
 #include "kinds/tarball.h"
@@ -238,6 +239,25 @@ static void test_validation(Fixture *f, gconstpointer data) {
     }
 }
 
+/* What a command makes can neither be packed nor unpacked in a plan. */
+static void test_unknown(Fixture *f, gconstpointer data) {
+    g_autoptr(Host) overlay = host_overlay_new(f->host);
+    g_autoptr(KindTest) test = kind_test_new(overlay);
+    host_overlay_mark_unknown(overlay, "/made");
+    g_autoptr(Resource) pack = TAR("/tmp/x.tar", "inputs:=[\"/made\"]");
+    g_autoptr(KindRound) packed = kind_test_round(test, pack);
+    g_assert_no_error(packed->error);
+    g_assert_cmpint(value_type(changes_find(packed->changes, "content")->after), ==, VALUE_UNKNOWN);
+    g_autoptr(Resource) unpack = TAR("/out/", "source=/made");
+    g_autoptr(KindRound) unpacked = kind_test_round(test, unpack);
+    g_assert_no_error(unpacked->error);
+    g_assert_cmpint(value_type(changes_find(unpacked->changes, "tree")->after), ==, VALUE_UNKNOWN);
+    g_autoptr(Resource) next = TAR("/out/", "source=/tmp/x.tar"); /* unknown since it was packed */
+    g_autoptr(KindRound) then = kind_test_round(test, next);
+    g_assert_no_error(then->error);
+    g_assert_true(then->changes->uncertain);
+}
+
 static Host *set_up_fault(void) {
     Host *host = host_fake_new();
     make_inputs(host);
@@ -261,6 +281,7 @@ int main(int argc, char **argv) {
     ADD("unpack-into-existing", test_unpack_into_existing);
     g_test_add_func("/kinds/tar/hostile", test_hostile);
     ADD("validation", test_validation);
+    ADD("unknown", test_unknown);
     ADD("faults", test_faults);
     return g_test_run();
 }
