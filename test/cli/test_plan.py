@@ -12,6 +12,11 @@ GRAPHS = 500
 NAMES = ["a", "b", "c", "d"]
 
 
+def leads_through_link(root, path) -> bool:
+    """Whether writing to path here, outside of stead, could leave the scratch root."""
+    return any(part.is_symlink() for part in [path, *path.parents] if part != root and root in part.parents)
+
+
 class Generator:
     """A random small site, the host it starts from, and a second version of the site."""
 
@@ -30,10 +35,12 @@ class Generator:
     def prepare(self, root) -> None:
         for _ in range(self.random.randint(0, 8)):
             path = root / self.path().lstrip("/")
+            if leads_through_link(root, path):
+                continue
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if self.chance(0.2):
-                    path.symlink_to(self.random.choice(["/etc/passwd", "/nowhere"]))
+                    path.symlink_to(self.random.choice(["/nowhere", "../nowhere"]))
                 elif self.chance(0.3):
                     path.mkdir()
                 else:
@@ -45,6 +52,8 @@ class Generator:
     def tamper(self, root) -> None:
         for _ in range(self.random.randint(0, 4)):
             path = root / self.path().lstrip("/")
+            if leads_through_link(root, path.parent):
+                continue
             try:
                 if path.is_dir() and not path.is_symlink():
                     if self.chance(0.5):
@@ -52,7 +61,7 @@ class Generator:
                     else:
                         os.chmod(path, 0o700)
                 elif path.is_symlink() or path.exists():
-                    if self.chance(0.5):
+                    if path.is_symlink() or self.chance(0.5):
                         path.unlink()
                     else:
                         path.write_text("tampered\n")
@@ -71,7 +80,7 @@ class Generator:
         if way == 1:
             return path, f'file "{path}" {{ state = "absent"{force} }}'
         if way == 2:
-            return path, f'file "{path}" {{ target = "{self.random.choice(["/etc/passwd", "/nowhere", "../x"])}"{force} }}'
+            return path, f'file "{path}" {{ target = "{self.random.choice(["/nowhere", "../nowhere"])}"{force} }}'
         return path, f'file "{path}" {{ content = {json.dumps(self.text())}{mode}{force} }}'
 
     def other(self, n: int) -> tuple[str, str]:
