@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -12,22 +13,60 @@
 
 #define LOCK_TEXT_SIZE 512
 
-/* Who holds it, from what it wrote: "another stead" when that cannot be told. */
-static char *describe_holder(int fd) {
+/* How long the lock of a holder that has ended is waited for. */
+#define ORPHAN_ATTEMPTS 200
+#define ORPHAN_SLEEP_US 10000
+
+/* What the holder wrote about itself. */
+typedef struct {
+    int pid;
+    long long since; /* wall s */
+    char command[LOCK_TEXT_SIZE];
+} Holder;
+
+static bool read_holder(int fd, Holder *ret_holder) {
     char text[LOCK_TEXT_SIZE];
     ssize_t size = pread(fd, text, sizeof text - 1, 0);
     if (size <= 0)
-        return g_strdup("");
+        return false;
     text[size] = '\0';
-    int pid, at = (int)size;
-    long long since;
-    if (sscanf(text, "%d %lld %n", &pid, &since, &at) < 2)
+    int at = (int)size;
+    if (sscanf(text, "%d %lld %n", &ret_holder->pid, &ret_holder->since, &at) < 2)
+        return false;
+    g_strlcpy(ret_holder->command, g_strchomp(text + at), sizeof ret_holder->command);
+    return true;
+}
+
+/* "" when it cannot be told. */
+static char *describe_holder(int fd) {
+    Holder holder;
+    if (!read_holder(fd, &holder))
         return g_strdup("");
-    g_strchomp(text);
-    g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(since);
+    g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(holder.since);
     g_autofree char *shown = time ? g_date_time_format(time, "%F %T") : g_strdup("?");
-    g_autofree char *command = g_utf8_make_valid(text + at, -1);
-    return g_strdup_printf(": '%s' with pid %d since %s", command, pid, shown);
+    g_autofree char *command = g_utf8_make_valid(holder.command, -1);
+    return g_strdup_printf(": '%s' with pid %d since %s", command, holder.pid, shown);
+}
+
+/* A command that a killed stead was about to start still has all its descriptors, and so the lock,
+ * for the moment until it has exec'ed. */
+static bool holder_has_ended(int fd) {
+    Holder holder;
+    return read_holder(fd, &holder) && holder.pid > 0 && kill(holder.pid, 0) != 0 && errno == ESRCH;
+}
+
+/* False with errno. */
+static bool take(int fd) {
+    for (int attempt = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; attempt++) {
+        if (errno != EWOULDBLOCK)
+            return false;
+        if (attempt == ORPHAN_ATTEMPTS || !holder_has_ended(fd)) {
+            errno = EWOULDBLOCK;
+            return false;
+        }
+        g_usleep(ORPHAN_SLEEP_US);
+    }
+    return true;
 }
 
 static int refuse(int fd, const char *dir, GError **error) {
@@ -54,7 +93,7 @@ int lock_take(const char *dir, const char *command, GError **error) {
         return -1;
     }
     int result = -1;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    if (take(fd)) {
         /* A full disk must not keep an agent from starting: the lock holds without its text. */
         (void)write_holder(fd, command);
         return fd;
