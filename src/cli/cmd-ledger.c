@@ -58,8 +58,10 @@ static int forget(Session *session, char **words) {
             &error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
             "forget %s '%s': the ledger does not have it; 'stead ledger list' shows what it has",
             words[0], words[1]);
-    else
+    else {
         ledger_forget(session->ledger, words[0], words[1]);
+        ledger_discard_interrupted(session->ledger, words[0], words[1]);
+    }
     if (error || !ledger_flush(session->ledger, &error)) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;

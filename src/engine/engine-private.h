@@ -131,6 +131,8 @@ struct Engine {
                           ledger_begin(), or NULL; the table is NULL when there are none */
     Graph *next_graph; /* a swap that waits for affected rounds; with its removals */
     GHashTable *next_removals;
+    Graph *next_source; /* what it was made from: the configuration's graph */
+    bool next_waited;   /* rounds ended since it was made: they may have left new entries */
     Claims *claims; /* paths that resources of graph manage */
     SemaphoreSet *semaphores;
     GQueue ready;        /* of Vertex: VERTEX_QUEUED and holding all permits */

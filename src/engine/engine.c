@@ -59,6 +59,7 @@ void engine_free(Engine *engine) {
     claims_free(engine->claims);
     graph_unref(engine->graph);
     graph_unref(engine->next_graph);
+    graph_unref(engine->next_source);
     g_clear_pointer(&engine->removals, g_hash_table_unref);
     g_clear_pointer(&engine->next_removals, g_hash_table_unref);
     g_clear_pointer(&engine->interrupted, g_hash_table_unref);
@@ -105,8 +106,12 @@ bool engine_load(Engine *engine, Graph *graph, GError **error) {
     if (!next)
         return false;
     graph_auto_group(next);
+    Graph *source = graph_ref(graph);
+    graph_unref(engine->next_source);
     graph_unref(engine->next_graph);
     g_clear_pointer(&engine->next_removals, g_hash_table_unref);
+    engine->next_source = source;
+    engine->next_waited = false;
     engine->next_graph = next;
     engine->next_removals = removals;
     engine->converged = false;

@@ -119,6 +119,11 @@ void record_classify(Vertex *vertex, Round *round) {
     }
 }
 
+static char *origin_text(const Resource *resource) {
+    return g_strdup_printf("%s:%u", resource->origin.file ? resource->origin.file : "",
+                           resource->origin.line);
+}
+
 bool record_begin(Round *round, RoundMember *member, GError **error) {
     Engine *engine = round->engine;
     const Resource *resource = member->run.resource;
@@ -131,6 +136,8 @@ bool record_begin(Round *round, RoundMember *member, GError **error) {
     if (member->before)
         value_map_set(step, "before", value_ref(member->before));
     value_map_set(step, "resource", resource_to_value(resource));
+    g_autofree char *origin = origin_text(resource);
+    value_map_set(step, "origin", value_new_string(origin));
     member->begun = true;
     return ledger_begin(ledger, resource->kind->name, resource->name, step, error);
 }
@@ -164,8 +171,7 @@ static LedgerEntry *make_entry(Vertex *vertex, unsigned i, const RoundMember *me
     entry->needs = predecessor_keys(vertex);
     entry->on_remove = (int)meta->on_remove;
     entry->protect = meta->protect;
-    entry->origin = g_strdup_printf("%s:%u", resource->origin.file ? resource->origin.file : "",
-                                    resource->origin.line);
+    entry->origin = origin_text(resource);
     entry->since = old ? old->since : now;
     entry->changed = has_change(member) ? now : old ? old->changed : 0;
     entry->kept = member->run.keep ? value_ref(member->run.keep)

@@ -198,6 +198,59 @@ static void look_for_leaving(void *data, const char *kind, const char *name) {
         leave(search, entry);
 }
 
+/* The entry that a first step would have left, had its process not been killed; NULL: not a first
+ * step. needs: keys of what may have been there before it; borrowed. */
+static LedgerEntry *entry_of_step(const Search *search, const LedgerStep *step, char **needs) {
+    const Value *before = value_map_get(step->preimage, "before");
+    const Value *made = value_map_get(step->preimage, "resource");
+    if (!before || !made)
+        return NULL;
+    g_autoptr(Resource) resource = resource_from_value(made, search->engine->options.kinds, NULL);
+    if (!resource) /* of a kind or with a parameter that a later version does not have */
+        return NULL;
+    LedgerEntry *entry = ledger_entry_new(step->kind, step->name);
+    entry->resource = value_ref(made);
+    entry->applied = value_new_map();
+    entry->preimage = value_ref(before);
+    entry->created = !value_map_bool(before, "exists", false);
+    entry->on_remove = (int)resource_meta(resource)->on_remove;
+    entry->protect = resource_meta(resource)->protect;
+    entry->origin = g_strdup(value_map_string(step->preimage, "origin", ""));
+    entry->needs = g_strdupv(needs);
+    entry->since = entry->changed = (int64_t)loop_wall_now(search->engine->options.loop);
+    return entry;
+}
+
+/* What a process was killed in the first step on has no entry, and is ours all the same. Whatever
+ * it needed was begun before it, or has an entry: so it goes before all of these. */
+static void look_for_interrupted(Search *search) {
+    Ledger *ledger = search->engine->options.ledger;
+    g_autoptr(GPtrArray) needs = g_ptr_array_new();
+    for (unsigned i = 0; i < search->leaving->len; i++)
+        g_ptr_array_add(needs, ((Leaving *)g_ptr_array_index(search->leaving, i))->key);
+    g_ptr_array_add(needs, NULL);
+    const GPtrArray *steps = ledger_interrupted(ledger);
+    for (unsigned i = 0; !search->error && steps && i < steps->len; i++) {
+        const LedgerStep *step = g_ptr_array_index(steps, i);
+        if (value_type(step->preimage) != VALUE_MAP ||
+            graph_find(search->graph, step->kind, step->name) >= 0 ||
+            ledger_find(ledger, step->kind, step->name))
+            continue;
+        LedgerEntry *entry = entry_of_step(search, step, (char **)needs->pdata);
+        if (!entry)
+            continue;
+        leave(search, entry);
+        Leaving *last = g_ptr_array_index(search->leaving, search->leaving->len - 1);
+        g_ptr_array_set_size(needs, 0);
+        g_ptr_array_add(needs, last->key);
+        g_ptr_array_add(needs, NULL);
+        if (search->engine->remembers)
+            ledger_put(ledger, entry);
+        else
+            ledger_entry_free(entry);
+    }
+}
+
 static Leaving *find_leaving(const GPtrArray *leaving, const char *key) {
     for (unsigned i = 0; i < leaving->len; i++) {
         Leaving *one = g_ptr_array_index(leaving, i);
@@ -297,8 +350,8 @@ static Graph *combine(Engine *engine, const Graph *graph, const GPtrArray *leavi
     for (unsigned i = 0; i < graph_size(graph); i++)
         if (!graph_add(all, resource_ref(graph_resource(graph, i)), DUPLICATE_REFUSE, NULL, error))
             return NULL;
-    for (unsigned i = 0; i < graph_edge_count(graph); i++) {
-        const Edge *edge = graph_edge(graph, i);
+    for (unsigned i = 0; i < graph_declared_edge_count(graph); i++) {
+        const Edge *edge = graph_declared_edge(graph, i);
         graph_add_edge(all, edge->from, edge->to, edge->flags, edge->origin);
     }
     for (unsigned i = 0; i < leaving->len; i++) {
@@ -344,8 +397,10 @@ static void settle_entries(Engine *engine, const GPtrArray *leaving) {
         g_autofree char *kind_name = NULL;
         const char *name;
         split_key(one->key, &kind_name, &name);
-        if (one->how == ON_REMOVE_FORGET && engine->remembers)
+        if (one->how == ON_REMOVE_FORGET && engine->remembers) {
             ledger_forget(engine->options.ledger, kind_name, name);
+            ledger_discard_interrupted(engine->options.ledger, kind_name, name);
+        }
         const Kind *kind = kind_set_find(engine->options.kinds, kind_name);
         if (one->how != ON_REMOVE_REPORT || !kind || !engine->options.listener)
             continue;
@@ -364,6 +419,7 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
     g_autoptr(GPtrArray) leaving = g_ptr_array_new_with_free_func(leaving_free);
     Search search = { .engine = engine, .graph = graph, .leaving = leaving };
     ledger_visit_keys(engine->options.ledger, look_for_leaving, &search);
+    look_for_interrupted(&search);
     g_clear_pointer(&search.identities, g_hash_table_unref);
     g_clear_pointer(&search.claims, path_claims_free);
     if (search.error) {

@@ -223,6 +223,7 @@ static void take_over(Swap *swap) {
     graph_unref(engine->graph);
     engine->graph = swap->graph;
     engine->next_graph = NULL;
+    g_clear_pointer(&engine->next_source, graph_unref);
     g_clear_pointer(&engine->removals, g_hash_table_unref);
     engine->removals = g_steal_pointer(&engine->next_removals);
     claims_free(engine->claims);
@@ -273,8 +274,16 @@ void swap_try_commit(Engine *engine) {
         .survives = survives,
     };
     decide(&swap);
-    if (affected_round_runs(&swap))
-        g_free(swap.vertices);
-    else
+    bool waits = affected_round_runs(&swap);
+    bool stale = !waits && engine->next_waited;
+    if (!waits && !stale) {
         commit(&swap);
+        return;
+    }
+    g_free(swap.vertices);
+    engine->next_waited = waits;
+    /* What the rounds that were waited for made may have left the configuration: look again. When
+     * that fails, what was found before still holds. */
+    if (stale && !engine_load(engine, engine->next_source, NULL))
+        swap_try_commit(engine);
 }

@@ -91,6 +91,55 @@ static void test_interrupted_step_notifies(void) {
     teardown(&fixture);
 }
 
+/* As a process that is killed in its first step on name leaves it. */
+static void begin_first(Fixture *fixture, const char *name) {
+    g_autoptr(Value) step = value_new_map();
+    Value *before = value_new_map();
+    Value *resource = value_new_map();
+    value_map_set(before, "exists", value_new_bool(false));
+    value_map_set(resource, "kind", value_new_string("probe"));
+    value_map_set(resource, "name", value_new_string(name));
+    value_map_set(step, "before", before);
+    value_map_set(step, "resource", resource);
+    g_assert_true(ledger_begin(fixture->run->ledger, "probe", name, step, NULL));
+}
+
+/* What was begun for the first time and is not declared any more has no entry, but is ours. */
+static void test_interrupted_step_is_undone(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "old d", "");
+    begin_first(&fixture, "b");
+    begin_first(&fixture, "a");
+    restart(&fixture);
+    probe("a")->wrong = probe("b")->wrong = probe("old")->wrong = 1;
+    run_graph(&fixture, "d", "");
+    g_assert_cmpstr(fixture.run->order->str, ==, "a b old");
+    g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 1);
+    restart(&fixture);
+    probe("a")->wrong = 1;
+    run_graph(&fixture, "d", "");
+    g_assert_cmpstr(fixture.run->order->str, ==, "");
+    teardown(&fixture);
+}
+
+/* It was being made when the configuration that lacks it came. */
+static void test_removal_of_what_was_in_flight(void) {
+    Fixture fixture = setup();
+    probe("a")->wrong = 1;
+    probe("a")->hold = true;
+    test_graph(fixture.run, "a b", "");
+    test_load(fixture.run);
+    test_advance_real(fixture.run, SECOND / 10);
+    test_graph(fixture.run, "b", "");
+    test_load(fixture.run);
+    probe_release(probe("a"));
+    test_advance(fixture.run, SECOND);
+    g_assert_cmpstr(fixture.run->order->str, ==, "a");
+    g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 1);
+    g_assert_cmpint(probe("a")->unwatches, ==, probe("a")->watches);
+    teardown(&fixture);
+}
+
 static void test_retries_outlive_process(void) {
     Fixture fixture = setup();
     probe("a")->wrong = 1;
@@ -254,6 +303,8 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/remember/notification", test_notification_outlives_process);
     g_test_add_func("/remember/interrupted-step", test_interrupted_step_notifies);
+    g_test_add_func("/remember/interrupted-step-undone", test_interrupted_step_is_undone);
+    g_test_add_func("/remember/removal-of-what-was-in-flight", test_removal_of_what_was_in_flight);
     g_test_add_func("/remember/retries", test_retries_outlive_process);
     g_test_add_func("/remember/removal-order", test_removal_in_reverse_order);
     g_test_add_func("/remember/removal-at-swap", test_removal_at_swap);

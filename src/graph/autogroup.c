@@ -160,7 +160,9 @@ static void list_members(Graph *graph) {
 }
 
 unsigned graph_auto_group(Graph *graph) {
-    g_assert(graph->sealed && !graph->leaders);
+    g_assert(graph->sealed);
+    if (graph->leaders)
+        return 0;
     unsigned n_vertices = graph_size(graph), n_merged = 0;
     graph->leaders = g_memdup2(graph->numbers, n_vertices * sizeof(unsigned));
     for (unsigned i = 0; i < graph->kinds->len; i++) {

@@ -193,6 +193,16 @@ const Edge *graph_edge(const Graph *graph, unsigned edge) {
     return &graph_adjacency(graph)->edges[edge];
 }
 
+unsigned graph_declared_edge_count(const Graph *graph) {
+    g_assert(graph->sealed);
+    return graph->declared.n_edges;
+}
+
+const Edge *graph_declared_edge(const Graph *graph, unsigned edge) {
+    g_assert(graph->sealed && edge < graph->declared.n_edges);
+    return &graph->declared.edges[edge];
+}
+
 const unsigned *graph_edges_in(const Graph *graph, unsigned vertex, unsigned *ret_count) {
     g_assert(graph->sealed && vertex < graph_size(graph));
     const Adjacency *adjacency = graph_adjacency(graph);

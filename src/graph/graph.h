@@ -50,7 +50,8 @@ bool graph_seal(Graph *graph, GPtrArray *problems);
  * says so, their meta parameters run alike, and neither reaches the other, also through the groups
  * made so far. The first declared leads. Edges of members move to the leader: what notifies a
  * member refreshes the leader, and a change of any notifies for all. Returns how many vertices were
- * merged into others. Greedy, in order of declaration; of very many only the first thousands. */
+ * merged into others. Greedy, in order of declaration; of very many only the first thousands.
+ * A second time changes nothing and returns 0. */
 unsigned graph_auto_group(Graph *graph);
 
 /* Sealed graphs. */
@@ -59,6 +60,9 @@ unsigned graph_auto_group(Graph *graph);
 const unsigned *graph_order(const Graph *graph);
 unsigned graph_edge_count(const Graph *graph);
 const Edge *graph_edge(const Graph *graph, unsigned edge);
+/* The same before grouping moved any. */
+unsigned graph_declared_edge_count(const Graph *graph);
+const Edge *graph_declared_edge(const Graph *graph, unsigned edge);
 /* Edge numbers into and out of a vertex; borrowed. */
 const unsigned *graph_edges_in(const Graph *graph, unsigned vertex, unsigned *ret_count);
 const unsigned *graph_edges_out(const Graph *graph, unsigned vertex, unsigned *ret_count);
