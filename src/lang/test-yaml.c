@@ -199,8 +199,8 @@ static void test_round_trip(void) {
         "\x7f",
         "\xc2\x85",
         "\xe2\x80\xa8x\ny",
-        "\xef\xbb\xbf"
-        "x",
+        ("\xef\xbb\xbf"
+         "x"),
         "\xc3\xa9",
         "\xf0\x9f\x98\x80",
         "/etc/x",
