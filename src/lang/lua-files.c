@@ -25,7 +25,7 @@ static int read_file(lua_State *lua) {
     if (!content)
         return eval_raise_error(lua, error);
     size_t size;
-    const char *text = g_bytes_get_data(content, &size);
+    const char *text = sources_bytes(content, &size);
     lua_pushlstring(lua, text, size);
     return 1;
 }
@@ -80,7 +80,7 @@ static void run_module(lua_State *lua, const char *name) {
         eval_raise_error(lua, error);
     }
     size_t size;
-    const char *text = g_bytes_get_data(content, &size);
+    const char *text = sources_bytes(content, &size);
     g_ptr_array_add(eval->imports, g_strdup(name));
     sandbox_load(lua, kept, text, size);
     sandbox_set_environment(lua);

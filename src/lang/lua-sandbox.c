@@ -374,7 +374,7 @@ static int run_entry(lua_State *lua) {
     GBytes *content = sources_load(eval->sources, eval->entry, &error);
     if (!content)
         return eval_raise_error(lua, error);
-    const char *text = g_bytes_get_data(content, &size);
+    const char *text = sources_bytes(content, &size);
     sandbox_load(lua, eval->entry, text, size);
     sandbox_set_environment(lua);
     lua_call(lua, 0, 0);

@@ -284,7 +284,7 @@ static int call_template(lua_State *lua) {
         return 1;
     }
     size_t size;
-    const char *text = g_bytes_get_data(content, &size);
+    const char *text = sources_bytes(content, &size);
     template_render(lua, where, text, size, format, 2);
     if (lua_isnil(lua, -1))
         lua_pushliteral(lua, "");

@@ -1,3 +1,5 @@
+#include "lang/render.h"
+
 #include "base/error.h"
 #include "lang/eval.h"
 #include "lang/lua-sandbox.h"
@@ -37,17 +39,15 @@ static char *run(Eval *eval, const Request *request) {
     return g_strdup(secret ? value_string(secret->value) : lua_tostring(lua, -1));
 }
 
-char *lang_render(const char *text, size_t size, const char *where, const char *format,
-                  const Value *vars, GError **error) {
-    static const KindSet no_kinds = { .kinds = NULL, .n_kinds = 0 };
-    const LangInputs inputs = { .kinds = &no_kinds };
+char *render_template(const LangInputs *inputs, const char *text, size_t size, const char *where,
+                      const char *format, const Value *vars, GError **error) {
     Request request = { .text = text, .size = size, .where = where, .vars = vars };
     if (format && !template_parse_format(format, &request.format, error))
         return NULL;
     g_autoptr(Sources) sources = sources_new(NULL);
     g_autoptr(Problems) problems = problems_new(sources);
     sources_add_text(sources, where, text, size);
-    g_autoptr(Eval) eval = eval_new(&inputs, where, sources, problems);
+    g_autoptr(Eval) eval = eval_new(inputs, where, sources, problems);
     char *result = run(eval, &request);
     g_autoptr(GPtrArray) errors = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     problems_move(problems, errors);
@@ -56,4 +56,11 @@ char *lang_render(const char *text, size_t size, const char *where, const char *
                             errors->len > 0 ? ((GError *)g_ptr_array_index(errors, 0))->message
                                             : "not enough memory to start Lua");
     return result;
+}
+
+char *lang_render(const char *text, size_t size, const char *where, const char *format,
+                  const Value *vars, GError **error) {
+    static const KindSet no_kinds = { .kinds = NULL, .n_kinds = 0 };
+    const LangInputs inputs = { .kinds = &no_kinds };
+    return render_template(&inputs, text, size, where, format, vars, error);
 }

@@ -117,9 +117,14 @@ GBytes *sources_load(Sources *sources, const char *path, GError **error) {
     return content;
 }
 
+const char *sources_bytes(GBytes *content, size_t *ret_size) {
+    const char *bytes = g_bytes_get_data(content, ret_size);
+    return bytes ? bytes : "";
+}
+
 static void index_lines(Source *source) {
     size_t size;
-    const char *text = g_bytes_get_data(source->content, &size);
+    const char *text = sources_bytes(source->content, &size);
     source->lines = g_array_new(FALSE, FALSE, sizeof(size_t));
     for (size_t start = 0; start < size;) {
         g_array_append_val(source->lines, start);
@@ -150,7 +155,7 @@ char *sources_line(Sources *sources, const char *path, unsigned line) {
     if (line > source->lines->len)
         return NULL;
     size_t size;
-    const char *text = g_bytes_get_data(source->content, &size);
+    const char *text = sources_bytes(source->content, &size);
     size_t start = g_array_index(source->lines, size_t, line - 1);
     size_t end = line < source->lines->len ? g_array_index(source->lines, size_t, line) : size;
     return line_for_people(text + start, end - start);

@@ -15,6 +15,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Sources, sources_free)
 /* The content of path, at most LIMIT_CONFIG_FILE bytes; borrowed. A missing file is listed too: it
  * may appear. */
 GBytes *sources_load(Sources *sources, const char *path, GError **error);
+/* The bytes of such content, never NULL. */
+const char *sources_bytes(GBytes *content, size_t *ret_size);
 /* Makes text known under the name path, without a file and without listing it. */
 void sources_add_text(Sources *sources, const char *path, const void *text, size_t size);
 

@@ -23,7 +23,7 @@ Value *lang_load_values(const char *file, GError **error) {
     if (!content)
         return NULL;
     size_t size;
-    const char *text = g_bytes_get_data(content, &size);
+    const char *text = sources_bytes(content, &size);
     g_autoptr(Value) value = g_str_has_suffix(file, ".json") ? json_parse(text, size, file, error)
                              : g_str_has_suffix(file, ".toml")
                                  ? toml_parse(text, size, file, error)

@@ -18,6 +18,11 @@ static const struct {
 };
 
 typedef struct {
+    unsigned count;
+    Origin first;
+} DeadUse;
+
+typedef struct {
     const char *file;
     const LangInputs *inputs;
     Problems *problems;
@@ -25,6 +30,8 @@ typedef struct {
     Graph *graph;
     GPtrArray *collected; /* of char *: kinds that `collect` asks for */
     GHashTable *exported; /* set of "kind\x1fname": exported and not collected */
+    GHashTable *unknown;  /* set of kinds that were reported as unknown */
+    DeadUse dead[G_N_ELEMENTS(dead_keys)];
 } Loader;
 
 static Origin origin_of(const Loader *loader, const YamlNode *node) {
@@ -45,16 +52,33 @@ static char *did_you_mean(const char *name, const char *const *names, size_t n_n
     return nearest ? g_strdup_printf(", did you mean '%s'?", nearest) : g_strdup("");
 }
 
-static bool is_dead_key(Loader *loader, const char *kind, const YamlNode *key, const char *shown) {
+/* Noted here, told by warn_dead_keys(): once for each key, however often it is there. */
+static bool is_dead_key(Loader *loader, const char *kind, const YamlNode *key) {
     for (unsigned i = 0; i < G_N_ELEMENTS(dead_keys); i++) {
         if (g_strcmp0(dead_keys[i].kind, kind) != 0 || strcmp(dead_keys[i].key, key->text) != 0)
             continue;
-        g_ptr_array_add(loader->warnings,
-                        g_strdup_printf("%s:%u:%u: %s'%s' has no effect and is ignored",
-                                        loader->file, key->line, key->column, shown, key->text));
+        if (loader->dead[i].count++ == 0)
+            loader->dead[i].first = origin_of(loader, key);
         return true;
     }
     return false;
+}
+
+static void warn_dead_keys(Loader *loader) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(dead_keys); i++) {
+        const DeadUse *use = &loader->dead[i];
+        if (use->count == 0)
+            continue;
+        g_autoptr(GString) text = g_string_new(NULL);
+        g_string_printf(text, "%s:%u:%u: '%s'", loader->file, use->first.line, use->first.column,
+                        dead_keys[i].key);
+        if (dead_keys[i].kind)
+            g_string_append_printf(text, " of %s", dead_keys[i].kind);
+        g_string_append(text, " has no effect and is ignored");
+        if (use->count > 1)
+            g_string_append_printf(text, " (%u times in this file)", use->count);
+        g_ptr_array_add(loader->warnings, g_string_free(g_steal_pointer(&text), FALSE));
+    }
 }
 
 /* Shapes of nodes. Each adds the problem and returns false or NULL. */
@@ -158,8 +182,7 @@ static bool is_meta(const char *name) {
 static void report_unknown(Loader *loader, const Resource *resource, const YamlNode *key) {
     const Kind *kind = resource->kind;
     g_autofree char *shown = resource_show(resource);
-    g_autofree char *prefix = g_strconcat(shown, ": ", NULL);
-    if (is_dead_key(loader, kind->name, key, prefix))
+    if (is_dead_key(loader, kind->name, key))
         return;
     if (is_meta(key->text)) {
         problem(loader, key, "%s: '%s' is a meta parameter: put it below 'meta'", shown, key->text);
@@ -289,6 +312,15 @@ static void load_resource(Loader *loader, const Kind *kind, const YamlNode *map)
         problems_add_error(loader->problems, error);
 }
 
+/* Each unknown kind is told once, not at every edge too. */
+static void report_kind(Loader *loader, const YamlNode *node, const char *kind) {
+    if (!g_hash_table_add(loader->unknown, g_strdup(kind)))
+        return;
+    g_autoptr(GError) error = NULL;
+    kind_set_unknown(loader->inputs->kinds, kind, &error);
+    problem(loader, node, "%s", error->message);
+}
+
 static void load_resources(Loader *loader, const YamlNode *map) {
     if (yaml_node_is_null(map) ||
         !expect_type(loader, map, YAML_NODE_MAP, "'resources'", "a map of kinds"))
@@ -298,9 +330,7 @@ static void load_resources(Loader *loader, const YamlNode *map) {
         const YamlNode *list = g_ptr_array_index(map->items, i);
         const Kind *kind = kind_set_find(loader->inputs->kinds, key->text);
         if (!kind) {
-            g_autoptr(GError) error = NULL;
-            kind_set_unknown(loader->inputs->kinds, key->text, &error);
-            problem(loader, key, "%s", error->message);
+            report_kind(loader, key, key->text);
             continue;
         }
         g_autofree char *what = g_strdup_printf("'%s'", key->text);
@@ -348,7 +378,9 @@ static int find_end(Loader *loader, const YamlNode *edge, const char *side) {
     g_autofree char *kind = g_ascii_strdown(kind_text, -1);
     g_autofree char *key = key_of(kind, name);
     int vertex = graph_find(loader->graph, kind, name);
-    if (vertex < 0 && g_hash_table_contains(loader->exported, key)) {
+    if (!kind_set_find(loader->inputs->kinds, kind)) {
+        report_kind(loader, kind_node, kind);
+    } else if (vertex < 0 && g_hash_table_contains(loader->exported, key)) {
         problem(loader, name_node, "%s '%s' is exported ('" EXPORT_PREFIX "') and not collected",
                 kind, name);
     } else if (vertex < 0) {
@@ -423,7 +455,7 @@ static void load_document(Loader *loader, const YamlNode *root) {
         return;
     for (unsigned i = 0; i < root->keys->len; i++) {
         const YamlNode *key = g_ptr_array_index(root->keys, i);
-        if (is_known(key->text, keys, G_N_ELEMENTS(keys)) || is_dead_key(loader, NULL, key, ""))
+        if (is_known(key->text, keys, G_N_ELEMENTS(keys)) || is_dead_key(loader, NULL, key))
             continue;
         g_autofree char *hint = did_you_mean(key->text, keys, G_N_ELEMENTS(keys));
         problem(loader, key, "a graph has no key '%s'%s", key->text, hint);
@@ -446,7 +478,7 @@ void yaml_graph_load(const char *file, const LangInputs *inputs, Sources *source
     GBytes *content = sources_load(sources, file, &error);
     g_autoptr(YamlNode) root = NULL;
     size_t size = 0;
-    const char *text = content ? g_bytes_get_data(content, &size) : NULL;
+    const char *text = content ? sources_bytes(content, &size) : NULL;
     if (!content || !yaml_parse(text, size, file, &root, &error)) {
         problems_add_error(problems, error);
         return;
@@ -458,11 +490,14 @@ void yaml_graph_load(const char *file, const LangInputs *inputs, Sources *source
                       .graph = graph };
     loader.collected = g_ptr_array_new_with_free_func(g_free);
     loader.exported = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    loader.unknown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (root)
         load_document(&loader, root);
     else
         problems_add(problems, (Origin){ .file = loader.file, .line = 1, .column = 1 },
                      "the file is empty: a graph is a map with the key 'graph'");
+    warn_dead_keys(&loader);
     g_ptr_array_unref(loader.collected);
     g_hash_table_unref(loader.exported);
+    g_hash_table_unref(loader.unknown);
 }
