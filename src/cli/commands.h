@@ -13,5 +13,6 @@ extern const Command command_kinds;
 extern const Command command_ledger;
 extern const Command command_plan;
 extern const Command command_status;
+extern const Command command_test;
 extern const Command command_types;
 extern const Command command_why;

@@ -114,6 +114,8 @@ static bool prove(RoundMember *member, GError **error) {
     again.refresh = false;
     again.reason = REASON_VERIFY;
     again.outputs = again.keep = NULL;
+    if (member->run.keep)
+        again.kept = member->run.keep;
     again.note = NULL;
     g_autoptr(State) actual = state_new(kind);
     g_autoptr(Changes) changes = changes_new();

@@ -30,6 +30,9 @@ const LangFunction lang_functions[] = {
       "each declaration; references to the composite mean all that it declares." },
     { "env", "table",
       "Environment variables that were allowed with --env NAME; nil when not set." },
+    { "case", "(name: string, inputs: table, check: function)",
+      "In files for `stead test` only: evaluates, plans and applies inputs.file on a machine in "
+      "memory, then calls check with what came out." },
     { "error", "(message: any, level: integer?)",
       "Ends the evaluation with a problem at the current line, or with level 2 at the caller's." },
     { "expect", "(condition: any, message: string?): any",

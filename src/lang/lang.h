@@ -7,6 +7,16 @@
 
 #include "graph/graph.h"
 
+/* For files of test cases (`stead test`): what case(name, inputs, check) in them does. */
+typedef struct {
+    /* Tries a configuration out with these inputs (a map); gives the map that check is called with.
+     */
+    Value *(*run)(void *data, const Value *inputs, GError **error);
+    /* A case is over: problems (of GError *) are what its expectations said; empty: it passed. */
+    void (*report)(void *data, const char *name, const GPtrArray *problems);
+    void *data;
+} LangCases;
+
 typedef struct {
     const KindSet *kinds;
     Host *host; /* facts and read() are taken from it; may be NULL: facts are empty unless given */
@@ -19,6 +29,7 @@ typedef struct {
     bool noop; /* --noop: exported resources of a YAML graph are left out, as in mgmt */
     uint64_t max_instructions; /* 0: LIMIT_LUA_INSTRUCTIONS */
     size_t max_memory;         /* 0: LIMIT_LUA_MEMORY */
+    const LangCases *cases;    /* NULL: no test cases, the program has no function case() */
 } LangInputs;
 
 /* What an evaluation gave. Sealed graph with autoedges (not yet grouped). */

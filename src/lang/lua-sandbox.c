@@ -7,6 +7,7 @@
 
 #include "base/suggest.h"
 #include "lang/lua-base.h"
+#include "lang/lua-case.h"
 #include "lang/lua-declare.h"
 #include "lang/lua-define.h"
 #include "lang/lua-inputs.h"
@@ -227,6 +228,8 @@ static int open_names(lua_State *lua) {
     template_open(lua);
     define_open(lua);
     declare_open(lua);
+    if (eval_of(lua)->inputs->cases)
+        case_open(lua);
     make_strict_libraries(lua);
     lua_newtable(lua);
     lua_pushcfunction(lua, unknown_name);

@@ -1,0 +1,5 @@
+#pragma once
+/* case(name, inputs, check): a test of a configuration. */
+#include <lua.h>
+
+void case_open(lua_State *lua);

@@ -1,0 +1,70 @@
+"""stead test: cases on a machine in memory."""
+import subprocess
+import xml.etree.ElementTree
+
+from scratch import STEAD
+
+SITE = """
+file "/etc/shop.conf" { content = "port = " .. values.port .. "\\n", mode = "0640" }
+file "/etc/motd" { content = "kept\\n" }
+if facts.os.id == "debian" then pkg "nginx" {} end
+if clock.hour() >= 22 then file "/run-at-night" {content = ""} end
+"""
+
+CASES = """
+local inputs = {
+  file = "site.lua", values = { port = 8080 }, facts = { os = { id = "debian" } },
+  files = { ["/etc/motd"] = "old\\n" }, packages = { nginx = "" }, time = "2026-01-31T22:00:00Z",
+}
+case("right", inputs, function(t)
+  expect(#t.problems == 0, t.problems[1])
+  expect(t.resources.file["/etc/shop.conf"].mode == "0640")
+  expect(t.plan.file["/etc/shop.conf"] == "create")
+  expect(t.plan.file["/etc/motd"] == "change")
+  expect(t.applied.pkg["nginx"] == "create", t.applied.pkg["nginx"])
+  expect(t.files["/etc/shop.conf"] == "port = 8080\\n")
+  expect(t.plan.file["/run-at-night"] == "create")
+  expect(next(t.failed.file) == nil)
+  expect(t.again == 0)
+end)
+case("wrong", inputs, function(t)
+  expect(t.files["/etc/motd"] == "old\\n", "motd was changed")
+  expect(false, "second")
+end)
+case("bad configuration", { file = "bad.lua" }, function(t)
+  expect(t.problems[1]:find("did you mean 'content'") ~= nil)
+end)
+"""
+
+
+def run(site, *arguments):
+    return subprocess.run([STEAD, "test", "site.test.lua", *arguments], capture_output=True, text=True,
+                          cwd=site.directory, check=False)
+
+
+def test_cases(site):
+    site.write(SITE)
+    site.write('file "/x" { contnet = "x" }', "bad.lua")
+    site.write(CASES, "site.test.lua")
+    done = run(site)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 4, done
+    assert [line for line in lines if not line.startswith("#")] == [
+        "ok 1 - right", "not ok 2 - wrong", "ok 3 - bad configuration", "1..3"], done
+    assert any("motd was changed" in line for line in lines) and any("second" in line for line in lines)
+
+
+def test_junit(site):
+    site.write(SITE)
+    site.write('file "/x" { contnet = "x" }', "bad.lua")
+    site.write(CASES, "site.test.lua")
+    suite = xml.etree.ElementTree.fromstring(run(site, "--junit").stdout)
+    assert suite.get("tests") == "3" and suite.get("failures") == "1"
+
+
+def test_mistakes_in_the_cases_are_told(site):
+    site.write("case('a', { fiel = 'site.lua' }, function() end)", "site.test.lua")
+    done = run(site)
+    assert done.returncode == 4 and "did you mean 'file'" in done.stdout
+    site.write("", "site.test.lua")
+    assert run(site).returncode == 1
