@@ -140,10 +140,12 @@ class Machine:
         if self.process.poll() is not None:
             raise AssertionError(f"nspawn ended with {self.process.returncode}\n{self.console()}")
         for child in children(self.process.pid):
-            status = pathlib.Path(f"/proc/{child}/status").read_text()
-            comm = pathlib.Path(f"/proc/{child}/comm").read_text().strip()
-            ids = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
-            if ids[-1] == "1" and comm == "systemd":
+            try:
+                status = pathlib.Path(f"/proc/{child}/status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # a helper of nspawn that has ended meanwhile
+            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+            if fields["Name"] == "systemd" and fields["NSpid"].split()[-1] == "1":
                 return child
         return None
 
