@@ -143,7 +143,7 @@ static bool apply_manager(RealHost *self, const char *name, bool session, UnitVe
     bool ok = unit_bus_apply(bus, name, verb, cancel, error);
     UnitInfo after;
     if (ok && own.watchers != NULL && unit_bus_query(bus, name, &after, NULL))
-        own_unit_end(&own, &after);
+        own_unit_end(&own, verb, &after);
     return ok;
 }
 

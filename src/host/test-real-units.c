@@ -2,9 +2,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/host-real-private.h"
 #include "host/test-real.h"
 #include "host/test-systemd.h"
 #include "host/unit-bus.h"
+#include "host/watch-units.h"
 
 #define OWNER 42
 
@@ -326,6 +328,31 @@ static void test_own_changes(Fixture *fixture, gconstpointer data) {
     unwatch(&bad);
 }
 
+/* Others in the middle of our change: what our verb is not about is theirs. */
+static void test_change_within_own(Fixture *fixture, gconstpointer data) {
+    if (!is_here(fixture))
+        return;
+    Seen mine;
+    fake_systemd_call(fixture->systemd, "EnableUnitFiles", "good.service");
+    watch(fixture, &mine, "good.service", OWNER);
+    settle(fixture->loop);
+    UnitWatchers *watchers = real_host(fixture->host)->unit_watchers;
+    host_writer_begin(OWNER);
+    OwnUnitChange change = own_unit_begin(watchers, "good.service", false);
+    host_writer_end();
+    fake_systemd_call(fixture->systemd, "StartUnit", "good.service");
+    fake_systemd_call(fixture->systemd, "DisableUnitFiles", "good.service");
+    settle(fixture->loop);
+    g_assert_cmpuint(mine.changed, ==, 0);
+    UnitInfo after;
+    g_assert_true(host_unit_query(fixture->host, "good.service", false, &after, NULL));
+    g_assert_true(after.active && !after.enabled);
+    own_unit_end(&change, UNIT_START, &after);
+    settle(fixture->loop);
+    g_assert_cmpuint(mine.changed, ==, 1);
+    unwatch(&mine);
+}
+
 static void test_lost_connection(Fixture *fixture, gconstpointer data) {
     if (!is_here(fixture))
         return;
@@ -412,6 +439,7 @@ int main(int argc, char **argv) {
         { "/real-units/threads", test_threads },
         { "/real-units/watch", test_watch },
         { "/real-units/own-changes", test_own_changes },
+        { "/real-units/change-within-own", test_change_within_own },
         { "/real-units/lost-connection", test_lost_connection },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)

@@ -47,6 +47,7 @@ typedef struct {
 typedef struct {
     char *name;
     uint64_t owner;
+    UnitVerb verb;
     UnitInfo after;
     bool has_after;
 } OwnEnd;
@@ -255,6 +256,25 @@ static void set_barrier(UnitWatch *watch) {
         fail(watch, "watch unit", g_strerror(-r));
 }
 
+/* Of the state after a change only what its verb is about is the owner's work. Somebody may have
+ * done the rest meanwhile, and that is to be told. */
+static void adopt(UnitWatch *watch, UnitVerb verb, const UnitInfo *after) {
+    if (!watch->has_after)
+        watch->after = watch->known;
+    watch->has_after = true;
+    watch->after.exists = after->exists;
+    watch->after.can_reload = after->can_reload;
+    if (verb == UNIT_START || verb == UNIT_STOP || verb == UNIT_RESTART || verb == UNIT_RELOAD) {
+        watch->after.active = after->active;
+        watch->after.failed = after->failed;
+        return;
+    }
+    watch->after.enabled = after->enabled;
+    watch->after.is_static = after->is_static;
+    watch->after.masked = after->masked;
+    watch->after.needs_daemon_reload = after->needs_daemon_reload;
+}
+
 static void finish_own_change(UnitGroup *group, const OwnEnd *end) {
     for (guint i = 0; i < group->watches->len; i++) {
         UnitWatch *watch = group->watches->pdata[i];
@@ -262,8 +282,8 @@ static void finish_own_change(UnitGroup *group, const OwnEnd *end) {
             continue;
         if (watch->in_progress > 0) /* else the watch is younger than the change */
             watch->in_progress--;
-        watch->after = end->after;
-        watch->has_after = end->has_after;
+        if (end->has_after)
+            adopt(watch, end->verb, &end->after);
         if (watch->in_progress == 0)
             set_barrier(watch);
     }
@@ -305,7 +325,7 @@ OwnUnitChange own_unit_begin(UnitWatchers *watchers, const char *name, bool sess
     return change;
 }
 
-static void own_unit_finish(OwnUnitChange *change, const UnitInfo *after) {
+static void own_unit_finish(OwnUnitChange *change, UnitVerb verb, const UnitInfo *after) {
     if (change->watchers == NULL)
         return;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&change->watchers->lock);
@@ -316,6 +336,7 @@ static void own_unit_finish(OwnUnitChange *change, const UnitInfo *after) {
         OwnEnd *end = g_new0(OwnEnd, 1);
         end->name = g_strdup(change->name);
         end->owner = change->owner;
+        end->verb = verb;
         end->has_after = after != NULL;
         if (after != NULL)
             end->after = *after;
@@ -325,12 +346,12 @@ static void own_unit_finish(OwnUnitChange *change, const UnitInfo *after) {
     change->watchers = NULL;
 }
 
-void own_unit_end(OwnUnitChange *change, const UnitInfo *after) {
-    own_unit_finish(change, after);
+void own_unit_end(OwnUnitChange *change, UnitVerb verb, const UnitInfo *after) {
+    own_unit_finish(change, verb, after);
 }
 
 void own_unit_abandon(OwnUnitChange *change) {
-    own_unit_finish(change, NULL);
+    own_unit_finish(change, UNIT_DAEMON_RELOAD, NULL);
 }
 
 /* --- groups */

@@ -26,6 +26,6 @@ typedef struct {
 } OwnUnitChange;
 
 OwnUnitChange own_unit_begin(UnitWatchers *watchers, const char *name, bool session);
-void own_unit_end(OwnUnitChange *change, const UnitInfo *after);
+void own_unit_end(OwnUnitChange *change, UnitVerb verb, const UnitInfo *after);
 void own_unit_abandon(OwnUnitChange *change); /* it failed; no-op after the end */
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(OwnUnitChange, own_unit_abandon)
