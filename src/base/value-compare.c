@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/value-private.h"
 #include "base/value.h"
 
@@ -85,61 +86,40 @@ bool value_equal(const Value *a, const Value *b) {
     return value_compare(a, b) == 0;
 }
 
-/* Folds one word into a hash: the multiply-and-fold step of wyhash (Wang Yi, public domain). */
-static uint64_t mix(uint64_t hash, uint64_t word) {
-    unsigned __int128 product =
-        (unsigned __int128)(hash ^ 0xa0761d6478bd642full) * (word ^ 0xe7037ed1a0b428dbull);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t mix_bytes(uint64_t hash, const char *data, size_t size) {
-    hash = mix(hash, size);
-    uint64_t word;
-    for (; size >= sizeof word; size -= sizeof word, data += sizeof word) {
-        memcpy(&word, data, sizeof word);
-        hash = mix(hash, word);
-    }
-    if (size == 0)
-        return hash;
-    word = 0;
-    memcpy(&word, data, size);
-    return mix(hash, word);
-}
-
 static uint64_t mix_float(uint64_t hash, double d) {
     if (d != d)
-        return mix(hash, UINT64_MAX); /* there are many NaNs, and they are equal here */
+        return hash_word(hash, UINT64_MAX); /* there are many NaNs, and they are equal here */
     uint64_t word;
     d += 0.0; /* -0.0 equals 0.0 */
     memcpy(&word, &d, sizeof word);
-    return mix(hash, word);
+    return hash_word(hash, word);
 }
 
 static uint64_t mix_value(uint64_t hash, const Value *value) {
-    hash = mix(hash, value_type(value));
+    hash = hash_word(hash, value_type(value));
     switch (value_type(value)) {
     case VALUE_NIL:
     case VALUE_UNKNOWN:
         return hash;
     case VALUE_BOOL:
-        return mix(hash, value_bool(value));
+        return hash_word(hash, value_bool(value));
     case VALUE_INT:
-        return mix(hash, (uint64_t)value_int(value));
+        return hash_word(hash, (uint64_t)value_int(value));
     case VALUE_FLOAT:
         return mix_float(hash, value_float(value));
     case VALUE_STRING:
-        return mix_bytes(hash, value_string(value), value_string_size(value));
+        return hash_bytes(hash, value_string(value), value_string_size(value));
     case VALUE_LIST:
         for (size_t i = 0; i < value_size(value); i++)
             hash = mix_value(hash, value_list_at(value, i));
-        return mix(hash, value_size(value));
+        return hash_word(hash, value_size(value));
     case VALUE_MAP:
         for (size_t i = 0; i < value_size(value); i++) {
             const char *key;
             const Value *item = value_map_at(value, i, &key);
-            hash = mix_value(mix_bytes(hash, key, strlen(key)), item);
+            hash = mix_value(hash_bytes(hash, key, strlen(key)), item);
         }
-        return mix(hash, value_size(value));
+        return hash_word(hash, value_size(value));
     }
     g_assert_not_reached();
 }

@@ -107,8 +107,9 @@ void record_classify(Vertex *vertex, Round *round) {
         const Resource *resource = vertex->members[i];
         const char *kind = resource->kind->name, *name = resource->name;
         uint64_t hash = entry_hash(vertex, i);
-        bool keeps = ledger_entry_matches(ledger, kind, name, hash | ENTRY_KEEPS);
-        bool same = keeps || ledger_entry_matches(ledger, kind, name, hash);
+        uint64_t known = ledger_resource_hash(ledger, kind, name);
+        bool same = (known & ~ENTRY_KEEPS) == hash;
+        bool keeps = same && (known & ENTRY_KEEPS) != 0;
         const LedgerEntry *entry = same && !keeps ? NULL : ledger_find(ledger, kind, name);
         member->same = same;
         member->first = !same && !entry;

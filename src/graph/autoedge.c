@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "graph/graph-private.h"
 
 #define SEPARATOR  "\x1f" /* between type and text of an identity */
@@ -41,7 +42,7 @@ static void auto_edges_init(AutoEdges *edges) {
         .texts = g_string_chunk_new(64 * 1024),
         .key = g_string_new(NULL),
         .identities = g_array_new(FALSE, FALSE, sizeof(Identity)),
-        .by_key = g_hash_table_new(g_str_hash, g_str_equal),
+        .by_key = g_hash_table_new(hash_string, g_str_equal),
         .wants = g_array_new(FALSE, FALSE, sizeof(Want)),
         .wanted = g_ptr_array_new(),
     };

@@ -514,6 +514,8 @@ Value *param_fallback(const Param *param) {
     if (!param->fallback)
         return NULL;
     g_autoptr(Value) input = parse_fallback(param);
+    if (param->type == PARAM_BOOL && !(param->flags & PARAM_SECRET))
+        return g_steal_pointer(&input); /* most fallbacks of most kinds; nothing to convert */
     g_autoptr(GError) problem = NULL;
     Value *value = param_convert(param, input, &problem);
     g_assert_no_error(problem);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/suggest.h"
 #include "graph/kind.h"
 
@@ -271,7 +272,7 @@ bool resource_equal(const Resource *a, const Resource *b) {
 
 guint resource_key_hash(gconstpointer resource) {
     const Resource *key = resource;
-    return g_str_hash(key->name) * 31 + g_direct_hash(key->kind);
+    return hash_string(key->name) * 31 + g_direct_hash(key->kind);
 }
 
 gboolean resource_key_equal(gconstpointer a, gconstpointer b) {

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 /* Entries that changed since the last fingerprint_take_changes() hang in a list in the order of
  * their changes; a forgotten one stays there, out of the table, until it has been reported. */
 typedef struct Entry {
@@ -23,7 +25,7 @@ struct FingerprintCache {
 FingerprintCache *fingerprint_cache_new(void) {
     FingerprintCache *cache = g_new0(FingerprintCache, 1);
     g_mutex_init(&cache->lock);
-    cache->entries = g_hash_table_new(g_str_hash, g_str_equal);
+    cache->entries = g_hash_table_new(hash_string, g_str_equal);
     return cache;
 }
 

@@ -70,7 +70,7 @@ void declare_report(lua_State *lua, unsigned target, GPtrArray *texts) {
     }
 }
 
-bool declare_begin(lua_State *lua, unsigned target, bool hidden) {
+bool declare_begin(lua_State *lua, unsigned target, Place place, bool hidden) {
     Eval *eval = eval_of(lua);
     Target *t = target_at(eval, target);
     if (t->is_declared && !hidden && !t->is_hidden) {
@@ -83,7 +83,7 @@ bool declare_begin(lua_State *lua, unsigned target, bool hidden) {
     }
     /* A visible resource takes the name over from hidden ones, as in the graph. */
     if (!t->is_declared || t->is_hidden) {
-        t->place = eval_place(eval, lua, 1);
+        t->place = place;
         t->is_hidden = hidden;
         t->first = graph_size(eval->graph);
     }

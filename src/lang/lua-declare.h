@@ -48,8 +48,8 @@ char *declare_show(const Eval *eval, unsigned target); /* file '/x'; caller free
 
 /* Parts of a declaration that resources and composites share. All but the last push nothing and
  * raise nothing. */
-/* Whether target may be declared now; adds the problem when it was before. */
-bool declare_begin(lua_State *lua, unsigned target, bool hidden);
+/* Whether target may be declared now, at place; adds the problem when it was before. */
+bool declare_begin(lua_State *lua, unsigned target, Place place, bool hidden);
 /* The value at index as references, in nested lists; problems are added to texts (char *). */
 void declare_links(lua_State *lua, unsigned target, EdgeWord word, int index, Place place,
                    GPtrArray *texts);

@@ -348,7 +348,7 @@ static bool read_call(lua_State *lua, unsigned target, const Composite *composit
     bool fine = reading.texts->len == 0;
     if (!fine)
         declare_report(lua, target, reading.texts);
-    fine = declare_begin(lua, target, false) && fine;
+    fine = declare_begin(lua, target, place, false) && fine;
     if (fine) {
         *ret_scalars = reading.scalars;
         *ret_meta = reading.meta;

@@ -241,7 +241,7 @@ static void add_to_graph(lua_State *lua, Reading *reading) {
     bool hidden = resource_meta(reading->resource)->hidden;
     Resource *resource = g_steal_pointer(&reading->resource);
     GError *error = NULL;
-    if (!declare_begin(lua, reading->target, hidden)) {
+    if (!declare_begin(lua, reading->target, reading->place, hidden)) {
         resource_unref(resource);
     } else if (graph_add(eval->graph, resource, DUPLICATE_REFUSE, NULL, &error)) {
         Target *target = &g_array_index(eval->targets, Target, reading->target);

@@ -63,17 +63,16 @@ typedef struct {
     int64_t since;          /* wall us */
     int64_t changed;        /* wall us of the last change by us; 0: never */
     uint64_t resource_hash; /* of resource and whatever else makes an entry out of date, by the
-                               caller's own rule, for ledger_entry_matches(); 0: none */
+                               caller's own rule, for ledger_resource_hash(); 0: none */
 } LedgerEntry;
 
 LedgerEntry *ledger_entry_new(const char *kind, const char *name);
 void ledger_entry_free(LedgerEntry *entry);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LedgerEntry, ledger_entry_free)
 
-/* Whether there is an entry with this resource_hash (never 0). Reads nothing: a run that changes
- * nothing asks this 10,000 times and never needs ledger_find(). */
-bool ledger_entry_matches(Ledger *ledger, const char *kind, const char *name,
-                          uint64_t resource_hash);
+/* That of the entry; 0: there is none, or it has none. Reads nothing: a run that changes nothing
+ * asks this 10,000 times and never needs ledger_find(). */
+uint64_t ledger_resource_hash(Ledger *ledger, const char *kind, const char *name);
 /* NULL: not ours, or it cannot be read (then ledger_flush() says so and every ledger_begin()
  * fails). Valid until it is put or forgotten, or ledger_trim(). */
 const LedgerEntry *ledger_find(Ledger *ledger, const char *kind, const char *name);

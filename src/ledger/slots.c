@@ -1,13 +1,14 @@
 /* The index in memory, and what is kept by resource: entries, statuses, retries. */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "ledger/ledger-private.h"
 #include "ledger/record.h"
 
 guint slot_hash(gconstpointer slot) {
     const Slot *key = slot;
-    return g_str_hash(key->name) * 31 + g_str_hash(key->kind);
+    return hash_string(key->name) * 31 + hash_string(key->kind);
 }
 
 gboolean slot_equal(gconstpointer a, gconstpointer b) {
@@ -61,12 +62,10 @@ void slots_purge(Ledger *ledger) {
 
 /* --- entries --- */
 
-bool ledger_entry_matches(Ledger *ledger, const char *kind, const char *name,
-                          uint64_t resource_hash) {
+uint64_t ledger_resource_hash(Ledger *ledger, const char *kind, const char *name) {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
     const Slot *slot = slot_find(ledger, kind, name);
-    return slot && slot->entry_hash != 0 && resource_hash != 0 &&
-           slot->resource_hash == resource_hash;
+    return slot && slot->entry_hash != 0 ? slot->resource_hash : 0;
 }
 
 unsigned ledger_count(Ledger *ledger) {
