@@ -97,8 +97,14 @@ static bool look(RoundMember *member, GError **error) {
     const Kind *kind = run->resource->kind;
     member->actual = state_new(kind);
     member->changes = changes_new();
-    return (!kind->observe || kind->observe(run, member->actual, error)) &&
-           diff(run, member->actual, member->changes, error) && cancel_check(run->cancel, error);
+    if ((kind->observe && !kind->observe(run, member->actual, error)) ||
+        !diff(run, member->actual, member->changes, error) || !cancel_check(run->cancel, error))
+        return false;
+    Action action = member->changes->action;
+    /* Doing what a notification asks for repairs nothing. */
+    if (run->refresh && (action == ACTION_RUN || action == ACTION_RESTART))
+        member->corrective = false;
+    return true;
 }
 
 bool has_change(const RoundMember *member) {

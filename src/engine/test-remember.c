@@ -263,6 +263,22 @@ static void test_drift_and_intent(void) {
     teardown(&fixture);
 }
 
+/* What a notification makes run is asked for, not drift. */
+static void test_refresh_is_no_drift(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "a b", "a!b");
+    probe("a")->wrong = 1;
+    probe_event(probe("a"));
+    test_advance(fixture.run, SECOND);
+    g_assert_cmpint(probe("b")->refreshes, ==, 1);
+    Journal journal = { 0 };
+    JournalFilter filter = { .kind = "probe", .name = "b" };
+    g_assert_true(ledger_read_journal(fixture.run->ledger, &filter, count_journal, &journal, NULL));
+    g_assert_cmpuint(journal.corrective, ==, 0);
+    g_assert_cmpuint(journal.intended, ==, 1);
+    teardown(&fixture);
+}
+
 static void test_flapping_backs_off(void) {
     Fixture fixture = setup();
     fixture.run->options.flap_limit = 10;
@@ -312,6 +328,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/remember/protected", test_protected);
     g_test_add_func("/remember/forget-and-report", test_forget_and_report);
     g_test_add_func("/remember/drift-and-intent", test_drift_and_intent);
+    g_test_add_func("/remember/refresh-is-no-drift", test_refresh_is_no_drift);
     g_test_add_func("/remember/flapping", test_flapping_backs_off);
     g_test_add_func("/remember/noop", test_noop_remembers_nothing);
     return g_test_run();
