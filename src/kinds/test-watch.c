@@ -81,7 +81,7 @@ static Watcher *watch(Fixture *f, const Resource *resource) {
 
 /* Writes each of names in turn; each must be an event. */
 static void each_is_seen(Fixture *f, const Resource *resource, const char *const *names) {
-    g_autoptr(Watcher) watcher = watch(f, resource);
+    Watcher *watcher = watch(f, resource);
     for (unsigned i = 0; names[i] != NULL; i++) {
         f->n_events = 0;
         write_text(f, names[i], "changed\n");
@@ -89,6 +89,7 @@ static void each_is_seen(Fixture *f, const Resource *resource, const char *const
         while (loop_turn(f->loop)) /* the rest of this change */
             ;
     }
+    watcher_free(watcher);
 }
 
 #define SEEN(resource, ...) each_is_seen(f, resource, (const char *const[]){ __VA_ARGS__, NULL })
