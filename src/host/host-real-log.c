@@ -41,6 +41,6 @@ bool real_log(Host *host, int priority, const char *text, const char *const *fie
     if (journal && !log_to_journal(priority, text, fields, error))
         return false;
     if (syslog_too)
-        syslog(LOG_USER | priority, "stead: %s", text);
+        syslog(LOG_USER | priority, "%s", text);
     return true;
 }

@@ -58,14 +58,18 @@ static bool is_as_left(const OwnStamp *stamp, const struct stat *now) {
             stamp->mtime_ns == nanoseconds(&now->st_mtim));
 }
 
+bool own_stamp_may_explain(const OwnStamp *stamp, uint32_t events) {
+    return stamp->in_progress > 0 ||
+           (stamp->known && (events & IN_ALL_EVENTS & ~stamp->expected) == 0);
+}
+
 Judgement own_stamp_judge(OwnStamp *stamp, uint32_t events, const struct stat *now,
                           int64_t now_ns) {
     if (stamp->in_progress > 0) {
         stamp->deferred |= events;
         return JUDGE_DEFER;
     }
-    bool unexpected = events & IN_ALL_EVENTS & ~stamp->expected;
-    if (!stamp->known || unexpected || !is_as_left(stamp, now))
+    if (!own_stamp_may_explain(stamp, events) || !is_as_left(stamp, now))
         return JUDGE_DELIVER;
     /* Without events to count, only a difference in time could show that others were there too. */
     bool racy =

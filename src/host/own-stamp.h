@@ -36,6 +36,8 @@ void own_stamp_end(OwnStamp *stamp, uint32_t events, const struct stat *after, u
 void own_stamp_abandon(OwnStamp *stamp, uint64_t turn);
 bool own_stamp_is_old(const OwnStamp *stamp, uint64_t turn);
 
+/* False: whatever the path looks like, these events are somebody else's. */
+bool own_stamp_may_explain(const OwnStamp *stamp, uint32_t events);
 /* Whether events (inotify's, or OWN_STAMP_REARMED) are explained by the owner's own writes. now:
  * what the path looks like after the events, NULL when absent. now_ns: CLOCK_REALTIME. When in
  * doubt, they are not. */

@@ -21,7 +21,7 @@
 typedef struct {
     const char *name;
     const char *load_state, *active_state, *file_state, *result;
-    bool condition;
+    bool condition, started;
     uint32_t slow_job;
 } Unit;
 
@@ -82,6 +82,15 @@ static int get_unit_flag(sd_bus *bus, const char *path, const char *interface, c
     return sd_bus_message_append(reply, "b", (int)value);
 }
 
+/* Conditions are checked when a unit is started. */
+static int get_unit_time(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *data, sd_bus_error *error) {
+    g_autofree char *name = NULL;
+    sd_bus_path_decode(path, PATH "/unit", &name);
+    const Unit *unit = find_unit(data, name);
+    return sd_bus_message_append(reply, "t", (uint64_t)(unit != NULL && unit->started));
+}
+
 static const sd_bus_vtable unit_table[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("LoadState", "s", get_unit_property, 0, 0),
@@ -89,6 +98,7 @@ static const sd_bus_vtable unit_table[] = {
     SD_BUS_PROPERTY("CanReload", "b", get_unit_flag, 0, 0),
     SD_BUS_PROPERTY("NeedDaemonReload", "b", get_unit_flag, 0, 0),
     SD_BUS_PROPERTY("ConditionResult", "b", get_unit_flag, 0, 0),
+    SD_BUS_PROPERTY("ConditionTimestamp", "t", get_unit_time, 0, 0),
     SD_BUS_VTABLE_END
 };
 
@@ -132,6 +142,7 @@ static int on_job(sd_bus_message *message, void *data, sd_bus_error *error) {
     g_autofree char *job = g_strdup_printf(PATH "/job/%u", id);
     sd_bus_reply_method_return(message, "o", job);
     bool stops = strcmp(method, "StopUnit") == 0, starts = !stops;
+    unit->started = unit->started || starts;
     if (strcmp(name, "slow.service") == 0 && starts) {
         unit->slow_job = id;
         return 1;
@@ -224,6 +235,7 @@ static const sd_bus_vtable manager_table[] = {
     SD_BUS_VTABLE_START(SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_METHOD("Subscribe", "", "", on_simple, 0),
     SD_BUS_METHOD("Reload", "", "", on_simple, 0),
+    SD_BUS_METHOD("RefUnit", "s", "", on_simple, 0),
     SD_BUS_METHOD("LoadUnit", "s", "o", on_load, 0),
     SD_BUS_METHOD("StartUnit", "ss", "o", on_job, 0),
     SD_BUS_METHOD("StopUnit", "ss", "o", on_job, 0),

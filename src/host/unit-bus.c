@@ -63,8 +63,9 @@ const char *unit_verb_name(UnitVerb verb) {
 }
 
 static int read_property(sd_bus_message *message, const char *name, UnitInfo *info,
-                         bool *ret_condition) {
+                         UnitConditions *conditions) {
     const char *text;
+    uint64_t time;
     int flag, r;
     if (strcmp(name, "LoadState") == 0 || strcmp(name, "ActiveState") == 0) {
         if ((r = sd_bus_message_read(message, "v", "s", &text)) < 0)
@@ -75,9 +76,14 @@ static int read_property(sd_bus_message *message, const char *name, UnitInfo *in
             unit_info_set_active_state(info, text);
         return 0;
     }
+    if (strcmp(name, "ConditionTimestamp") == 0) {
+        r = sd_bus_message_read(message, "v", "t", &time);
+        conditions->checked = r >= 0 && time != 0;
+        return r;
+    }
     bool *target = strcmp(name, "CanReload") == 0          ? &info->can_reload
                    : strcmp(name, "NeedDaemonReload") == 0 ? &info->needs_daemon_reload
-                   : strcmp(name, "ConditionResult") == 0  ? ret_condition
+                   : strcmp(name, "ConditionResult") == 0  ? &conditions->met
                                                            : NULL;
     if (target == NULL)
         return sd_bus_message_skip(message, "v");
@@ -86,12 +92,12 @@ static int read_property(sd_bus_message *message, const char *name, UnitInfo *in
     return r;
 }
 
-int unit_info_read(sd_bus_message *message, UnitInfo *info, bool *ret_condition) {
+int unit_info_read(sd_bus_message *message, UnitInfo *info, UnitConditions *conditions) {
     int r = sd_bus_message_enter_container(message, 'a', "{sv}");
     while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
         const char *name;
         if ((r = sd_bus_message_read(message, "s", &name)) >= 0)
-            r = read_property(message, name, info, ret_condition);
+            r = read_property(message, name, info, conditions);
         if (r >= 0)
             r = sd_bus_message_exit_container(message);
     }
@@ -302,12 +308,12 @@ static bool send_get_all(UnitBus *bus, const char *name, Call *call, GError **er
     return set_io_error(error, -r, "talk to systemd");
 }
 
-static bool query_properties(UnitBus *bus, const char *name, UnitInfo *info, bool *ret_condition,
-                             Cancel *cancel, GError **error) {
+static bool query_properties(UnitBus *bus, const char *name, UnitInfo *info,
+                             UnitConditions *conditions, Cancel *cancel, GError **error) {
     g_auto(Call) call = { 0 };
     if (!send_get_all(bus, name, &call, error) || !call_wait(bus, &call, cancel, error))
         return false;
-    int r = unit_info_read(call.reply, info, ret_condition);
+    int r = unit_info_read(call.reply, info, conditions);
     return r >= 0 || set_io_error(error, -r, "understand what systemd says about '%s'", name);
 }
 
@@ -322,9 +328,9 @@ bool unit_bus_query(UnitBus *bus, const char *name, UnitInfo *ret_info, GError *
         return set_io_error(error, -r, "talk to systemd");
     }
     UnitInfo info = { 0 };
-    bool condition;
+    UnitConditions conditions;
     if (!call_send(bus, message, &files, error) ||
-        !query_properties(bus, name, &info, &condition, NULL, error))
+        !query_properties(bus, name, &info, &conditions, NULL, error))
         return false;
     const char *state;
     /* Units without a file have no such state: that is no error. */
@@ -419,10 +425,10 @@ static bool job_error(UnitBus *bus, const char *name, const char *result, GError
 
 static bool check_conditions(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
     UnitInfo info = { 0 };
-    bool condition = true;
-    if (!query_properties(bus, name, &info, &condition, cancel, error))
+    UnitConditions conditions = { 0 };
+    if (!query_properties(bus, name, &info, &conditions, cancel, error))
         return false;
-    if (info.active || condition)
+    if (info.active || conditions.met || !conditions.checked)
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
                 "its conditions are not met, so systemd left it alone; see: systemctl status %s",
@@ -430,11 +436,20 @@ static bool check_conditions(UnitBus *bus, const char *name, Cancel *cancel, GEr
     return false;
 }
 
+/* Else systemd may forget a unit, and how it fared, as soon as it has ended. It is let go with the
+ * connection. Where that cannot be had, less is known about failures. */
+static bool pin_unit(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
+    g_auto(Call) call = { 0 };
+    g_autoptr(GError) problem = NULL;
+    return call_manager(bus, &call, cancel, &problem, "RefUnit", "s", name) ||
+           cancel_check(cancel, error);
+}
+
 static bool run_job(UnitBus *bus, const char *name, const char *method, bool starts, Cancel *cancel,
                     GError **error) {
     g_auto(Call) call = { 0 };
     const char *job;
-    if (!hear_jobs(bus, cancel, error) ||
+    if (!hear_jobs(bus, cancel, error) || !pin_unit(bus, name, cancel, error) ||
         !call_manager(bus, &call, cancel, error, method, "ss", name, "replace"))
         return false;
     int r = sd_bus_message_read(call.reply, "o", &job);

@@ -26,6 +26,12 @@ bool unit_bus_apply(UnitBus *bus, const char *name, UnitVerb verb, Cancel *cance
 
 /* --- shared with the watches, and tested */
 
+/* Whether systemd has looked at the conditions of a unit, and found them met. */
+typedef struct {
+    bool met;
+    bool checked;
+} UnitConditions;
+
 /* The object of a unit; caller frees. */
 char *unit_object_path(const char *name);
 /* An error of D-Bus as one of ours: "<message>" with the code that fits. Always returns false. */
@@ -35,5 +41,5 @@ void unit_info_set_load_state(UnitInfo *info, const char *state);
 void unit_info_set_active_state(UnitInfo *info, const char *state);
 void unit_info_set_file_state(UnitInfo *info, const char *state);
 /* Reads a{sv} of properties of SYSTEMD_UNIT; those which it lacks stay as they are. */
-int unit_info_read(sd_bus_message *message, UnitInfo *info, bool *ret_condition);
+int unit_info_read(sd_bus_message *message, UnitInfo *info, UnitConditions *conditions);
 const char *unit_verb_name(UnitVerb verb); /* "start", for messages */

@@ -285,7 +285,7 @@ static bool entry_stat(const Entry *entry, struct stat *ret_st) {
 
 /* An own write that is still going on keeps the events back until own_write_end(). */
 static bool is_own(Entry *entry, uint32_t events) {
-    if (entry->stamp == NULL)
+    if (entry->stamp == NULL || !own_stamp_may_explain(entry->stamp, events))
         return false;
     struct stat st;
     bool exists = entry_stat(entry, &st);
@@ -294,7 +294,8 @@ static bool is_own(Entry *entry, uint32_t events) {
 }
 
 void entry_event(Entry *entry, uint32_t events) {
-    if (!is_own(entry, events))
+    /* One that has something to tell need not be asked again: a burst costs no look at the file. */
+    if (!queued_watch_will_tell(&entry->watch->base, TELL_CHANGED) && !is_own(entry, events))
         queued_watch_tell(&entry->watch->base, TELL_CHANGED);
 }
 

@@ -37,6 +37,10 @@ void queued_watch_tell(QueuedWatch *watch, Tell tell) {
         queue->post(queue->data);
 }
 
+bool queued_watch_will_tell(const QueuedWatch *watch, Tell tell) {
+    return (watch->tell & tell) != 0;
+}
+
 void queued_watch_fail(QueuedWatch *watch, const char *detail) {
     if (watch->dead)
         return;

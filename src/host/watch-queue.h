@@ -31,5 +31,6 @@ void watch_queue_deliver(WatchQueue *queue);
 
 /* Before READY, and after FAILED, changes go without saying. */
 void queued_watch_tell(QueuedWatch *watch, Tell tell);
+bool queued_watch_will_tell(const QueuedWatch *watch, Tell tell);
 void queued_watch_fail(QueuedWatch *watch, const char *detail);
 void queued_watch_clear(QueuedWatch *watch); /* no callback afterwards */

@@ -139,10 +139,13 @@ static bool is_own(Tree *tree, OwnStamp *stamp, const char *path, uint32_t event
 
 static void judge(TreeDirectory *directory, const char *name, uint32_t events) {
     Tree *tree = directory->tree;
+    if (queued_watch_will_tell(&tree->watch->base, TELL_CHANGED))
+        return;
     if (g_hash_table_size(tree->stamps) > 0) {
         g_autoptr(GString) path = path_below(directory, tree->directory->path, name);
         OwnStamp *stamp = g_hash_table_lookup(tree->stamps, path->str);
-        if (stamp != NULL && is_own(tree, stamp, path->str, events))
+        if (stamp != NULL && own_stamp_may_explain(stamp, events) &&
+            is_own(tree, stamp, path->str, events))
             return;
     }
     queued_watch_tell(&tree->watch->base, TELL_CHANGED);

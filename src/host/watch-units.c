@@ -101,11 +101,11 @@ static void arrived(UnitWatch *watch) {
 static int on_properties(sd_bus_message *message, void *data, sd_bus_error *ret_error) {
     UnitWatch *watch = data;
     watch->properties = sd_bus_slot_unref(watch->properties);
-    bool condition;
+    UnitConditions conditions;
     UnitInfo info = watch->seen;
     info.masked = false; /* both halves may say so; the files come second */
     if (!sd_bus_message_is_method_error(message, NULL) &&
-        unit_info_read(message, &info, &condition) >= 0)
+        unit_info_read(message, &info, &conditions) >= 0)
         watch->seen = info;
     else
         fail(watch, "watch unit", "systemd does not tell its state");
@@ -148,10 +148,10 @@ static void query(UnitWatch *watch) {
 static int on_changed(sd_bus_message *message, void *data, sd_bus_error *ret_error) {
     UnitWatch *watch = data;
     const char *interface;
-    bool condition;
+    UnitConditions conditions;
     if (sd_bus_message_read(message, "s", &interface) < 0 || strcmp(interface, SYSTEMD_UNIT) != 0)
         return 0;
-    if (unit_info_read(message, &watch->seen, &condition) >= 0)
+    if (unit_info_read(message, &watch->seen, &conditions) >= 0)
         compare(watch);
     return 0;
 }
