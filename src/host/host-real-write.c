@@ -35,6 +35,7 @@
 
 /* ".stead.<FNV-1a of the name>.tmp": short whatever the length of the name, and found again. */
 void temporary_path(const Place *place, char ret_temporary[TEMPORARY_SIZE]) {
+    static const char pattern[] = ".stead.0000000000000000.tmp";
     const char *slash = strrchr(place->name, '/');
     size_t directory = slash == NULL ? 0 : (size_t)(slash + 1 - place->name);
     uint64_t hash = 0xcbf29ce484222325u;
@@ -42,8 +43,10 @@ void temporary_path(const Place *place, char ret_temporary[TEMPORARY_SIZE]) {
         hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
     directory = MIN(directory, PATH_MAX); /* the kernel refuses such a path anyway */
     memcpy(ret_temporary, place->name, directory);
-    g_snprintf(ret_temporary + directory, TEMPORARY_SIZE - directory,
-               ".stead.%016" G_GINT64_MODIFIER "x.tmp", hash);
+    memcpy(ret_temporary + directory, pattern, sizeof pattern);
+    char *digits = ret_temporary + directory + strlen(".stead.");
+    for (int i = 15; i >= 0; i--, hash >>= 4)
+        digits[i] = "0123456789abcdef"[hash & 15];
 }
 
 /* Some file systems have no locks: there, as on every system before flock, the last one wins. */
