@@ -10,7 +10,7 @@ import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 STEAD = pathlib.Path(os.environ.get("STEAD", REPOSITORY / "build" / "stead"))
-PATIENCE = 20  # seconds to wait for what should take milliseconds
+PATIENCE = 60  # seconds to wait for what should take milliseconds, on a machine under any load
 
 
 def eventually(condition, what="condition", patience=PATIENCE):
@@ -22,6 +22,16 @@ def eventually(condition, what="condition", patience=PATIENCE):
             return value
         assert time.monotonic() < end, f"waited {patience} s in vain for {what}"
         time.sleep(0.005)
+
+
+def runs(process: subprocess.Popen, command: str) -> bool:
+    """Whether process, or a thread of it, has a child that runs command by now."""
+    try:
+        threads = pathlib.Path(f"/proc/{process.pid}/task").iterdir()
+        children = [child for thread in threads for child in (thread / "children").read_text().split()]
+        return command in [pathlib.Path(f"/proc/{child}/comm").read_text().strip() for child in children]
+    except OSError:  # one ended meanwhile
+        return False
 
 
 class Result:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 
-from scratch import STEAD, eventually
+from scratch import STEAD, eventually, runs
 
 
 def timed_chain(site, extra=""):
@@ -129,26 +129,25 @@ def test_run_timeout_is_exit_5(site):
 
 
 def test_interrupt_finishes_what_runs(site):
-    site.write('exec "a" { cmd = "sleep 1" }\nexec "b" { cmd = "sleep 50", needs = exec "a" }')
+    site.write('exec "a" { cmd = "sleep 2" }\nexec "b" { cmd = "sleep 50", needs = exec "a" }')
     process = subprocess.Popen([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--json"],
                                stdout=subprocess.PIPE, text=True)
-    time.sleep(0.4)
+    eventually(lambda: runs(process, "sleep"), "the first command")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=40)
     assert process.returncode == 130
     assert '"event":"changed"' in out and '"name":"a"' in out
 
 
 def test_two_applies_at_once(site):
-    site.write('exec "a" { cmd = "sleep 2" }')
+    site.write('exec "a" { cmd = "sleep 4" }')
     state = ["--state", str(site.directory / "s")]
     first = subprocess.Popen([STEAD, "apply", str(site.file), *state], stdout=subprocess.DEVNULL)
-    eventually(lambda: (site.directory / "s/lock").exists())
-    time.sleep(0.2)
+    eventually(lambda: runs(first, "sleep"), "the first apply's command")
     second = subprocess.run([STEAD, "apply", str(site.file), *state], capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert f"pid {first.pid}" in second.stderr
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
 
 
 def test_notification_is_delivered_once(site):

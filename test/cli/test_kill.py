@@ -226,7 +226,11 @@ def test_every_step_is_hit_by_some_kill(site, request):
     model = Model(site)
     longest = model.duration(lambda: site.apply())
     progress = []
-    for _ in range(30):
+
+    def covered():
+        return min(progress) == 0 and max(progress) >= SOURCES and len(set(progress)) >= 4
+
+    while len(progress) < 30 or not covered() and len(progress) < 150:  # a busy machine is slower than it was
         model.edit(model.version + 1)
         kill_after(start(site, "apply"), chooser.uniform(0, longest))
         text = (site.directory / "apply.log").read_text(errors="replace")
@@ -234,5 +238,4 @@ def test_every_step_is_hit_by_some_kill(site, request):
         progress.append(sum(event["event"] == "changed" for event in events))
         model.recover()
     print(f"changes made before the kill: {sorted(progress)}")
-    assert min(progress) == 0 and max(progress) >= SOURCES
-    assert len(set(progress)) >= 4
+    assert covered()

@@ -21,7 +21,7 @@ PACKAGES = ["systemd", "systemd-sysv", "dbus", "apt", "libglib2.0-0", "libsystem
 CACHE = pathlib.Path("/var/tmp")
 BASE_PREFIX = "stead-test-base-"
 RUN_PREFIX = "stead-test-run-"
-BOOT_TIMEOUT = 60
+BOOT_TIMEOUT = 180
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEAD = pathlib.Path(os.environ.get("STEAD", ROOT / "build" / "stead"))
 
@@ -76,7 +76,7 @@ def children(pid: int) -> list[int]:
     return [int(pid) for pid in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_for(what: str, check, timeout: float = 30, interval: float = 0.05):
+def wait_for(what: str, check, timeout: float = 60, interval: float = 0.05):
     """Returns the first true value that check() gives."""
     deadline = time.monotonic() + timeout
     while True:
@@ -157,7 +157,7 @@ class Machine:
             os.kill(self.leader, signal.SIGKILL)
         if self.process:
             try:
-                self.process.wait(10)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -167,7 +167,7 @@ class Machine:
         return ["nsenter", "--target", str(self.leader), "--all", "env", "-i",
                 "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", *argv]
 
-    def run(self, command: str, check: bool = True, timeout: float = 120):
+    def run(self, command: str, check: bool = True, timeout: float = 300):
         """Runs a shell command in the machine; its output is in .stdout and .stderr."""
         done = subprocess.run(self.command("sh", "-c", command), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=timeout)
@@ -224,7 +224,7 @@ class Machine:
             for child in children(agent.pid):  # nsenter does not pass signals on
                 os.kill(child, signal.SIGTERM)
         for agent in self.agents:
-            agent.wait(15)
+            agent.wait(60)
         self.agents.clear()
 
     def agent_log(self) -> str:
