@@ -242,6 +242,7 @@ static bool walk_entry(Compare *compare, const char *path, unsigned depth, bool 
 
 static bool walk_directory(Compare *compare, const char *path, unsigned depth, bool *ret_stays,
                            GError **error) {
+    *ret_stays = false;
     g_autofree char *full = path_below(compare, path);
     g_autoptr(GError) problem = NULL;
     g_auto(GStrv) names = host_list(compare->run->host, full, &problem);
