@@ -133,7 +133,7 @@ struct Engine {
     GHashTable *next_removals;
     Graph *next_source; /* what it was made from: the configuration's graph */
     bool next_waited;   /* rounds ended since it was made: they may have left new entries */
-    Claims *claims; /* paths that resources of graph manage */
+    Claims *claims;     /* paths that resources of graph manage */
     SemaphoreSet *semaphores;
     GQueue ready;        /* of Vertex: VERTEX_QUEUED and holding all permits */
     GPtrArray *eligible; /* of Vertex: to be told VERTEX_EVENT_ELIGIBLE */
