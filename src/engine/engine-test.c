@@ -142,6 +142,19 @@ static Resource *probe_reverse(const Resource *resource, const State *before, On
     return undo;
 }
 
+/* Those whose name begins with "crowd" become one vertex. */
+static bool probe_group_with(const Resource *a, const Resource *b) {
+    return g_str_has_prefix(a->name, "crowd") && g_str_has_prefix(b->name, "crowd");
+}
+
+static bool probe_apply_group(KindRun *const *runs, const State *const *actuals,
+                              const Changes *const *changes, unsigned n, GError **error) {
+    for (unsigned i = 0; i < n; i++)
+        if (!probe_apply(runs[i], actuals[i], changes[i], error))
+            return false;
+    return true;
+}
+
 const Kind probe_kind = {
     .name = "probe",
     .summary = "a scripted thing",
@@ -157,6 +170,8 @@ const Kind probe_kind = {
     .diff = probe_diff,
     .apply = probe_apply,
     .watch = probe_watch,
+    .group_with = probe_group_with,
+    .apply_group = probe_apply_group,
     .reverse = probe_reverse,
 };
 

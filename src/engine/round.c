@@ -241,18 +241,38 @@ static bool clean_members(Round *round, GError **error) {
     return true;
 }
 
+/* A group's members do not depend on each other: who cannot be looked at does not keep the others
+ * from being made right. The first problem is that of the vertex. */
+static void look_or_set_aside(Round *round, RoundMember *member, GError **problem) {
+    GError *own = NULL;
+    if (look(member, &own))
+        return;
+    changes_free(member->changes);
+    member->changes = changes_new();
+    if (round->n_members > 1)
+        g_prefix_error(&own, "%s '%s': ", member->run.resource->kind->name,
+                       member->run.resource->name);
+    if (*problem)
+        g_error_free(own);
+    else
+        *problem = own;
+}
+
 static RoundResult work(Round *round, GError **error) {
     if (round->resumed && !round->engine->planning && !clean_members(round, error))
         return ROUND_FAILED;
     bool wrong = false;
+    g_autoptr(GError) problem = NULL;
     for (unsigned i = 0; i < round->n_members; i++) {
-        RoundMember *member = &round->members[i];
-        if (!look(member, error))
-            return ROUND_FAILED;
-        wrong |= has_change(member);
+        look_or_set_aside(round, &round->members[i], &problem);
+        wrong |= has_change(&round->members[i]);
     }
     if (wrong && !round->noop && !make_right(round, error))
         return ROUND_FAILED;
+    if (problem) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return ROUND_FAILED;
+    }
     if (!round->noop && !adopt_members(round, error))
         return ROUND_FAILED;
     for (unsigned i = 0; i < round->n_members; i++) {

@@ -422,6 +422,28 @@ static void test_failure_blocks_its_cone_only(void) {
     test_run_free(run);
 }
 
+/* A member of a group that cannot be looked at fails the vertex, after the others were made right.
+ */
+static void test_group_goes_on(void) {
+    TestRun *run = test_run_new();
+    run->options.recheck_failed = 10 * SECOND;
+    make_wrong("crowd1 crowd2 crowd3");
+    probe("crowd2")->fail_look = 1;
+    test_graph(run, "crowd1 crowd2 crowd3", "");
+    test_load(run);
+    test_advance(run, SECOND);
+    g_assert_cmpint(probe("crowd1")->applies, ==, 1);
+    g_assert_cmpint(probe("crowd2")->applies, ==, 0);
+    g_assert_cmpint(probe("crowd3")->applies, ==, 1);
+    assert_state(run, "crowd1", "failed");
+    probe_event(probe("crowd2"));
+    test_advance(run, 20 * SECOND);
+    g_assert_cmpint(probe("crowd1")->applies, ==, 1);
+    g_assert_cmpint(probe("crowd2")->applies, ==, 1);
+    assert_state(run, "crowd1", "ok");
+    test_run_free(run);
+}
+
 static void test_receive_and_revalidate(void) {
     TestRun *run = test_run_new();
     probe("a")->send = 7;
@@ -608,6 +630,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/swap-removes-before-adding", test_swap_removes_before_adding);
     g_test_add_func("/engine/swap-ignores-unaffected", test_swap_ignores_unaffected);
     g_test_add_func("/engine/failure-blocks-its-cone-only", test_failure_blocks_its_cone_only);
+    g_test_add_func("/engine/group-goes-on", test_group_goes_on);
     g_test_add_func("/engine/receive-and-revalidate", test_receive_and_revalidate);
     g_test_add_func("/engine/convergence-both-ways", test_convergence_both_ways);
     g_test_add_func("/engine/event-during-round", test_event_during_round);
