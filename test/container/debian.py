@@ -5,8 +5,8 @@ import subprocess
 
 
 def build(directory: pathlib.Path, name: str, version: str, depends: str = "",
-          conffile: bool = False) -> pathlib.Path:
-    """Builds NAME_VERSION_all.deb with one file, /usr/share/NAME/version."""
+          conffile: bool = False, unit: str = "") -> pathlib.Path:
+    """Builds NAME_VERSION_all.deb with /usr/share/NAME/version, and NAME.service made of unit."""
     tree = directory / f"{name}-{version}.tree"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "usr/share" / name).mkdir(parents=True)
@@ -20,6 +20,9 @@ def build(directory: pathlib.Path, name: str, version: str, depends: str = "",
         (tree / "etc").mkdir()
         (tree / f"etc/{name}.conf").write_text("setting = 1\n")
         (tree / "DEBIAN/conffiles").write_text(f"/etc/{name}.conf\n")
+    if unit:
+        (tree / "usr/lib/systemd/system").mkdir(parents=True)
+        (tree / f"usr/lib/systemd/system/{name}.service").write_text(unit)
     deb = directory / f"{name}_{version}_all.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(deb)],
                    check=True, stdout=subprocess.DEVNULL)

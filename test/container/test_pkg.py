@@ -102,10 +102,13 @@ def test_removal_takes_nothing_else_with_it(machine, tmp_path):
 
 
 def test_unknown_package_fails_alone(machine, tmp_path):
-    packages(machine, tmp_path, ("stead-k", "1.0"))
-    text = machine.stead("apply", 'pkg "stead-nothing" { version = "1.0" }\npkg "stead-k" {}\n', code=4)
+    packages(machine, tmp_path, ("stead-k", "1.0"), ("stead-l", "1.0"))
+    config = 'pkg "stead-k" {}\npkg "stead-nothing" {}\npkg "stead-l" {}\n'  # one transaction
+    text = machine.stead("apply", config, code=4)
+    assert "pkg 'stead-nothing': no source of apt has it" in text
+    assert (version(machine, "stead-k"), version(machine, "stead-l")) == ("1.0", "1.0")
+    text = machine.stead("apply", 'pkg "stead-nothing" { version = "1.0" }\n', code=4)
     assert "stead-nothing" in text
-    assert version(machine, "stead-k") == "1.0"
 
 
 def test_untrusted_source(machine, tmp_path):
@@ -116,6 +119,22 @@ def test_untrusted_source(machine, tmp_path):
     assert version(machine, "stead-u") is None
     machine.stead("apply", 'pkg "stead-u" { allowuntrusted = true }\n')
     assert version(machine, "stead-u") == "1.0"
+
+
+def test_package_with_its_service(machine, tmp_path):
+    """A plan of a service whose package is not there yet, and both leaving in the right order."""
+    unit = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+    packages(machine, tmp_path, ("stead-s", "1.0", {"unit": unit}))
+    config = 'svc "stead-s" { state = "running", enabled = true }\npkg "stead-s" {}\n'
+    plan = machine.stead("plan", config, "--detailed-exitcode", code=2)
+    assert plan.index("pkg 'stead-s'") < plan.index("svc 'stead-s'")
+    machine.converge(config)
+    assert machine.out("systemctl is-active stead-s; systemctl is-enabled stead-s").split() == [
+        "active", "enabled"]
+    machine.converge('noop "empty" {}\n')
+    assert version(machine, "stead-s") is None
+    assert machine.run("systemctl is-active stead-s", check=False).returncode != 0
+    assert not machine.path("/etc/systemd/system/multi-user.target.wants/stead-s.service").is_symlink()
 
 
 def test_agent_repairs(machine, tmp_path):
