@@ -5,6 +5,9 @@
 const LangFunction lang_functions[] = {
     { "assert", "(value: any, message: string?, ...): any",
       "Returns its arguments when the first is true, else raises message." },
+    { "case", "(name: string, inputs: table, check: function)",
+      "In files for `stead test` only: evaluates, plans and applies inputs.file on a machine in "
+      "memory, then calls check with what came out." },
     { "clock", "table",
       "The date and time as inputs: the program runs again at the instant an answer changes. "
       "Without a zone, which is a name like \"Europe/Berlin\", UTC is meant." },
@@ -30,9 +33,6 @@ const LangFunction lang_functions[] = {
       "each declaration; references to the composite mean all that it declares." },
     { "env", "table",
       "Environment variables that were allowed with --env NAME; nil when not set." },
-    { "case", "(name: string, inputs: table, check: function)",
-      "In files for `stead test` only: evaluates, plans and applies inputs.file on a machine in "
-      "memory, then calls check with what came out." },
     { "error", "(message: any, level: integer?)",
       "Ends the evaluation with a problem at the current line, or with level 2 at the caller's." },
     { "expect", "(condition: any, message: string?): any",
