@@ -58,11 +58,15 @@ static int base_tostring(lua_State *lua) {
     return 1;
 }
 
+/* What a pcall() of something short costs, in instructions. */
+#define PCALL_STEPS 20
+
 /* pcall: errors beyond a limit are not caught. */
 static int base_pcall(lua_State *lua) {
     Eval *eval = eval_of(lua);
     luaL_checkany(lua, 1);
     EvalDepth depth = eval_depth(eval);
+    eval_charge(lua, PCALL_STEPS);
     int status = lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0);
     if (status == LUA_ERRMEM)
         return sandbox_raise_memory(lua);

@@ -343,6 +343,16 @@ static void report_syntax(Eval *eval, const char *path, const char *message) {
                  text);
 }
 
+/* Some editors put a byte order mark before UTF-8. */
+static void skip_mark(const char **text, size_t *size) {
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t n = strlen(mark);
+    if (*size < n || memcmp(*text, mark, n) != 0)
+        return;
+    *text += n;
+    *size -= n;
+}
+
 /* Text only: precompiled code can break the interpreter. */
 void sandbox_load(lua_State *lua, const char *path, const char *text, size_t size) {
     if (size > 0 && *text == *LUA_SIGNATURE) {
@@ -350,6 +360,7 @@ void sandbox_load(lua_State *lua, const char *path, const char *text, size_t siz
                      "compiled Lua is not accepted: give its source");
         eval_raise_reported(lua);
     }
+    skip_mark(&text, &size);
     lua_pushfstring(lua, "@%s", path);
     int status = luaL_loadbufferx(lua, text, size, lua_tostring(lua, -1), "t");
     lua_remove(lua, -2);
@@ -358,6 +369,12 @@ void sandbox_load(lua_State *lua, const char *path, const char *text, size_t siz
     lua_pop(lua, 1);
     if (status == LUA_ERRSYNTAX && luaL_loadbufferx(lua, text, size, "=?", "t") != LUA_OK) {
         report_syntax(eval_of(lua), path, lua_tostring(lua, -1));
+        eval_raise_reported(lua);
+    }
+    if (status == LUA_ERRRUN) { /* the parser's own stack, with no word of where */
+        problems_add(eval_of(lua)->problems, (Origin){ .file = g_intern_string(path) },
+                     "brackets or blocks are nested deeper than 200 levels: take some out into a "
+                     "local or a function");
         eval_raise_reported(lua);
     }
     eval_raise(lua, "load '%s': not enough memory", path);
