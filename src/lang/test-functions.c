@@ -45,7 +45,8 @@ static void collect(lua_State *lua, const char *prefix, GPtrArray *names) {
 }
 
 static void test_names(void) {
-    const LangInputs inputs = { .kinds = &test_kinds };
+    const LangCases cases = { 0 }; /* as in `stead test`, which sees more */
+    const LangInputs inputs = { .kinds = &test_kinds, .cases = &cases };
     g_autoptr(Sources) sources = sources_new(NULL);
     g_autoptr(Problems) problems = problems_new(sources);
     g_autoptr(Eval) eval = eval_new(&inputs, "site.lua", sources, problems);
