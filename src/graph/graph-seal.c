@@ -225,29 +225,54 @@ static void build_declared(Graph *graph) {
         graph->numbers[i] = i;
 }
 
+/* Most resources are named by what they manage, and two of one name are refused already. */
+static bool is_named_by_identity(const Resource *resource) {
+    const char *identity = NULL;
+    for (unsigned i = 0; i < resource->kind->n_params; i++) {
+        if (!(resource->kind->params[i].flags & PARAM_IDENTITY))
+            continue;
+        if (identity || value_type(resource->params[i]) != VALUE_STRING)
+            return false;
+        identity = value_string(resource->params[i]);
+    }
+    return identity && strcmp(identity, resource->name) == 0 && !g_str_has_suffix(identity, "/");
+}
+
+static void add_twin(GPtrArray *problems, const Resource *resource, const Resource *other) {
+    g_autofree char *shown = resource_show(other);
+    g_autofree char *place = origin_show(other->origin);
+    GError *error =
+        g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "manages the same thing as %s at %s; keep one of them", shown, place);
+    resource_prefix(resource, &error);
+    g_ptr_array_add(problems, error);
+}
+
+/* Another resource that is named as this one is identified, if that is what it manages. */
+static const Resource *find_namesake(const Graph *graph, const Resource *resource,
+                                     const char *identity) {
+    int vertex = graph_find(graph, resource->kind->name, identity);
+    const Resource *other = vertex < 0 ? NULL : graph_resource(graph, (unsigned)vertex);
+    return other && other != resource && is_named_by_identity(other) ? other : NULL;
+}
+
 /* One thing on the host under two names would be decided twice, each time differently. */
 static void check_identities(const Graph *graph, GPtrArray *problems) {
     g_autoptr(GHashTable) owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (unsigned i = 0; i < graph_size(graph); i++) {
         const Resource *resource = graph_resource(graph, i);
-        g_autofree char *identity =
-            resource_meta(resource)->hidden ? NULL : resource_identity(resource);
+        if (resource_meta(resource)->hidden || is_named_by_identity(resource))
+            continue;
+        g_autofree char *identity = resource_identity(resource);
         if (!identity)
             continue;
         char *key = g_strconcat(resource->kind->name, "\x1f", identity, NULL);
         const Resource *other = g_hash_table_lookup(owners, key);
-        if (!other) {
-            g_hash_table_insert(owners, key, (void *)(uintptr_t)resource);
-            continue;
-        }
-        g_free(key);
-        g_autofree char *shown = resource_show(other);
-        g_autofree char *place = origin_show(other->origin);
-        GError *error =
-            g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG,
-                        "manages the same thing as %s at %s; keep one of them", shown, place);
-        resource_prefix(resource, &error);
-        g_ptr_array_add(problems, error);
+        if (!other)
+            other = find_namesake(graph, resource, identity);
+        if (other)
+            add_twin(problems, resource, other);
+        g_hash_table_replace(owners, key, (void *)(uintptr_t)resource);
     }
 }
 
