@@ -236,6 +236,22 @@ def test_renamed_resource_keeps_its_file(site):
     assert site.apply().code == 0 and not site.path("/srv/x").exists()
 
 
+def test_one_thing_under_two_names_is_refused(site):
+    site.write(
+        """
+        file "/srv/x" { content = "a" }
+        file "other" { path = "/srv/x", content = "b" }
+        ini "one" { path = "/etc/x.ini", key = "k", value = "1" }
+        ini "two" { path = "/etc/x.ini", key = "k", value = "2" }
+        """
+    )
+    refused = site.run("apply")
+    assert refused.code == 1
+    assert "file 'other': manages the same thing as file '/srv/x' at" in refused.err
+    assert "ini 'two': manages the same thing as ini 'one' at" in refused.err
+    assert not site.path("/srv/x").exists()
+
+
 def test_symlink_out_of_the_root_is_not_followed(site, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
