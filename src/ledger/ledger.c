@@ -156,13 +156,19 @@ static bool load_intents(Ledger *ledger, GError **error) {
     return true;
 }
 
-static bool make_directory(const char *dir, GError **error) {
-    if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+/* With its parents; others may be making the same ones. False with errno. */
+static bool make_path(const char *dir, mode_t mode) {
+    if (mkdir(dir, mode) == 0 || errno == EEXIST)
         return true;
+    if (errno != ENOENT)
+        return false;
     g_autofree char *parent = g_path_get_dirname(dir);
-    if (errno != ENOENT || g_mkdir_with_parents(parent, 0755) < 0 || mkdir(dir, 0700) < 0)
-        return set_io_error(error, errno, "create the state directory '%s'", dir);
-    return true;
+    return make_path(parent, 0755) && (mkdir(dir, mode) == 0 || errno == EEXIST);
+}
+
+static bool make_directory(const char *dir, GError **error) {
+    return make_path(dir, 0700) ||
+           set_io_error(error, errno, "create the state directory '%s'", dir);
 }
 
 static bool take_directory(Ledger *ledger, const char *command, GError **error) {
