@@ -55,14 +55,9 @@ char *declare_show(const Eval *eval, unsigned target) {
 
 /* Problems */
 
-static int compare_texts(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 void declare_report(lua_State *lua, unsigned target, GPtrArray *texts) {
     Eval *eval = eval_of(lua);
     g_autofree char *shown = declare_show(eval, target);
-    g_ptr_array_sort(texts, compare_texts);
     for (unsigned i = 0; i < texts->len; i++) {
         g_autofree char *text =
             g_strdup_printf("%s: %s", shown, (const char *)g_ptr_array_index(texts, i));

@@ -56,7 +56,7 @@ void declare_links(lua_State *lua, unsigned target, EdgeWord word, int index, Pl
 /* -1: not one of needs, before, notify, listen. */
 int declare_word(const char *name);
 extern const char *const declare_words[WORDS];
-/* Adds one problem per text, sorted: the order of a table's keys is not that of the program. */
+/* Adds one problem per text. */
 void declare_report(lua_State *lua, unsigned target, GPtrArray *texts);
 
 /* After the program ran: all links become edges of eval->graph; problems are added. */

@@ -209,6 +209,7 @@ typedef struct {
     unsigned target;
     Place place;
     Value *scalars; /* converted parameters */
+    Value *given;   /* names of all that are there, right or wrong */
     Value *meta;
     GPtrArray *texts;
 } Reading;
@@ -254,10 +255,15 @@ static void read_param(lua_State *lua, Reading *reading, const CompositeParam *p
     g_error_free(error);
 }
 
-static void read_entry(lua_State *lua, Reading *reading, const char *name, int index) {
-    const CompositeParam *param = find_param(reading->composite, name);
-    int word = declare_word(name);
+static void read_entry(lua_State *lua, void *data, const char *name, int index) {
+    Reading *reading = data;
+    const CompositeParam *param = name ? find_param(reading->composite, name) : NULL;
+    int word = name ? declare_word(name) : -1;
     if (param)
+        value_map_set(reading->given, name, value_new_bool(true));
+    if (!name)
+        g_ptr_array_add(reading->texts, g_strdup("a value without a name: write name = value"));
+    else if (param)
         read_param(lua, reading, param, index);
     else if (word >= 0)
         declare_links(lua, reading->target, (EdgeWord)word, index, reading->place, reading->texts);
@@ -269,30 +275,22 @@ static void read_entry(lua_State *lua, Reading *reading, const char *name, int i
         g_ptr_array_add(reading->texts, unknown_param(reading->composite, name));
 }
 
-/* Raises nothing. */
-static void read_table(lua_State *lua, Reading *reading, int params) {
-    lua_pushnil(lua);
-    while (lua_next(lua, params)) {
-        if (lua_type(lua, -2) == LUA_TSTRING)
-            read_entry(lua, reading, lua_tostring(lua, -2), lua_gettop(lua));
-        else
-            g_ptr_array_add(reading->texts, g_strdup("a value without a name: write name = value"));
-        lua_pop(lua, 1);
-    }
+/* What was not given. */
+static void fill_params(Reading *reading) {
     for (unsigned i = 0; i < reading->composite->params->len; i++) {
         const CompositeParam *param = &g_array_index(reading->composite->params, CompositeParam, i);
-        lua_pushstring(lua, param->name);
-        bool is_set = lua_rawget(lua, params) != LUA_TNIL;
-        lua_pop(lua, 1);
+        bool is_set = value_map_get(reading->given, param->name) != NULL;
         if (!is_set && param->fallback)
             value_map_set(reading->scalars, param->name, value_ref(param->fallback));
         else if (!is_set && !param->optional)
             g_ptr_array_add(reading->texts,
                             g_strdup_printf("parameter '%s' is required", param->name));
     }
-    Meta *scratch = meta_new();
+}
+
+static void check_meta(Reading *reading) {
+    g_autoptr(Meta) scratch = meta_new();
     params_set_meta(scratch, reading->meta, reading->texts);
-    meta_free(scratch);
 }
 
 /* __index of the table a composite's function gets: catches misspelt names. Upvalue: the kind. */
@@ -342,13 +340,17 @@ static bool read_call(lua_State *lua, unsigned target, const Composite *composit
     Reading reading = { .composite = composite, .target = target, .place = place };
     reading.scalars = value_new_map();
     reading.meta = value_new_map();
+    reading.given = value_new_map();
     reading.texts = eval_of(lua)->texts;
     g_ptr_array_set_size(reading.texts, 0);
-    read_table(lua, &reading, params);
+    params_each_sorted(lua, params, read_entry, &reading);
+    fill_params(&reading);
+    check_meta(&reading);
     bool fine = reading.texts->len == 0;
     if (!fine)
         declare_report(lua, target, reading.texts);
     fine = declare_begin(lua, target, place, false) && fine;
+    value_unref(reading.given);
     if (fine) {
         *ret_scalars = reading.scalars;
         *ret_meta = reading.meta;

@@ -68,6 +68,50 @@ static void add_error(GPtrArray *texts, const char *param, GError *error) {
     g_error_free(error);
 }
 
+/* Walking through tables */
+
+void params_each(lua_State *lua, int table, ParamsEntry entry, void *data) {
+    lua_pushnil(lua);
+    while (lua_next(lua, table)) {
+        bool has_name = lua_type(lua, -2) == LUA_TSTRING;
+        entry(lua, data, has_name ? lua_tostring(lua, -2) : NULL, lua_gettop(lua));
+        lua_pop(lua, 1);
+    }
+}
+
+/* The first name in byte order after `last`; NULL: none. Names are borrowed from the table. */
+static const char *next_name(lua_State *lua, int table, const char *last) {
+    const char *best = NULL;
+    lua_pushnil(lua);
+    while (lua_next(lua, table)) {
+        lua_pop(lua, 1);
+        const char *name = lua_type(lua, -1) == LUA_TSTRING ? lua_tostring(lua, -1) : NULL;
+        if (name && (!last || strcmp(name, last) > 0) && (!best || strcmp(name, best) < 0))
+            best = name;
+    }
+    return best;
+}
+
+/* Looks for each next name anew: tables of parameters are small, and nothing is allocated. */
+void params_each_sorted(lua_State *lua, int table, ParamsEntry entry, void *data) {
+    bool has_nameless = false;
+    const char *name = NULL;
+    do {
+        name = next_name(lua, table, name);
+        lua_pushnil(lua);
+        while (lua_next(lua, table)) {
+            const char *key = lua_type(lua, -2) == LUA_TSTRING ? lua_tostring(lua, -2) : NULL;
+            if (key && key == name)
+                entry(lua, data, name, lua_gettop(lua));
+            else if (!key && !name && !has_nameless) {
+                entry(lua, data, NULL, lua_gettop(lua));
+                has_nameless = true;
+            }
+            lua_pop(lua, 1);
+        }
+    } while (name);
+}
+
 /* Meta parameters */
 
 void params_read_meta(lua_State *lua, const char *name, int index, Value *map, GPtrArray *texts) {
@@ -86,20 +130,26 @@ void params_read_meta(lua_State *lua, const char *name, int index, Value *map, G
         add_error(texts, name, error);
 }
 
+typedef struct {
+    Value *map;
+    GPtrArray *texts;
+} MetaReading;
+
+static void read_meta_entry(lua_State *lua, void *data, const char *name, int index) {
+    MetaReading *reading = data;
+    if (name)
+        params_read_meta(lua, name, index, reading->map, reading->texts);
+    else
+        g_ptr_array_add(reading->texts, g_strdup("meta takes name = value, not a list"));
+}
+
 void params_read_meta_table(lua_State *lua, int index, Value *map, GPtrArray *texts) {
-    if (lua_type(lua, index) != LUA_TTABLE) {
+    MetaReading reading = { map, texts };
+    if (lua_type(lua, index) == LUA_TTABLE)
+        params_each_sorted(lua, index, read_meta_entry, &reading);
+    else
         g_ptr_array_add(texts, g_strdup_printf("meta takes a table of meta parameters, not %s",
                                                object_type_name(lua, index)));
-        return;
-    }
-    lua_pushnil(lua);
-    while (lua_next(lua, index)) {
-        if (lua_type(lua, -2) == LUA_TSTRING)
-            params_read_meta(lua, lua_tostring(lua, -2), lua_gettop(lua), map, texts);
-        else
-            g_ptr_array_add(texts, g_strdup("meta takes name = value, not a list"));
-        lua_pop(lua, 1);
-    }
 }
 
 void params_set_meta(Meta *meta, const Value *map, GPtrArray *texts) {
@@ -153,6 +203,7 @@ static Value *read_param(lua_State *lua, const Param *param, int index, GError *
 typedef struct {
     Resource *resource;
     unsigned target;
+    int codes; /* stack index of the kind's table of names */
     Place place;
     Value *meta; /* NULL: none so far */
     GPtrArray *texts;
@@ -182,9 +233,8 @@ static void read_own(lua_State *lua, Reading *reading, const char *name, unsigne
         add_error(reading->texts, name, error);
 }
 
-/* The value on top of the stack. */
-static void read_entry(lua_State *lua, Reading *reading, const char *name, lua_Integer code) {
-    int index = lua_gettop(lua);
+static void read_entry(lua_State *lua, Reading *reading, const char *name, lua_Integer code,
+                       int index) {
     if (code >= CODE_META && code < CODE_WORD) {
         reading->meta = reading->meta ? reading->meta : value_new_map();
         params_read_meta(lua, name, index, reading->meta, reading->texts);
@@ -199,30 +249,24 @@ static void read_entry(lua_State *lua, Reading *reading, const char *name, lua_I
     }
 }
 
-/* Raises nothing: resource and texts are owned here. codes, params: stack indices. */
-static void read_table(lua_State *lua, Reading *reading, int codes, int params) {
-    lua_pushnil(lua);
-    while (lua_next(lua, params)) {
-        if (lua_type(lua, -2) != LUA_TSTRING) {
-            g_ptr_array_add(reading->texts, g_strdup("a value without a name: write name = value"));
-            lua_pop(lua, 1);
-            continue;
-        }
-        const char *name = lua_tostring(lua, -2);
-        lua_pushvalue(lua, -2);
-        int type = lua_rawget(lua, codes);
-        lua_Integer code = lua_tointeger(lua, -1);
-        lua_pop(lua, 1);
-        if (type == LUA_TNIL)
-            g_ptr_array_add(reading->texts, unknown_of_kind(reading->resource->kind, name));
-        else
-            read_entry(lua, reading, name, code);
-        lua_pop(lua, 1);
+/* An entry of the table of parameters; name NULL: it has none. Raises nothing. */
+static void read_named(lua_State *lua, void *data, const char *name, int index) {
+    Reading *reading = data;
+    if (!name) {
+        g_ptr_array_add(reading->texts, g_strdup("a value without a name: write name = value"));
+        return;
     }
+    lua_pushvalue(lua, index - 1);
+    int type = lua_rawget(lua, reading->codes);
+    lua_Integer code = lua_tointeger(lua, -1);
+    lua_pop(lua, 1);
+    if (type == LUA_TNIL)
+        g_ptr_array_add(reading->texts, unknown_of_kind(reading->resource->kind, name));
+    else
+        read_entry(lua, reading, name, code, index);
 }
 
-static void finish(lua_State *lua, Reading *reading) {
-    Eval *eval = eval_of(lua);
+static void finish(Eval *eval, Reading *reading) {
     GPtrArray *errors = eval->errors;
     bool clean = reading->texts->len == 0 && !reading->incomplete;
     set_all_meta(eval, reading->place.frame, reading->resource, reading->meta, reading->texts);
@@ -233,6 +277,27 @@ static void finish(lua_State *lua, Reading *reading) {
     for (unsigned i = 0; i < errors->len; i++)
         g_ptr_array_add(reading->texts,
                         g_strdup(((const GError *)g_ptr_array_index(errors, i))->message));
+}
+
+/* Lua keeps a table in an order that differs from run to run. That does not matter to a resource
+ * without problems; one that has some is read again in the order of names. */
+static void read_resource(lua_State *lua, Reading *reading, int params) {
+    Eval *eval = eval_of(lua);
+    const Target *target = &g_array_index(eval->targets, Target, reading->target);
+    const Kind *kind = g_array_index(eval->kinds, DeclaredKind, target->kind).kind;
+    unsigned n_links = eval->links->len;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        reading->resource = resource_new(kind, target->name, eval_origin(eval, reading->place));
+        reading->meta = NULL;
+        g_ptr_array_set_size(reading->texts, 0);
+        g_array_set_size(eval->links, n_links);
+        (attempt == 0 ? params_each : params_each_sorted)(lua, params, read_named, reading);
+        finish(eval, reading);
+        if (attempt > 0 || reading->texts->len == 0)
+            return;
+        g_clear_pointer(&reading->resource, resource_unref);
+        g_clear_pointer(&reading->meta, value_unref);
+    }
 }
 
 /* Resources with problems are added too: what refers to them is not to be reported as well. */
@@ -259,13 +324,11 @@ void params_declare(lua_State *lua, unsigned target, int params) {
     if (kind->params_ref == LUA_NOREF)
         make_codes(lua, kind);
     lua_rawgeti(lua, LUA_REGISTRYINDEX, kind->params_ref);
-    Reading reading = { .target = target, .place = eval_place(eval, lua, 1) };
-    reading.texts = eval->texts;
-    g_ptr_array_set_size(reading.texts, 0);
-    reading.resource = resource_new(kind->kind, g_array_index(eval->targets, Target, target).name,
-                                    eval_origin(eval, reading.place));
-    read_table(lua, &reading, lua_gettop(lua), params);
-    finish(lua, &reading);
+    Reading reading = { .target = target,
+                        .codes = lua_gettop(lua),
+                        .place = eval_place(eval, lua, 1),
+                        .texts = eval->texts };
+    read_resource(lua, &reading, params);
     if (reading.texts->len > 0)
         declare_report(lua, target, reading.texts);
     add_to_graph(lua, &reading);

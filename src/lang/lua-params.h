@@ -4,6 +4,13 @@
 #include "lang/lua-declare.h"
 
 void params_declare(lua_State *lua, unsigned target, int params);
+
+/* Called with each entry of a table: its value is at index, its key below that; name NULL: the key
+ * is no string. Must raise nothing. Sorted: by name, then at most one entry without. */
+typedef void (*ParamsEntry)(lua_State *lua, void *data, const char *name, int index);
+void params_each(lua_State *lua, int table, ParamsEntry entry, void *data);
+void params_each_sorted(lua_State *lua, int table, ParamsEntry entry, void *data);
+
 /* The meta parameter called name from the value at index into map; texts as in declare_links(). */
 void params_read_meta(lua_State *lua, const char *name, int index, Value *map, GPtrArray *texts);
 /* The same for every entry of the table at index. */
