@@ -98,6 +98,20 @@ static bool is_event(const char *name) {
     return false;
 }
 
+/* The first of them in byte order; NULL: all are fine. */
+static const char *refused_event(lua_State *lua, int index) {
+    const char *refused = NULL;
+    lua_pushnil(lua);
+    while (lua_next(lua, index)) {
+        lua_pop(lua, 1);
+        const char *name = lua_type(lua, -1) == LUA_TSTRING ? lua_tostring(lua, -1) : NULL;
+        if (name && strncmp(name, "__", 2) == 0 && !is_event(name) &&
+            (!refused || strcmp(name, refused) < 0))
+            refused = name;
+    }
+    return refused;
+}
+
 /* The table gets a copy of its metatable: what is put into the original later has no effect, and
  * cannot bring in what is refused here. */
 static void push_checked_copy(lua_State *lua, int index) {
@@ -105,8 +119,6 @@ static void push_checked_copy(lua_State *lua, int index) {
     lua_pushnil(lua);
     while (lua_next(lua, index)) {
         const char *name = lua_type(lua, -2) == LUA_TSTRING ? lua_tostring(lua, -2) : NULL;
-        if (name && strncmp(name, "__", 2) == 0 && !is_event(name))
-            eval_raise(lua, "the metatable event '%s' is not available", name);
         if (name && is_event(name)) {
             lua_pushvalue(lua, -2);
             lua_insert(lua, -2);
@@ -128,6 +140,9 @@ static int base_setmetatable(lua_State *lua) {
     lua_value_check_table(lua, 1, NULL);
     if (!lua_isnil(lua, 2))
         lua_value_check_table(lua, 2, "the metatable");
+    const char *refused = lua_isnil(lua, 2) ? NULL : refused_event(lua, 2);
+    if (refused)
+        return eval_raise(lua, "the metatable event '%s' is not available", refused);
     lua_settop(lua, 2);
     if (luaL_getmetafield(lua, 1, "__metatable") != LUA_TNIL && !lua_istable(lua, -1))
         return eval_raise(lua, "this metatable is protected and cannot be changed");

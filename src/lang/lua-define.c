@@ -92,36 +92,41 @@ static bool check_param_name(const char *name, GError **error) {
     return false;
 }
 
-static int compare_params(const void *a, const void *b) {
-    return strcmp(((const CompositeParam *)a)->name, ((const CompositeParam *)b)->name);
+typedef struct {
+    Composite *composite;
+    GError *error; /* the first one */
+} Defining;
+
+static void define_param(lua_State *lua, void *data, const char *name, int index) {
+    Defining *defining = data;
+    GError *error = NULL;
+    if (!name || lua_type(lua, index) != LUA_TSTRING) {
+        g_set_error(&error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "parameters are written name = \"type\"");
+    } else {
+        CompositeParam param = { .name = g_strdup(name) };
+        if (!check_param_name(name, &error) ||
+            !parse_type(&param, lua_tostring(lua, index), &error))
+            g_prefix_error(&error, "parameter '%s': ", name);
+        g_array_append_val(defining->composite->params, param);
+    }
+    if (error && !defining->error)
+        g_propagate_error(&defining->error, error);
+    else
+        g_clear_error(&error);
 }
 
 /* Raises nothing. */
 static Composite *read_definition(lua_State *lua, int index, GError **error) {
-    Composite *composite = g_new0(Composite, 1);
-    composite->params = g_array_new(FALSE, TRUE, sizeof(CompositeParam));
-    g_array_set_clear_func(composite->params, param_clear);
-    lua_pushnil(lua);
-    while (lua_next(lua, index)) {
-        bool is_text = lua_type(lua, -2) == LUA_TSTRING && lua_type(lua, -1) == LUA_TSTRING;
-        CompositeParam param = { .name = is_text ? g_strdup(lua_tostring(lua, -2)) : NULL };
-        bool fine = is_text && check_param_name(param.name, error) &&
-                    parse_type(&param, lua_tostring(lua, -1), error);
-        if (!is_text)
-            g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                        "parameters are written name = \"type\"");
-        else if (!fine)
-            g_prefix_error(error, "parameter '%s': ", param.name);
-        g_array_append_val(composite->params, param);
-        lua_pop(lua, 1);
-        if (!fine) {
-            lua_pop(lua, 1);
-            composite_free(composite);
-            return NULL;
-        }
-    }
-    g_array_sort(composite->params, compare_params);
-    return composite;
+    Defining defining = { .composite = g_new0(Composite, 1) };
+    defining.composite->params = g_array_new(FALSE, TRUE, sizeof(CompositeParam));
+    g_array_set_clear_func(defining.composite->params, param_clear);
+    params_each_sorted(lua, index, define_param, &defining);
+    if (!defining.error)
+        return defining.composite;
+    g_propagate_error(error, defining.error);
+    composite_free(defining.composite);
+    return NULL;
 }
 
 static bool is_identifier(const char *name) {

@@ -50,8 +50,8 @@ static Key key_at(lua_State *lua, int index) {
     default:
         object = object_at(lua, index, OBJECT_REF);
         if (!object)
-            eval_raise(lua, "iterate over a table: a key that is %s has no order",
-                       object_type_name(lua, index));
+            eval_raise(lua, "a table is iterated in the order of its keys, and only numbers, "
+                            "strings, booleans and references have one");
         else
             key.integer = object->target;
         key.rank = KEY_REFERENCE;

@@ -343,24 +343,25 @@ static void report_syntax(Eval *eval, const char *path, const char *message) {
                  text);
 }
 
-/* Some editors put a byte order mark before UTF-8. */
-static void skip_mark(const char **text, size_t *size) {
+/* A byte order mark, and a first line for the shell; its line end stays and is counted. */
+static const char *skip_start(const char *text, size_t *size) {
     static const char mark[] = "\xef\xbb\xbf";
-    size_t n = strlen(mark);
-    if (*size < n || memcmp(*text, mark, n) != 0)
-        return;
-    *text += n;
-    *size -= n;
+    size_t skip = *size >= 3 && memcmp(text, mark, 3) == 0 ? 3 : 0;
+    if (skip < *size && text[skip] == '#')
+        while (skip < *size && text[skip] != '\n')
+            skip++;
+    *size -= skip;
+    return text + skip;
 }
 
 /* Text only: precompiled code can break the interpreter. */
 void sandbox_load(lua_State *lua, const char *path, const char *text, size_t size) {
+    text = skip_start(text, &size);
     if (size > 0 && *text == *LUA_SIGNATURE) {
         problems_add(eval_of(lua)->problems, (Origin){ .file = g_intern_string(path) },
                      "compiled Lua is not accepted: give its source");
         eval_raise_reported(lua);
     }
-    skip_mark(&text, &size);
     lua_pushfstring(lua, "@%s", path);
     int status = luaL_loadbufferx(lua, text, size, lua_tostring(lua, -1), "t");
     lua_remove(lua, -2);

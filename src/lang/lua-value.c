@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "lang/lua-inputs.h"
 #include "lang/lua-object.h"
+#include "lang/lua-params.h"
 
 /* Items one conversion may make: shared tables are copied at each place they stand. */
 enum { MAX_ITEMS = 4000000 };
@@ -15,6 +16,7 @@ static const char list_key; /* of the metatable of marked lists, in the registry
 
 typedef struct {
     lua_State *lua;
+    bool in_order; /* members by name: which of several wrong ones is told is always the same */
     unsigned items;
     unsigned depth;
     struct {
@@ -48,6 +50,8 @@ static bool is_marked_list(lua_State *lua, int index) {
 /* Always NULL. */
 static Value *fail(Reader *reader, const char *text) {
     enum { SHOWN = 8 };
+    if (!reader->in_order)
+        return NULL; /* it is read again */
     g_autoptr(GString) where = g_string_new(NULL);
     for (unsigned i = 0; i < MIN(reader->depth, SHOWN); i++) {
         if (reader->path[i].name)
@@ -89,28 +93,37 @@ static Value *read_list(Reader *reader, int index, lua_Unsigned length) {
     return g_steal_pointer(&list);
 }
 
+typedef struct {
+    Reader *reader;
+    Value *map; /* NULL: a member was refused */
+} MapReading;
+
+static void read_member(lua_State *lua, void *data, const char *key, int index) {
+    MapReading *reading = data;
+    size_t size;
+    if (!reading->map || lua_islightuserdata(lua, index))
+        return;
+    (void)lua_tolstring(lua, index - 1, &size);
+    lua_pushvalue(lua, index);
+    Value *item = NULL;
+    if (strlen(key) == size)
+        item = read_item(reading->reader, key, 0);
+    else
+        fail(reading->reader, "has a key with a NUL character");
+    lua_settop(lua, index);
+    if (item)
+        value_map_set(reading->map, key, item);
+    else
+        g_clear_pointer(&reading->map, value_unref);
+}
+
 static Value *read_map(Reader *reader, int index) {
-    g_autoptr(Value) map = value_new_map();
-    lua_pushnil(reader->lua);
-    while (lua_next(reader->lua, index)) {
-        size_t size;
-        const char *key = lua_tolstring(reader->lua, -2, &size);
-        if (strlen(key) != size) {
-            lua_pop(reader->lua, 2);
-            return fail(reader, "has a key with a NUL character");
-        }
-        if (lua_islightuserdata(reader->lua, -1)) {
-            lua_pop(reader->lua, 1);
-            continue;
-        }
-        Value *item = read_item(reader, key, 0);
-        if (!item) {
-            lua_pop(reader->lua, 1);
-            return NULL;
-        }
-        value_map_set(map, key, item);
-    }
-    return g_steal_pointer(&map);
+    MapReading reading = { reader, value_new_map() };
+    if (reader->in_order)
+        params_each_sorted(reader->lua, index, read_member, &reading);
+    else
+        params_each(reader->lua, index, read_member, &reading);
+    return reading.map;
 }
 
 typedef enum { KEYS_NONE = 0, KEYS_ITEMS = 1, KEYS_NAMES = 2, KEYS_OTHER = 4 } KeySorts;
@@ -185,8 +198,13 @@ static Value *read_value(Reader *reader, int index) {
 }
 
 Value *lua_value_get(lua_State *lua, int index, GError **error) {
-    Reader reader = { .lua = lua, .error = error };
-    return read_value(&reader, lua_absindex(lua, index));
+    Reader reader = { .lua = lua };
+    index = lua_absindex(lua, index);
+    Value *value = read_value(&reader, index);
+    if (value)
+        return value;
+    reader = (Reader){ .lua = lua, .in_order = true, .error = error };
+    return read_value(&reader, index);
 }
 
 /* Pushing */

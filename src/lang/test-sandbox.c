@@ -276,6 +276,15 @@ static void test_locale(void) {
     setlocale(LC_ALL, before);
 }
 
+static void test_start(void) {
+    g_autoptr(TestRun) mark = test_lua("\xef\xbb\xbfnoop 'a' {}");
+    g_assert_cmpstr(mark->messages, ==, "");
+    g_autoptr(TestRun) shell = test_lua("#!/usr/bin/env stead\nnoop 'a' { nop = 1 }");
+    g_assert_true(g_str_has_prefix(shell->messages, "site.lua:2: noop 'a'"));
+    g_autoptr(TestRun) only = test_lua("#");
+    g_assert_cmpstr(only->messages, ==, "");
+}
+
 static void test_memory(void) {
     LuaMemory *memory = lua_memory_new(100000, NULL, NULL);
     char *small = lua_memory_alloc(memory, NULL, 5, 40), *large;
@@ -314,6 +323,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/sandbox/long-functions", test_long_functions);
     g_test_add_func("/sandbox/deep", test_deep);
     g_test_add_func("/sandbox/locale", test_locale);
+    g_test_add_func("/sandbox/start", test_start);
     g_test_add_func("/sandbox/memory", test_memory);
     return g_test_run();
 }
