@@ -38,6 +38,7 @@ static bool load_lua(const char *file, const LangInputs *inputs, Sources *source
                      Problems *problems, LangResult *result) {
     g_autoptr(Eval) eval = eval_new(inputs, file, sources, problems);
     bool complete = sandbox_run(eval);
+    g_assert(complete || problems_count(problems) > 0);
     if (complete)
         declare_resolve(eval);
     result->graph = graph_ref(eval->graph);

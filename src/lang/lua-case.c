@@ -37,7 +37,7 @@ static int run_case(lua_State *lua) {
     eval_push_value(lua, result);
     if (!sandbox_call(eval, lua, 1, 0)) {
         if (eval->fatal)
-            return eval_raise_reported(lua);
+            return eval_raise(lua, "a limit was exceeded");
         eval_report_raised(eval);
     }
     report(eval, name);

@@ -276,6 +276,29 @@ static void test_locale(void) {
     setlocale(LC_ALL, before);
 }
 
+static Value *nothing(void *data, const Value *inputs, GError **error) {
+    return value_new_map();
+}
+
+static void note_case(void *data, const char *name, const GPtrArray *problems) {
+    g_string_append_printf(data, "%s: %u;", name, problems->len);
+}
+
+/* A failed case is told and the next one runs; a limit ends all. */
+static void test_cases(void) {
+    g_autoptr(GString) seen = g_string_new(NULL);
+    const LangCases cases = { nothing, note_case, seen };
+    const LangInputs inputs = { .kinds = &test_kinds, .cases = &cases, .max_instructions = 100000 };
+    g_autoptr(TestRun) run = test_run("a.test.lua",
+                                      "case('fails', {}, function() expect(false) error('x') end)\n"
+                                      "case('fine', {}, function(r) expect(r) end)\n"
+                                      "case('endless', {}, function() while true do end end)\n"
+                                      "case('never', {}, function() end)\n",
+                                      &inputs, NULL);
+    g_assert_cmpstr(seen->str, ==, "fails: 2;fine: 0;");
+    g_assert_true(g_str_has_prefix(run->messages, "a.test.lua:3: runs more than 100000"));
+}
+
 static void test_start(void) {
     g_autoptr(TestRun) mark = test_lua("\xef\xbb\xbfnoop 'a' {}");
     g_assert_cmpstr(mark->messages, ==, "");
@@ -323,6 +346,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/sandbox/long-functions", test_long_functions);
     g_test_add_func("/sandbox/deep", test_deep);
     g_test_add_func("/sandbox/locale", test_locale);
+    g_test_add_func("/sandbox/cases", test_cases);
     g_test_add_func("/sandbox/start", test_start);
     g_test_add_func("/sandbox/memory", test_memory);
     return g_test_run();
