@@ -1,6 +1,7 @@
 #include "lang/lua-declare.h"
 
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -10,6 +11,7 @@
 #include "lang/lua-params.h"
 #include "lang/lua-sandbox.h"
 #include "lang/lua-value.h"
+#include "lang/name.h"
 
 const char *const declare_words[WORDS] = { "needs", "before", "notify", "listen" };
 
@@ -90,7 +92,7 @@ bool declare_begin(lua_State *lua, unsigned target, Place place, bool hidden) {
 
 static void add_link(Eval *eval, unsigned target, EdgeWord word, unsigned other, Place place) {
     const Target *o = target_at(eval, other);
-    Link link = { target, other, word, o->is_declared ? place : o->place };
+    Link link = { target, other, word, eval->links->len, o->is_declared ? place : o->place };
     g_array_append_val(eval->links, link);
 }
 
@@ -134,6 +136,19 @@ void declare_links(lua_State *lua, unsigned target, EdgeWord word, int index, Pl
     read_links(lua, target, word, index, place, 0, texts);
 }
 
+static int compare_words(const void *a, const void *b) {
+    const Link *left = a, *right = b;
+    if (left->word != right->word)
+        return left->word < right->word ? -1 : 1;
+    return (left->number > right->number) - (left->number < right->number);
+}
+
+void declare_order_links(Eval *eval, unsigned first) {
+    if (eval->links->len > first + 1)
+        qsort(&g_array_index(eval->links, Link, first), eval->links->len - first, sizeof(Link),
+              compare_words);
+}
+
 /* Calls */
 
 static void declare(lua_State *lua, unsigned target, int params) {
@@ -161,11 +176,9 @@ static void check_name(lua_State *lua, const DeclaredKind *kind, int index) {
                    kind->name, object_type_name(lua, index));
     size_t size;
     const char *name = lua_tolstring(lua, index, &size);
-    if (size == 0)
-        eval_raise(lua, "the name of this %s is empty", kind->name);
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
-            eval_raise(lua, "the name of this %s has a control character in it", kind->name);
+    const char *refusal = name_refusal(name, size);
+    if (refusal)
+        eval_raise(lua, "the name of this %s %s", kind->name, refusal);
 }
 
 /* Pushes the one reference to this kind and name. Upvalue 2: names to references. */

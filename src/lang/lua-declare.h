@@ -35,7 +35,8 @@ typedef enum { WORD_NEEDS, WORD_BEFORE, WORD_NOTIFY, WORD_LISTEN, WORDS } EdgeWo
 typedef struct {
     unsigned target, other;
     EdgeWord word;
-    Place place; /* of the mention of other where that is known better than the declaration's */
+    unsigned number; /* order of being read */
+    Place place;     /* of the mention of other where that is known better than the declaration's */
 } Link;
 
 void declare_init(Eval *eval);
@@ -56,6 +57,9 @@ void declare_links(lua_State *lua, unsigned target, EdgeWord word, int index, Pl
 /* -1: not one of needs, before, notify, listen. */
 int declare_word(const char *name);
 extern const char *const declare_words[WORDS];
+/* Puts the links from number `first` on, which are those of one declaration, into the order of
+ * their words: a table has none. */
+void declare_order_links(Eval *eval, unsigned first);
 /* Adds one problem per text. */
 void declare_report(lua_State *lua, unsigned target, GPtrArray *texts);
 

@@ -348,7 +348,9 @@ static bool read_call(lua_State *lua, unsigned target, const Composite *composit
     reading.given = value_new_map();
     reading.texts = eval_of(lua)->texts;
     g_ptr_array_set_size(reading.texts, 0);
+    unsigned n_links = eval_of(lua)->links->len;
     params_each_sorted(lua, params, read_entry, &reading);
+    declare_order_links(eval_of(lua), n_links);
     fill_params(&reading);
     check_meta(&reading);
     bool fine = reading.texts->len == 0;

@@ -293,6 +293,7 @@ static void read_resource(lua_State *lua, Reading *reading, int params) {
         g_array_set_size(eval->links, n_links);
         (attempt == 0 ? params_each : params_each_sorted)(lua, params, read_named, reading);
         finish(eval, reading);
+        declare_order_links(eval, n_links);
         if (attempt > 0 || reading->texts->len == 0)
             return;
         g_clear_pointer(&reading->resource, resource_unref);

@@ -49,33 +49,48 @@ static void report_absent(Eval *eval, Place place, const char *text, unsigned ta
     eval_problem(eval, place, full);
 }
 
+static bool notifies(const Link *link) {
+    return link->word == WORD_NOTIFY || link->word == WORD_LISTEN;
+}
+
 /* All of one end with all of the other. */
 static void add_edges(Eval *eval, const Link *link) {
     const Target *mine = target_at(eval, link->target), *other = target_at(eval, link->other);
     bool from_me = link->word == WORD_BEFORE || link->word == WORD_NOTIFY;
     const Target *from = from_me ? mine : other, *to = from_me ? other : mine;
-    EdgeFlags flags = link->word == WORD_NOTIFY || link->word == WORD_LISTEN ? EDGE_NOTIFY : 0;
+    EdgeFlags flags = notifies(link) ? EDGE_NOTIFY : 0;
     Origin origin = eval_origin(eval, link->place);
     for (unsigned i = 0; i < from->count; i++)
         for (unsigned j = 0; j < to->count; j++)
             graph_add_edge(eval->graph, from->first + i, to->first + j, flags, origin);
 }
 
-void declare_resolve(Eval *eval) {
-    unsigned n_suggested = 0;
+/* Of several edges between two resources the last one counts in a graph: those that notify are
+ * added last, so that `needs` beside `listen` takes nothing away. */
+static void add_all_edges(Eval *eval, bool notifying) {
     for (unsigned i = 0; i < eval->links->len; i++) {
         const Link *link = &g_array_index(eval->links, Link, i);
-        if (target_at(eval, link->other)->is_declared) {
+        if (notifies(link) == notifying && target_at(eval, link->other)->is_declared)
             add_edges(eval, link);
+    }
+}
+
+static void report_links(Eval *eval, unsigned *n_suggested) {
+    for (unsigned i = 0; i < eval->links->len; i++) {
+        const Link *link = &g_array_index(eval->links, Link, i);
+        if (target_at(eval, link->other)->is_declared)
             continue;
-        }
         g_autofree char *mine = declare_show(eval, link->target);
         g_autofree char *other = declare_show(eval, link->other);
         g_autofree char *text = g_strdup_printf("%s: '%s' names %s, which is not declared", mine,
                                                 declare_words[link->word], other);
-        report_absent(eval, link->place, text, link->other, &n_suggested);
+        report_absent(eval, link->place, text, link->other, n_suggested);
         target_at(eval, link->other)->is_reported = true;
     }
+}
+
+/* References that nothing used. */
+static void report_mentions(Eval *eval) {
     for (unsigned i = 0; i < eval->targets->len; i++) {
         const Target *target = target_at(eval, i);
         if (target->is_declared || target->is_reported)
@@ -86,4 +101,12 @@ void declare_resolve(Eval *eval) {
             shown);
         eval_problem(eval, target->place, text);
     }
+}
+
+void declare_resolve(Eval *eval) {
+    unsigned n_suggested = 0;
+    add_all_edges(eval, false);
+    add_all_edges(eval, true);
+    report_links(eval, &n_suggested);
+    report_mentions(eval);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "lang/name.h"
 #include "lang/yaml-node.h"
 
 #define EXPORT_PREFIX "@@"
@@ -296,8 +297,9 @@ static void load_resource(Loader *loader, const Kind *kind, const YamlNode *map)
     bool is_exported = g_str_has_prefix(name, EXPORT_PREFIX);
     if (is_exported)
         name += strlen(EXPORT_PREFIX);
-    if (*name == '\0') {
-        problem(loader, name_node, "nothing follows '" EXPORT_PREFIX "' in the name");
+    const char *refusal = name_refusal(name, strlen(name));
+    if (refusal) {
+        problem(loader, name_node, "the name of this %s %s", kind->name, refusal);
         return;
     }
     Resource *resource = resource_new(kind, name, origin_of(loader, map));
