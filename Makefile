@@ -3,7 +3,7 @@ BUILD ?= build
 NINJA ?= ninja
 JOBS ?= $(shell nproc)
 
-.PHONY: all bootstrap demo test unit integration bench check docs format fuzz soak install clean
+.PHONY: all bootstrap demo test unit integration bench check docs format soak install clean
 
 all: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS)
@@ -42,8 +42,6 @@ format:
 	@clang-format -i $$(git ls-files 'src/*.[ch]' 'bench/*.[ch]')
 
 # Longer runs, not part of `make test`.
-fuzz: bootstrap
-	@tools/fuzz
 soak: all
 	@/usr/bin/python3 -m pytest -q -p no:cacheprovider --soak test
 
