@@ -129,7 +129,7 @@ static const char *repeat_greedy(PatternMatch *match, const char *s, const char 
     ptrdiff_t count = 0;
     while (matches_one(match, s + count, p, end))
         count++;
-    eval_charge(match->lua, (uint64_t)count / STEPS_AT_ONCE);
+    eval_charge(match->lua, (uint64_t)count / STEPS_AT_ONCE * STEP_COST);
     for (; count >= 0; count--) {
         const char *result = run(match, s + count, end + 1);
         if (result)
@@ -181,16 +181,16 @@ static const char *match_balance(PatternMatch *match, const char *s, const char 
         eval_raise(match->lua, "malformed pattern: '%%b' needs two characters");
     if (s >= match->subject_end || *s != *p)
         return NULL;
+    const char *start = s;
     int depth = 1;
-    while (++s < match->subject_end) {
-        if (*s == p[1]) {
-            if (--depth == 0)
-                return s + 1;
-        } else if (*s == *p) {
+    while (depth > 0 && ++s < match->subject_end) {
+        if (*s == p[1])
+            depth--;
+        else if (*s == *p)
             depth++;
-        }
     }
-    return NULL;
+    eval_charge(match->lua, (uint64_t)(s - start) / STEPS_AT_ONCE * STEP_COST);
+    return depth == 0 ? s + 1 : NULL;
 }
 
 static const char *match_back_reference(PatternMatch *match, const char *s, char digit) {

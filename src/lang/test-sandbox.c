@@ -244,6 +244,7 @@ static void test_long_functions(void) {
         "(('a'):rep(50)):find(('a?'):rep(50) .. ('a'):rep(50) .. 'b')",
         "(('a'):rep(30000)):find(('.-'):rep(4) .. 'b')",
         "(('a'):rep(1000)):gsub(('.-'):rep(9) .. 'b', '')",
+        "(('('):rep(200000)):find('%b()')",
         "local t = {} for i = 1, 200 do t = { t, t } end std.json.encode(t)",
         "local t = { 1 } for i = 1, 80 do t = { t, t } end value 'x' { any = t }",
         "std.net.subnets('::/0', 128)",
