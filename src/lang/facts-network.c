@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "lang/facts-private.h"
-#include "lang/facts.h"
 #include "lang/net.h"
 
 typedef struct {

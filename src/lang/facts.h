@@ -13,7 +13,3 @@ size_t facts_count(void);
 const char *facts_name(size_t index); /* in byte order */
 const char *facts_help(size_t index);
 const char *facts_nearest(const char *name); /* for suggestions; NULL: none is near */
-
-/* Parts: facts-network.c. */
-Value *facts_interfaces(Host *host); /* name -> {mac, mtu, addresses} */
-Value *facts_addresses(Host *host);  /* of all interfaces but loopback, without link-local ones */

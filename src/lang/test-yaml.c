@@ -94,6 +94,23 @@ static void test_places(void) {
     g_assert_null(yaml_node_get(map, "d"));
 }
 
+/* Many keys are found by another way than few. */
+static void test_many_keys(void) {
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (int i = 0; i < 100; i++)
+        g_string_append_printf(text, "key%d: %d\n", i, i);
+    g_autoptr(YamlNode) root = NULL;
+    g_assert_true(yaml_parse(text->str, text->len, "y", &root, NULL));
+    g_assert_cmpstr(yaml_node_get(root, "key0")->text, ==, "0");
+    g_assert_cmpstr(yaml_node_get(root, "key99")->text, ==, "99");
+    g_assert_null(yaml_node_get(root, "key100"));
+    g_string_append(text, "key50: x\n");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(YamlNode) twice = NULL;
+    g_assert_false(yaml_parse(text->str, text->len, "y", &twice, &error));
+    g_assert_cmpstr(error->message, ==, "y:101:1: key 'key50' is there twice");
+}
+
 /* Ten levels of ten aliases each are ten thousand million values. */
 static void test_laughs(void) {
     g_autoptr(GString) text = g_string_new("a0: &a0 x\n");
@@ -284,6 +301,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/yaml/invalid", test_invalid);
     g_test_add_func("/yaml/special-floats", test_special_floats);
     g_test_add_func("/yaml/places", test_places);
+    g_test_add_func("/yaml/many-keys", test_many_keys);
     g_test_add_func("/yaml/laughs", test_laughs);
     g_test_add_func("/yaml/round-trip", test_round_trip);
     g_test_add_func("/yaml/random", test_random);

@@ -23,6 +23,7 @@ void yaml_node_unref(YamlNode *node) {
     if (!node || --node->refs > 0)
         return;
     g_free(node->text);
+    g_clear_pointer(&node->index, g_hash_table_unref);
     g_clear_pointer(&node->keys, g_ptr_array_unref);
     g_clear_pointer(&node->items, g_ptr_array_unref);
     g_free(node);
@@ -95,6 +96,8 @@ static YamlNode *read_alias(Reader *reader, const yaml_event_t *event) {
                   : fail_at(reader, event->start_mark, "an alias without its anchor");
 }
 
+static bool find_key(const YamlNode *map, const char *text, unsigned *ret_number);
+
 static YamlNode *read_key(Reader *reader, const YamlNode *map, const yaml_event_t *event) {
     g_autoptr(YamlNode) key = read_node(reader, event);
     if (!key)
@@ -103,10 +106,30 @@ static YamlNode *read_key(Reader *reader, const YamlNode *map, const yaml_event_
         return fail_at(reader, event->start_mark, "a key must be plain text");
     if (strlen(key->text) != key->size)
         return fail_at(reader, event->start_mark, "a key holds a NUL character");
-    if (!yaml_node_get(map, key->text))
+    unsigned number;
+    if (!find_key(map, key->text, &number))
         return g_steal_pointer(&key);
     g_autofree char *text = g_strdup_printf("key '%s' is there twice", key->text);
     return fail_at(reader, event->start_mark, text);
+}
+
+/* Beyond this number of keys they are looked up by hash. */
+enum { INDEXED_KEYS = 16 };
+
+static void index_key(YamlNode *map, unsigned number) {
+    const YamlNode *key = g_ptr_array_index(map->keys, number);
+    g_hash_table_insert(map->index, key->text, GUINT_TO_POINTER(number + 1));
+}
+
+static void add_key(YamlNode *map, YamlNode *key) {
+    g_ptr_array_add(map->keys, key);
+    if (map->keys->len == INDEXED_KEYS) {
+        map->index = g_hash_table_new(g_str_hash, g_str_equal);
+        for (unsigned i = 0; i < map->keys->len; i++)
+            index_key(map, i);
+    } else if (map->index) {
+        index_key(map, map->keys->len - 1);
+    }
 }
 
 /* Reads children up to the end event; for maps keys and items take turns. */
@@ -121,10 +144,12 @@ static bool read_children(Reader *reader, YamlNode *node) {
                           : is_key ? read_key(reader, node, &event)
                                    : read_node(reader, &event);
         yaml_event_delete(&event);
-        if (child)
-            g_ptr_array_add(is_key ? node->keys : node->items, child);
-        else
+        if (!child)
             return ends;
+        if (is_key)
+            add_key(node, child);
+        else
+            g_ptr_array_add(node->items, child);
     }
 }
 
@@ -206,11 +231,20 @@ bool yaml_parse(const char *text, size_t size, const char *where, YamlNode **ret
     return true;
 }
 
-const YamlNode *yaml_node_get(const YamlNode *map, const char *key) {
-    for (unsigned i = 0; i < map->keys->len; i++) {
-        const YamlNode *candidate = g_ptr_array_index(map->keys, i);
-        if (strcmp(candidate->text, key) == 0)
-            return i < map->items->len ? g_ptr_array_index(map->items, i) : candidate;
+static bool find_key(const YamlNode *map, const char *text, unsigned *ret_number) {
+    if (map->index) {
+        *ret_number = GPOINTER_TO_UINT(g_hash_table_lookup(map->index, text)) - 1;
+        return *ret_number != G_MAXUINT;
     }
-    return NULL;
+    for (unsigned i = 0; i < map->keys->len; i++) {
+        *ret_number = i;
+        if (strcmp(((const YamlNode *)g_ptr_array_index(map->keys, i))->text, text) == 0)
+            return true;
+    }
+    return false;
+}
+
+const YamlNode *yaml_node_get(const YamlNode *map, const char *key) {
+    unsigned number;
+    return find_key(map, key, &number) ? g_ptr_array_index(map->items, number) : NULL;
 }

@@ -19,8 +19,9 @@ typedef struct YamlNode {
     bool is_string;        /* tagged !!str */
     char *text;            /* scalars */
     size_t size;
-    GPtrArray *keys;  /* maps: of YamlNode (scalars) */
-    GPtrArray *items; /* lists and maps: of YamlNode; an alias holds a reference to its target */
+    GPtrArray *keys;   /* maps: of YamlNode (scalars) */
+    GHashTable *index; /* maps with many keys: text of a key -> its number + 1 */
+    GPtrArray *items;  /* lists and maps: of YamlNode; an alias holds a reference to its target */
     unsigned refs;
 } YamlNode;
 
