@@ -6,7 +6,7 @@
 
 #include "base/limits.h"
 #include "base/suggest.h"
-#include "lang/lua-define.h"
+#include "lang/lua-composite.h"
 #include "lang/lua-object.h"
 #include "lang/lua-params.h"
 #include "lang/lua-sandbox.h"

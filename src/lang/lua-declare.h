@@ -6,8 +6,7 @@
  */
 #include "lang/eval.h"
 
-/* A composite kind's parameters and function: lua-define.c. */
-typedef struct Composite Composite;
+typedef struct Composite Composite; /* lua-composite.h */
 
 /* A kind as the program sees it: of the KindSet, or made by define(). */
 typedef struct {

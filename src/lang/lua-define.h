@@ -1,8 +1,6 @@
 #pragma once
-/* Composite kinds: define("vhost", { port = "int" }, function(name, p) ... end). The function runs
+/* define("vhost", { port = "int" }, function(name, p) ... end): a composite kind. The function runs
  * at each vhost "name" { ... }; what it declares are the members that references to it mean. */
-#include "lang/lua-declare.h"
+#include <lua.h>
 
 void define_open(lua_State *lua);
-void composite_declare(lua_State *lua, unsigned target, int params);
-void composite_free(Composite *composite); /* accepts NULL */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lang/lua-inputs.h"
+#include "lang/lua-names.h"
 #include "lang/lua-sandbox.h"
 #include "lang/lua-std.h"
 #include "lang/lua-value.h"
@@ -83,7 +84,7 @@ static void run_module(lua_State *lua, const char *name) {
     const char *text = sources_bytes(content, &size);
     g_ptr_array_add(eval->imports, g_strdup(name));
     sandbox_load(lua, kept, text, size);
-    sandbox_set_environment(lua);
+    names_set_environment(lua);
     lua_call(lua, 0, 1);
     g_ptr_array_set_size(eval->imports, (int)eval->imports->len - 1);
     if (lua_isnil(lua, -1)) {

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "lang/lua-names.h"
 #include "lang/lua-object.h"
-#include "lang/lua-sandbox.h"
 
 static const char std_key; /* registry */
 
@@ -43,7 +43,7 @@ void std_open(lua_State *lua) {
     for (unsigned i = 0; i < G_N_ELEMENTS(modules); i++) {
         push_module(lua, modules[i]);
         g_snprintf(name, sizeof name, "std.%s", modules[i]);
-        sandbox_make_strict(lua, name);
+        names_make_strict(lua, name);
         lua_setfield(lua, -2, modules[i]);
     }
     lua_newtable(lua);

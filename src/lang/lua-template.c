@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "lang/lua-names.h"
 #include "lang/lua-sandbox.h"
 #include "lang/lua-value.h"
 
@@ -84,7 +85,7 @@ static void push_names(lua_State *lua) {
         return;
     lua_pop(lua, 1);
     lua_newtable(lua);
-    sandbox_push_names(lua);
+    names_push(lua);
     for (unsigned i = 0; i < G_N_ELEMENTS(visible_names); i++) {
         lua_getfield(lua, -1, visible_names[i]);
         lua_setfield(lua, -3, visible_names[i]);
@@ -113,7 +114,7 @@ static int index_environment(lua_State *lua) {
     lua_settop(lua, 2);
     lua_pushvalue(lua, lua_upvalueindex(1));
     lua_pushvalue(lua, lua_upvalueindex(2));
-    return sandbox_raise_unknown(lua, "variable", luaL_tolstring(lua, 2, NULL), 3, 4);
+    return names_raise_unknown(lua, "variable", luaL_tolstring(lua, 2, NULL), 3, 4);
 }
 
 static void push_environment(lua_State *lua, int vars) {

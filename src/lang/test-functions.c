@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "lang/eval.h"
-#include "lang/lua-sandbox.h"
+#include "lang/lua-names.h"
 #include "lang/test-kinds.h"
 
 static const LangFunction *find(const char *name) {
@@ -53,7 +53,7 @@ static void test_names(void) {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     g_assert_nonnull(eval->lua);
-    sandbox_push_names(eval->lua);
+    names_push(eval->lua);
     collect(eval->lua, "", names);
     for (unsigned i = 0; i < names->len; i++) {
         const char *name = g_ptr_array_index(names, i);
