@@ -97,7 +97,7 @@ static bool msg_diff(KindRun *run, const State *actual, Changes *changes, GError
     }
     changes->action = ACTION_RUN;
     changes->uncertain = unknown && !run->refresh;
-    changes_add(changes, "body", NULL, value_ref(body), NULL);
+    changes_add(changes, "body", NULL, body ? value_ref(body) : value_new_unknown(), NULL);
     return true;
 }
 

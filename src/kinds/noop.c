@@ -1,6 +1,7 @@
 #include "kinds/kinds.h"
 
-/* noop: a vertex that does nothing: a place to hang edges on. */
+/* noop: a vertex that does nothing: a place to hang edges on. Unlike mgmt's it is not grouped: one
+ * vertex of all would pass a notification, or a failure before one of them, on to everybody. */
 
 enum { P_COMMENT, N_PARAMS };
 
@@ -25,18 +26,6 @@ static bool noop_apply(KindRun *run, const State *actual, const Changes *changes
     return true;
 }
 
-static bool noop_apply_group(KindRun *const *runs, const State *const *actuals,
-                             const Changes *const *changes, unsigned n, GError **error) {
-    for (unsigned i = 0; i < n; i++)
-        if (!noop_apply(runs[i], actuals[i], changes[i], error))
-            return false;
-    return true;
-}
-
-static bool noop_group_with(const Resource *a, const Resource *b) {
-    return true;
-}
-
 const Kind kind_noop = {
     .name = "noop",
     .summary = "Do nothing: a place to hang edges on",
@@ -52,6 +41,4 @@ const Kind kind_noop = {
     .observe = noop_observe,
     .diff = noop_diff,
     .apply = noop_apply,
-    .group_with = noop_group_with,
-    .apply_group = noop_apply_group,
 };

@@ -5,7 +5,8 @@
  *
  * Printing is no change of the machine: the first round, and a round after another text was
  * received, notes the text and stays ACTION_NONE. A notification is different: it is something that
- * happened, so it is an ACTION_RUN.
+ * happened, so it is an ACTION_RUN. Unlike mgmt's it is not grouped: a notification of one would
+ * print all.
  */
 
 enum { P_MSG, P_REFRESH_ONLY, N_PARAMS };
@@ -42,7 +43,8 @@ static bool print_observe(KindRun *run, State *actual, GError **error) {
 static bool print_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
     if (run->refresh) {
         changes->action = ACTION_RUN;
-        changes_add(changes, "msg", NULL, value_ref(resource_get(run->resource, P_MSG)), NULL);
+        const Value *msg = resource_get(run->resource, P_MSG);
+        changes_add(changes, "msg", NULL, msg ? value_ref(msg) : value_new_unknown(), NULL);
     } else if (is_due(run)) {
         print_text(run);
     }
@@ -52,19 +54,6 @@ static bool print_diff(KindRun *run, const State *actual, Changes *changes, GErr
 static bool print_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
     print_text(run);
     return true;
-}
-
-static bool print_apply_group(KindRun *const *runs, const State *const *actuals,
-                              const Changes *const *changes, unsigned n, GError **error) {
-    for (unsigned i = 0; i < n; i++)
-        if (!print_apply(runs[i], actuals[i], changes[i], error))
-            return false;
-    return true;
-}
-
-/* One that prints only on refresh must not be refreshed by what notifies another. */
-static bool print_group_with(const Resource *a, const Resource *b) {
-    return !resource_bool(a, P_REFRESH_ONLY) && !resource_bool(b, P_REFRESH_ONLY);
 }
 
 const Kind kind_print = {
@@ -84,6 +73,4 @@ const Kind kind_print = {
     .observe = print_observe,
     .diff = print_diff,
     .apply = print_apply,
-    .group_with = print_group_with,
-    .apply_group = print_apply_group,
 };
