@@ -231,6 +231,20 @@ static void test_timeout(void) {
     real_fixture_tear_down(&fixture, NULL);
 }
 
+/* The command ends when asked to, a helper of it does not. */
+static void test_deaf_helper(void) {
+    RealFixture fixture = { 0 };
+    real_fixture_set_up(&fixture, NULL);
+    g_autoptr(Cancel) cancel = cancel_new(200000);
+    const char *script = "(trap '' TERM; while :; do sleep 0.1; done) & echo $! > child; wait";
+    assert_error(fixture.host,
+                 (HostCommand){ .argv = SHELL(script), .cwd = fixture.scratch, .cancel = cancel },
+                 STEAD_ERROR_TIMEOUT, "timed out");
+    g_usleep(20000);
+    g_assert_false(is_alive(&fixture, "/child"));
+    real_fixture_tear_down(&fixture, NULL);
+}
+
 static gpointer request_later(gpointer data) {
     g_usleep(200000);
     cancel_request(data);
@@ -421,6 +435,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/real-command/much-output", test_much_output);
     g_test_add_func("/real-command/daemon", test_daemon);
     g_test_add_func("/real-command/timeout", test_timeout);
+    g_test_add_func("/real-command/deaf-helper", test_deaf_helper);
     g_test_add_func("/real-command/kill-after-grace", test_kill_after_grace);
     g_test_add_func("/real-command/kill-at-once", test_kill_at_once);
     g_test_add_func("/real-command/cancelled-before", test_cancelled_before);

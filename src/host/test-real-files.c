@@ -286,9 +286,14 @@ static int write_mount_point(RealFixture *fixture) {
     g_autofree char *to = scratch_local(fixture, "/f");
     if (!mount_privately(fixture, from, to, NULL, NULL))
         return 77;
-    assert_put(fixture, "/f", "new");
+    FileAttributes owner = { .set = FILE_SET_UID, .uid = 12 };
+    g_autoptr(GError) error = NULL;
+    g_assert_true(put(fixture, "/f", "new", &owner, &error));
+    g_assert_no_error(error);
     assert_text(fixture, "/f", "new");
     assert_text(fixture, "/from", "new");
+    g_assert_cmpuint(stat_of(fixture, "/f").uid, ==, 12);
+    g_assert_cmphex(stat_of(fixture, "/f").mode, ==, 04755); /* chown(2) takes set-id away */
     assert_names(fixture, "/", "f from");
     return 0;
 }
@@ -297,6 +302,7 @@ static int write_mount_point(RealFixture *fixture) {
 static void test_mounted_file(RealFixture *fixture, gconstpointer has_root) {
     scratch_put(fixture, "/from", "longer than the new one");
     scratch_put(fixture, "/f", "below");
+    scratch_run(fixture, "chmod 4755 from");
     pid_t pid = fork();
     if (pid == 0)
         _exit(write_mount_point(fixture));
@@ -336,6 +342,8 @@ static void test_read(RealFixture *fixture, gconstpointer has_root) {
     g_autoptr(GBytes) proc = host_read_local(fixture->host, "/proc/self/status", 100000, &error);
     g_assert_no_error(error); /* its size is said to be 0 */
     g_assert_cmpuint(g_bytes_get_size(proc), >, 100);
+    g_assert_null(host_read_local(fixture->host, "/proc/self/status", 100, &error));
+    assert_code(error, STEAD_ERROR_LIMIT);
 }
 
 static void assert_digest(RealFixture *fixture, const char *path, const FileInfo *info,
@@ -429,6 +437,9 @@ static void test_link(RealFixture *fixture, gconstpointer has_root) {
     g_autofree char *target = host_read_link(fixture->host, link, &error);
     g_assert_cmpstr(target, ==, "/three");
     g_assert_cmpint(stat_of(fixture, "/link").type, ==, FILE_SYMLINK);
+    scratch_run(fixture, "ln -s d to-d");
+    g_assert_cmpint(stat_of(fixture, "/to-d/").type, ==, FILE_SYMLINK);
+    scratch_run(fixture, "rm to-d");
     g_assert_false(host_make_link(fixture->host, d, "one", &error));
     assert_code(error, STEAD_ERROR_EXISTS);
     g_clear_error(&error);
@@ -597,6 +608,40 @@ static void test_escape_race(void) {
     real_fixture_tear_down(&fixture, NULL);
 }
 
+static gpointer swap_tree_for_link(gpointer data) {
+    RealFixture *fixture = data;
+    g_autofree char *tree = scratch_local(fixture, "/root/tree");
+    g_autofree char *aside = scratch_local(fixture, "/root/aside");
+    g_autofree char *outside = scratch_local(fixture, "/outside");
+    while (*(volatile bool *)&fixture->has_root) { /* any of these may come too late */
+        (void)mkdir(tree, 0755);
+        (void)rename(tree, aside);
+        (void)symlink(outside, tree);
+        (void)unlink(tree);
+        (void)rmdir(aside);
+    }
+    return NULL;
+}
+
+/* The tree to be removed turns into a link out of the root in the middle of it. */
+static void test_remove_tree_race(void) {
+    RealFixture fixture = { 0 };
+    real_fixture_set_up(&fixture, NULL);
+    scratch_run(&fixture, "mkdir -p root outside/sub; echo secret > outside/f");
+    g_autofree char *root = scratch_local(&fixture, "/root");
+    g_autoptr(Host) host = host_real_new(root, NULL, NULL);
+    *(volatile bool *)&fixture.has_root = true;
+    GThread *swapper = g_thread_new("swapper", swap_tree_for_link, &fixture);
+    for (int i = 0; i < 20000; i++)
+        (void)host_remove_tree(host, "/tree", NULL, NULL);
+    *(volatile bool *)&fixture.has_root = false;
+    g_thread_join(swapper);
+    scratch_run(&fixture, "[ -d outside/sub ]");
+    g_autofree char *secret = scratch_get(&fixture, "/outside/f");
+    g_assert_cmpstr(secret, ==, "secret\n");
+    real_fixture_tear_down(&fixture, NULL);
+}
+
 static void test_bad_root(void) {
     g_autoptr(GError) error = NULL;
     g_assert_null(host_real_new("/no/such/root", NULL, &error));
@@ -615,6 +660,8 @@ static int work_unprivileged(RealFixture *fixture) {
     g_assert_no_error(error);
     g_assert_false(host_is_privileged(host));
     g_autoptr(GBytes) content = g_bytes_new_static("x", 1);
+    FileAttributes closed = { .set = FILE_SET_MODE, .mode = 0111 };
+    g_assert_true(host_make_directory(host, "/closed", &closed, &error));
     g_assert_true(host_make_directory(host, "/etc", NULL, &error));
     g_assert_true(host_write(host, "/etc/f", content, NULL, &error));
     g_assert_true(host_write(host, "/etc/f", content, NULL, &error));
@@ -667,6 +714,7 @@ int main(int argc, char **argv) {
     add_real_test("/real-files/unprivileged", test_unprivileged);
     g_test_add_func("/real-files/escape", test_escape);
     g_test_add_func("/real-files/escape-race", test_escape_race);
+    g_test_add_func("/real-files/remove-tree-race", test_remove_tree_race);
     g_test_add_func("/real-files/bad-root", test_bad_root);
     return g_test_run();
 }

@@ -16,6 +16,8 @@ static const char status_text[] =
     "Version: 2.36-9\n\n"
     "Package: libc6\nStatus: install ok installed\nArchitecture: i386\nVersion: 2.36-8\n\n"
     "Package: wine32\nStatus: install ok installed\nArchitecture: i386\nVersion: 8.0\n\n"
+    "Package: two\nStatus: install ok installed\nArchitecture: amd64\nVersion: 6\n\n"
+    "Package: two\nStatus: deinstall ok config-files\nArchitecture: i386\nVersion: 6\n\n"
     "Package: held\nStatus: hold ok installed\nArchitecture: all\nVersion: 1:3~rc1+b2\n\n"
     "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n\n"
     "Package: half\nStatus: install ok half-configured\nArchitecture: amd64\nVersion: 2\n\n"
@@ -47,6 +49,8 @@ static void test_status(void) {
     assert_package(status, "libc6:arm64", NULL, "---");
     assert_package(status, "wine32", NULL, "---"); /* the machine's own is meant */
     assert_package(status, "wine32:any", "8.0", "---");
+    assert_package(status, "two:any", "6", "---");
+    assert_package(status, "two:i386", NULL, "-c-");
     assert_package(status, "held", "1:3~rc1+b2", "h--");
     assert_package(status, "gone", NULL, "-c-");
     assert_package(status, "half", "2", "--b");
@@ -58,7 +62,7 @@ static void test_status(void) {
     assert_package(status, "", NULL, "---");
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     dpkg_status_list_installed(status, names);
-    g_assert_cmpuint(names->len, ==, 8);
+    g_assert_cmpuint(names->len, ==, 9);
 }
 
 /* Whatever is in the file, we read inside it. */

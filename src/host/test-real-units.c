@@ -364,14 +364,16 @@ static void test_lost_connection(Fixture *fixture, gconstpointer data) {
     settle(fixture->loop);
     g_assert_cmpuint(seen.failed, ==, 1);
     g_assert_cmpstr(seen.detail, ==, "watch units: lost the connection to systemd");
-    unwatch(&seen);
     g_clear_pointer(&fixture->systemd, fake_systemd_free);
     fixture->systemd = fake_systemd_new();
     query(fixture, "good.service");
-    watch(fixture, &seen, "good.service", 0);
+    Seen again; /* while the dead one is still there */
+    watch(fixture, &again, "good.service", 0);
     settle(fixture->loop);
-    g_assert_cmpuint(seen.ready, ==, 1);
+    g_assert_cmpuint(again.ready, ==, 1);
+    g_assert_cmpuint(seen.ready + seen.changed + seen.failed, ==, 2);
     unwatch(&seen);
+    unwatch(&again);
 }
 
 /* --- below a root */

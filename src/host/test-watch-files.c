@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "host/test-real.h"
+#include "host/watch-files-private.h"
 
 #define OWNER 42
 
@@ -167,9 +168,9 @@ static void test_absolute_link(void) {
     RealFixture fixture = { 0 };
     real_fixture_set_up(&fixture, "root");
     g_autoptr(Loop) loop = open_loop();
-    scratch_run(&fixture, "mkdir -p etc/inside; ln -s /etc/inside link");
+    scratch_run(&fixture, "mkdir -p etc/inside sub; ln -s /etc/inside sub/link");
     Seen seen;
-    watch(&seen, &fixture, loop, HOST_WATCH_FILE, "/link/f", 0);
+    watch(&seen, &fixture, loop, HOST_WATCH_FILE, "/sub/link/f", 0);
     expect(&seen, "echo x > etc/inside/f", true);
     expect(&seen, "echo y > etc/inside/f", true);
     unwatch(&seen);
@@ -234,6 +235,7 @@ static void test_tree(RealFixture *fixture, gconstpointer has_root) {
     expect(&seen, "echo y > d/sub/f", true);
     expect(&seen, "echo y > away/x/f", false);
     g_assert_cmpuint(seen.failed, ==, 0);
+    g_assert_cmpuint(seen.ready, ==, 1);
     unwatch(&seen);
 }
 
@@ -274,6 +276,16 @@ static void test_own_write(RealFixture *fixture, gconstpointer has_root) {
     g_assert_cmpuint(mine.changed, ==, 1);
     expect(&mine, "echo foreign > f", true);
     expect(&mine, "chmod 600 f", true);
+    /* Who still writes to the file that we replaced changes nothing any more. */
+    g_autofree char *local = scratch_local(fixture, "/f");
+    int fd = open(local, O_WRONLY | O_CLOEXEC);
+    own(fixture, "/f", "new", OWNER);
+    settle(loop);
+    mine.changed = 0;
+    g_assert_cmpint(write(fd, "late", 4), ==, 4);
+    close(fd);
+    settle(loop);
+    g_assert_cmpuint(mine.changed, ==, 0);
     /* Another in the same turn of the loop, before and after ours. */
     mine.changed = 0;
     own(fixture, "/f", "new", OWNER);
@@ -367,6 +379,18 @@ static void test_own_tree(RealFixture *fixture, gconstpointer has_root) {
     g_assert_cmpuint(mine.changed, ==, 0);
     g_assert_cmpuint(other.changed, ==, 3);
     expect(&mine, "echo x > d/sub/f", true);
+    /* Somebody is faster in a directory of ours than we are in watching it. */
+    g_autofree char *fresh = scratch_path(fixture, "/d/fresh");
+    mine.changed = 0;
+    host_writer_begin(OWNER);
+    g_assert_true(host_make_directory(fixture->host, fresh, NULL, NULL));
+    host_writer_end();
+    scratch_put(fixture, "/d/fresh/f", "theirs");
+    settle(loop);
+    g_assert_cmpuint(mine.changed, >=, 1);
+    expect(&mine, "rm -r d/fresh", true);
+    const FileWatch *inside = (const FileWatch *)(void *)mine.watch;
+    g_assert_cmpuint(g_hash_table_size(inside->tree->stamps), ==, 0); /* all old by now */
     mine.changed = other.changed = 0;
     host_writer_begin(OWNER);
     g_assert_true(host_remove_tree(fixture->host, sub, NULL, NULL));
@@ -541,6 +565,10 @@ static void test_overflow(RealFixture *fixture, gconstpointer has_root) {
     scratch_run(fixture, "mkdir -p d/sub busy");
     Seen seen, tree, busy;
     watch(&seen, fixture, loop, HOST_WATCH_FILE, "/f", OWNER);
+    own(fixture, "/f", "ours", OWNER); /* even what is as we left it has to be looked at */
+    g_usleep(30000);
+    settle(loop);
+    g_assert_cmpuint(seen.changed, ==, 0);
     watch(&tree, fixture, loop, HOST_WATCH_TREE, "/d", OWNER);
     watch(&busy, fixture, loop, HOST_WATCH_TREE, "/busy", 0);
     g_autofree char *text = NULL;
