@@ -73,7 +73,7 @@ bool ledger_store_content(Ledger *ledger, GBytes *content, char ret_hex[DIGEST_H
     if (!is_stored(path, g_bytes_get_size(content))) {
         if (!store(ledger, path, content, error))
             return false;
-        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+        g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
         g_ptr_array_add(ledger->work.contents, g_strdup(hex));
         writer_wake(ledger);
     }

@@ -100,6 +100,6 @@ static void collect(void *data, const char *path, const Fingerprint *fingerprint
 void fingerprints_collect(Ledger *ledger) {
     if (!ledger->fingerprints || ledger->mode == LEDGER_READ)
         return;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     fingerprint_take_changes(ledger->fingerprints, collect, ledger);
 }

@@ -156,7 +156,7 @@ void intent_log_visit(IntentLog *log,
                       void (*visit)(void *data, const char *kind, const char *name,
                                     const Value *preimage),
                       void *data) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
     g_autoptr(GPtrArray) steps = steps_in_order(log);
     for (unsigned i = 0; i < steps->len; i++) {
         const LiveStep *step = steps->pdata[i];
@@ -166,7 +166,7 @@ void intent_log_visit(IntentLog *log,
 }
 
 void intent_log_forget_preimages(IntentLog *log) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
     GHashTableIter iter;
     gpointer value;
     g_hash_table_iter_init(&iter, log->live);
@@ -222,7 +222,7 @@ static void append_names(GString *out, const char *kind, const char *name) {
 
 /* Whether an earlier begin of the step already says what was there before. */
 static bool knows_preimage(IntentLog *log, const char *key) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
     const LiveStep *step = g_hash_table_lookup(log->live, key);
     return step && step->has_preimage;
 }
@@ -240,7 +240,7 @@ bool intent_log_begin(IntentLog *log, const char *kind, const char *name, const 
     json_append(text, preimage, JSON_COMPACT);
     intent_record_end(text, start);
 
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
     Begin begin = { .id = id, .offset = log->size, .size = text->len };
     if (log->size == 0) {
         g_string_prepend(text, INTENT_LOG_HEADER);
@@ -255,7 +255,7 @@ bool intent_log_begin(IntentLog *log, const char *kind, const char *name, const 
 
 uint64_t intent_log_last(IntentLog *log, const char *kind, const char *name) {
     g_autofree char *key = step_key(kind, name);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
     const LiveStep *step = g_hash_table_lookup(log->live, key);
     return step ? step->last->id : 0;
 }
@@ -326,7 +326,7 @@ static bool append_ends(IntentLog *log, const IntentEnd *ends, size_t n_ends, GE
 bool intent_log_end(IntentLog *log, const IntentEnd *ends, size_t n_ends, GError **error) {
     if (n_ends == 0)
         return true;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
     for (size_t i = 0; i < n_ends; i++) {
         g_autofree char *key = step_key(ends[i].kind, ends[i].name);
         drop_begins(log, key, ends[i].id);
@@ -341,7 +341,7 @@ bool intent_log_end(IntentLog *log, const IntentEnd *ends, size_t n_ends, GError
 }
 
 GBytes *intent_log_text(IntentLog *log, GError **error) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
     if (log->size == 0)
         return g_bytes_new_static("", 0);
     return file_read(log->path, LIMIT_INTENT_LOG, error);

@@ -112,7 +112,7 @@ bool ledger_read_journal(Ledger *ledger, const JournalFilter *filter,
 
 void ledger_journal(Ledger *ledger, JournalEntry *entry) {
     g_assert(ledger->mode == LEDGER_WRITE && entry->kind && entry->name && entry->action);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     g_ptr_array_add(ledger->work.journal, entry);
     writer_wake(ledger);
 }

@@ -13,7 +13,7 @@
 /* --- failures --- */
 
 void ledger_on_error(Ledger *ledger, void (*report)(void *data, const GError *error), void *data) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     ledger->report = report;
     ledger->report_data = data;
 }
@@ -56,7 +56,7 @@ Database *ledger_reader(Ledger *ledger, bool shared, GError **error) {
 }
 
 GBytes *ledger_read_body(Ledger *ledger, Sql sql, int64_t id, GError **error) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->reader_lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->reader_lock);
     g_autoptr(GError) problem = NULL;
     Database *database = ledger_reader(ledger, false, &problem);
     if (database)

@@ -63,13 +63,13 @@ void slots_purge(Ledger *ledger) {
 /* --- entries --- */
 
 uint64_t ledger_resource_hash(Ledger *ledger, const char *kind, const char *name) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     const Slot *slot = slot_find(ledger, kind, name);
     return slot && slot->entry_hash != 0 ? slot->resource_hash : 0;
 }
 
 unsigned ledger_count(Ledger *ledger) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     return ledger->n_entries;
 }
 
@@ -113,7 +113,7 @@ const LedgerEntry *ledger_find(Ledger *ledger, const char *kind, const char *nam
 }
 
 void ledger_trim(Ledger *ledger) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     GHashTableIter iter;
     gpointer key;
     g_hash_table_iter_init(&iter, ledger->slots);
@@ -125,10 +125,10 @@ void ledger_put(Ledger *ledger, LedgerEntry *entry) {
     g_assert(ledger->mode == LEDGER_WRITE);
     g_autoptr(LedgerEntry) owned = entry;
     EntryFlags flags;
-    g_autoptr(GBytes) text = entry_to_text(entry, &flags);
+    g_autoptr(GBytes) text = entry_to_text(owned, &flags);
     uint64_t hash = text_hash(g_bytes_get_data(text, NULL), g_bytes_get_size(text));
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
-    Slot *slot = slot_need(ledger, entry->kind, entry->name);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
+    Slot *slot = slot_need(ledger, owned->kind, owned->name);
     if (slot->entry_hash == hash)
         return;
     if (slot->entry_hash == 0)
@@ -139,7 +139,7 @@ void ledger_put(Ledger *ledger, LedgerEntry *entry) {
     g_clear_pointer(&slot->entry_text, g_bytes_unref);
     slot->entry_text = g_steal_pointer(&text);
     slot->entry_hash = hash;
-    slot->resource_hash = entry->resource_hash;
+    slot->resource_hash = owned->resource_hash;
     slot->flags &= ~(unsigned)(ENTRY_HAS_PREIMAGE | ENTRY_NAMES_CONTENT);
     slot->flags |= flags;
     writer_add_slot(ledger, slot, SLOT_ENTRY_DIRTY);
@@ -147,7 +147,7 @@ void ledger_put(Ledger *ledger, LedgerEntry *entry) {
 
 void ledger_forget(Ledger *ledger, const char *kind, const char *name) {
     g_assert(ledger->mode == LEDGER_WRITE);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     pending_forget(ledger, kind, name);
     Slot *slot = slot_find(ledger, kind, name);
     if (!slot || slot_is_gone(slot))
@@ -175,7 +175,7 @@ static int by_name(gconstpointer a, gconstpointer b) {
 
 /* Slots stay until visit_end(), also forgotten ones. */
 static GPtrArray *visit_start(Ledger *ledger) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     GPtrArray *slots = g_ptr_array_sized_new(g_hash_table_size(ledger->slots));
     GHashTableIter iter;
     gpointer slot;
@@ -227,14 +227,14 @@ void ledger_set_status(Ledger *ledger, const char *kind, const char *name, Value
     g_autoptr(Value) owned = status;
     g_autoptr(GBytes) text = NULL;
     uint64_t hash = 0;
-    if (status) {
+    if (owned) {
         GString *json = g_string_sized_new(128);
-        json_append(json, status, JSON_COMPACT);
+        json_append(json, owned, JSON_COMPACT);
         hash = text_hash(json->str, json->len);
         text = g_string_free_to_bytes(json);
     }
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
-    Slot *slot = status ? slot_need(ledger, kind, name) : slot_find(ledger, kind, name);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
+    Slot *slot = owned ? slot_need(ledger, kind, name) : slot_find(ledger, kind, name);
     if (!slot || slot->status_hash == hash)
         return;
     g_clear_pointer(&slot->status_text, g_bytes_unref);
@@ -280,7 +280,7 @@ void ledger_visit_status(Ledger *ledger,
 
 void ledger_set_retries(Ledger *ledger, const char *kind, const char *name, int used) {
     g_assert(ledger->mode == LEDGER_WRITE);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     Slot *slot = used != 0 ? slot_need(ledger, kind, name) : slot_find(ledger, kind, name);
     if (!slot || slot->retries == used)
         return;
@@ -289,7 +289,7 @@ void ledger_set_retries(Ledger *ledger, const char *kind, const char *name, int 
 }
 
 int ledger_get_retries(Ledger *ledger, const char *kind, const char *name) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     const Slot *slot = slot_find(ledger, kind, name);
     return slot ? slot->retries : 0;
 }

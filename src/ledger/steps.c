@@ -43,7 +43,7 @@ void ledger_end(Ledger *ledger, const char *kind, const char *name) {
         return;
     IntentEnd *end = g_new(IntentEnd, 1);
     *end = (IntentEnd){ .kind = g_strdup(kind), .name = g_strdup(name), .id = id };
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     g_ptr_array_add(ledger->work.ends, end);
     writer_wake(ledger);
 }
@@ -78,14 +78,14 @@ static bool set_edge(Ledger *ledger, char *edge, bool pending) {
 }
 
 bool pending_restore(Ledger *ledger, const char *edge) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     return set_edge(ledger, g_strdup(edge), true);
 }
 
 void ledger_set_pending(Ledger *ledger, const char *from_kind, const char *from_name,
                         const char *to_kind, const char *to_name, bool pending) {
     g_assert(ledger->mode == LEDGER_WRITE);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     if (!pending && g_hash_table_size(ledger->pending) == 0)
         return;
     (void)set_edge(ledger, edge_key(from_kind, from_name, to_kind, to_name), pending);
@@ -93,7 +93,7 @@ void ledger_set_pending(Ledger *ledger, const char *from_kind, const char *from_
 
 bool ledger_is_pending(Ledger *ledger, const char *from_kind, const char *from_name,
                        const char *to_kind, const char *to_name) {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     if (g_hash_table_size(ledger->pending) == 0)
         return false;
     g_autofree char *edge = edge_key(from_kind, from_name, to_kind, to_name);

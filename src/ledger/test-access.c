@@ -195,6 +195,27 @@ static void test_read_only_after_kill(Fixture *fixture, gconstpointer data) {
     g_assert_cmpstr(after, ==, before);
 }
 
+/* What a killed writer left in the write-ahead file is folded in by the next, though it has nothing
+ * to write itself: so that the one after it opens without touching anything. */
+static void test_folds_in(Fixture *fixture, gconstpointer data) {
+    pid_t child = fork();
+    if (child == 0) {
+        put_samples(ledger_open(fixture->dir, LEDGER_WRITE, "child", NULL), 50);
+        _exit(0);
+    }
+    int status;
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    g_assert_cmpint(status, ==, 0);
+    g_autofree char *wal = fixture_path(fixture, "ledger.db-wal");
+    g_assert_true(g_file_test(wal, G_FILE_TEST_EXISTS));
+    fixture_open(fixture);
+    g_assert_cmpuint(count_entries(fixture->ledger), ==, 50);
+    g_clear_pointer(&fixture->ledger, ledger_close);
+    g_assert_false(g_file_test(wal, G_FILE_TEST_EXISTS));
+    fixture_open(fixture);
+    g_assert_cmpuint(count_entries(fixture->ledger), ==, 50);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     ADD_TEST("/access/lock", test_lock);
@@ -204,6 +225,7 @@ int main(int argc, char **argv) {
     ADD_TEST("/access/reader-beside-writer", test_reader_beside_writer);
     ADD_TEST("/access/reader-before-writer", test_reader_before_writer);
     ADD_TEST("/access/going-live", test_going_live);
+    ADD_TEST("/access/folds-in", test_folds_in);
     ADD_TEST("/access/read-only", test_read_only);
     ADD_TEST("/access/read-only-after-kill", test_read_only_after_kill);
     return g_test_run();

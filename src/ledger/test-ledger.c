@@ -1,5 +1,6 @@
 /* Entries, statuses, retries and notifications: kept, read back, and not written in vain. */
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "ledger/test-support.h"
@@ -249,6 +250,30 @@ static void test_idle_agent(Fixture *fixture, gconstpointer data) {
     g_assert_cmpstr(after, ==, before);
 }
 
+/* The thread that writes sleeps when there is nothing to write. */
+static void test_sleeps(Fixture *fixture, gconstpointer data) {
+    fixture_open(fixture);
+    put_samples(fixture->ledger, 10);
+    struct rusage before, after;
+    g_assert_cmpint(getrusage(RUSAGE_SELF, &before), ==, 0);
+    g_usleep(300000);
+    g_assert_cmpint(getrusage(RUSAGE_SELF, &after), ==, 0);
+    g_assert_cmpint(after.ru_nvcsw - before.ru_nvcsw, <=, 3); /* our own sleep is one */
+}
+
+/* Work is written without anybody asking for it. */
+static void test_writes_by_itself(Fixture *fixture, gconstpointer data) {
+    fixture_open(fixture);
+    ledger_put(fixture->ledger, sample_entry("/a", 1));
+    for (int i = 0; i < 100; i++) {
+        g_autoptr(Ledger) reader = ledger_open(fixture->dir, LEDGER_READ, "reader", NULL);
+        if (ledger_count(reader) == 1)
+            return;
+        g_usleep(50000);
+    }
+    g_test_fail_printf("nothing was written within 5 s");
+}
+
 /* --- statuses, retries, notifications --- */
 
 static void append_status(void *data, const char *kind, const char *name, const Value *status) {
@@ -425,6 +450,8 @@ int main(int argc, char **argv) {
     ADD_TEST("/ledger/forget-in-visit", test_forget_in_visit);
     ADD_TEST("/ledger/idle", test_idle);
     ADD_TEST("/ledger/idle-agent", test_idle_agent);
+    ADD_TEST("/ledger/sleeps", test_sleeps);
+    ADD_TEST("/ledger/writes-by-itself", test_writes_by_itself);
     ADD_TEST("/ledger/status", test_status);
     ADD_TEST("/ledger/retries", test_retries);
     ADD_TEST("/ledger/pending", test_pending);

@@ -415,7 +415,7 @@ void writer_wake(Ledger *ledger) {
 
 bool ledger_flush(Ledger *ledger, GError **error) {
     fingerprints_collect(ledger);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
     if (work_size(&ledger->work) > 0)
         writer_wake(ledger);
     if (ledger->writer) {
