@@ -397,9 +397,8 @@ bool database_mend_header(const char *path, GError **error) {
     char page[PAGE_SIZE];
     g_assert(g_bytes_get_size(bytes) >= sizeof page);
     memcpy(page, g_bytes_get_data(bytes, NULL), sizeof page);
-    /* The number of pages in it counts only while these two are equal; else the size of the file
-     * does. https://www.sqlite.org/fileformat2.html, 1.3.7 and 1.3.18 */
-    memset(page + 24, 0, 4);
+    /* The number of pages in it counts only while the change counter is the one it was noted at;
+     * else the size of the file does. https://www.sqlite.org/fileformat2.html, 1.3.7 */
     memset(page + 92, 0xff, 4);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     bool ok = fd >= 0 && pwrite(fd, page, sizeof page, 0) == (ssize_t)sizeof page;

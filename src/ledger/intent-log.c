@@ -24,8 +24,7 @@ typedef struct {
     char *key;           /* step_key(), also that of the table */
     size_t kind_size;    /* bytes of key before the separator */
     Begin *first, *last; /* oldest and latest; never empty */
-    bool has_preimage;
-    Value *preimage; /* as read at open; NULL for those begun since */
+    Value *preimage;     /* as read at open; NULL for those begun since */
 } LiveStep;
 
 struct IntentLog {
@@ -91,10 +90,8 @@ static void replay(void *data, const IntentRecord *record) {
     }
     Begin begin = { .id = record->id, .offset = record->offset, .size = record->size };
     LiveStep *step = add_begin(log, g_steal_pointer(&key), strlen(record->kind), begin);
-    if (record->preimage && !step->has_preimage) {
+    if (!step->preimage && record->preimage)
         step->preimage = value_ref(record->preimage);
-        step->has_preimage = true;
-    }
 }
 
 IntentLog *intent_log_open(const char *path, IntentRule rule, GError **error) {
@@ -220,18 +217,9 @@ static void append_names(GString *out, const char *kind, const char *name) {
     append_json_string(out, name);
 }
 
-/* Whether an earlier begin of the step already says what was there before. */
-static bool knows_preimage(IntentLog *log, const char *key) {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
-    const LiveStep *step = g_hash_table_lookup(log->live, key);
-    return step && step->has_preimage;
-}
-
 bool intent_log_begin(IntentLog *log, const char *kind, const char *name, const Value *preimage,
                       GError **error) {
     g_autofree char *key = step_key(kind, name);
-    if (preimage && knows_preimage(log, key))
-        preimage = NULL;
     g_autoptr(GString) text = g_string_sized_new(256);
     uint64_t id = g_atomic_pointer_add(&log->last_id, 1) + 1;
     size_t start = intent_record_start(text, true, id);
@@ -248,8 +236,7 @@ bool intent_log_begin(IntentLog *log, const char *kind, const char *name, const 
     }
     if (!append(log, text, error))
         return false;
-    LiveStep *step = add_begin(log, g_steal_pointer(&key), strlen(kind), begin);
-    step->has_preimage |= preimage != NULL;
+    (void)add_begin(log, g_steal_pointer(&key), strlen(kind), begin);
     return true;
 }
 

@@ -458,6 +458,11 @@ static void test_intents(Fixture *fixture, gconstpointer data) {
     assert_open_error(copy, STEAD_ERROR_DAMAGED, "line 2 is damaged; 'stead ledger repair' keeps");
     g_assert_cmpint(in_child(repair, copy), ==, FINE);
     assert_report(copy, "kept 1 steps in progress, left out 1 damaged lines");
+    g_clear_pointer(&copy, g_free);
+
+    copy = copy_ledger(fixture); /* the last line, whole but for one byte, is not a torn one */
+    overwrite(copy, "intent.log", size_of(copy, "intent.log") - 9, "?", 1);
+    assert_open_error(copy, STEAD_ERROR_DAMAGED, "line 3 is damaged");
 }
 
 static void test_whole(Fixture *fixture, gconstpointer data) {
