@@ -3,7 +3,7 @@ BUILD ?= build
 NINJA ?= ninja
 JOBS ?= $(shell nproc)
 
-.PHONY: all bootstrap demo test unit integration bench check docs format soak install clean
+.PHONY: all bootstrap demo test unit integration bench check fuzz fuzz-keep docs format soak install clean
 
 all: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS)
@@ -34,6 +34,25 @@ bench: all
 # Format, layers, headers on their own, warnings of gcc and clang, tests under sanitizers.
 check: bootstrap
 	@tools/check-all
+
+# Searches for inputs that break a parser, each target for so long: make fuzz FUZZ_SECONDS=600 FUZZ=toml
+FUZZ_BUILD ?= build-fuzz
+FUZZ_SECONDS ?= 60
+FUZZ ?=
+
+$(FUZZ_BUILD)/build.ninja: meson.build | bootstrap
+	@CC=clang meson setup $(FUZZ_BUILD) -Dfuzz=true >/dev/null
+
+.PHONY: fuzz-build
+fuzz-build: $(FUZZ_BUILD)/build.ninja
+	@$(NINJA) -C $(FUZZ_BUILD) -j$(JOBS) fuzz
+
+fuzz: fuzz-build
+	@tools/fuzz $(FUZZ_BUILD) --seconds $(FUZZ_SECONDS) --only "$(FUZZ)"
+
+# Copies inputs that reach new code to test/corpus.
+fuzz-keep: fuzz-build
+	@tools/fuzz $(FUZZ_BUILD) --keep --only "$(FUZZ)"
 
 docs: all
 	@tools/generate-docs $(BUILD)/stead
