@@ -27,6 +27,7 @@ struct Loop {
     uint64_t next_order;
     sd_event_source *clock;
     uint64_t clock_deadline; /* what clock is set to; UINT64_MAX: off */
+    bool timer_due;          /* this round does not wait: the clock stays as it is */
 
     int wake_fd; /* eventfd, edge-triggered, never read */
     sd_event_source *wake;

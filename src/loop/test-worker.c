@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #define SECOND G_USEC_PER_SEC
 
@@ -169,7 +170,7 @@ static void wait_for_threads(unsigned expected) {
     g_assert_cmpuint(count_threads(), ==, expected);
 }
 
-/* Threads without work end, and come again. */
+/* Threads without work end but for one, and come again. */
 static void test_idle_time(void) {
     Test test;
     test_open(&test, false, 4);
@@ -183,8 +184,35 @@ static void test_idle_time(void) {
             worker_pool_push(test.pool, work_slowly, done, &test);
         run(&test);
         g_assert_cmpint(test.most_inside, ==, 4);
-        wait_for_threads(before);
+        wait_for_threads(before + 1);
+        g_usleep(5000); /* five times the idle time */
+        g_assert_cmpuint(count_threads(), ==, before + 1);
     }
+    test_close(&test);
+    wait_for_threads(before);
+}
+
+static long context_switches(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_nvcsw;
+}
+
+/* The thread that stays waits without limit: nothing of a pool at rest wakes up. */
+static void test_idle_sleeps(void) {
+    Test test;
+    test_open(&test, false, 4);
+    unsigned before = count_threads();
+    worker_pool_set_idle_time(test.pool, 1000);
+    test.expected = 4;
+    for (unsigned i = 0; i < 4; i++)
+        worker_pool_push(test.pool, work_slowly, done, &test);
+    run(&test);
+    wait_for_threads(before + 1);
+    g_usleep(5000);
+    long switches = context_switches();
+    g_usleep(50000);
+    g_assert_cmpint(context_switches() - switches, <=, 1); /* our own sleep */
     test_close(&test);
 }
 
@@ -339,6 +367,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/worker/idle-threads-wake", test_idle_threads_wake);
     g_test_add_func("/worker/idle-is-not-enough", test_idle_is_not_enough);
     g_test_add_func("/worker/idle-time", test_idle_time);
+    g_test_add_func("/worker/idle-sleeps", test_idle_sleeps);
     g_test_add_func("/worker/idle-race", test_idle_race);
     g_test_add_func("/worker/push-from-done", test_push_from_done);
     g_test_add_func("/worker/virtual", test_virtual);

@@ -11,8 +11,9 @@
 
 #include "loop/loop-private.h"
 
-/* An idle thread ends after this, so that a burst of work does not keep its stacks for ever. */
-#define IDLE_TIME_US (5 * G_USEC_PER_SEC)
+/* An idle thread that is not the only one ends after this: a burst of work does not keep its stacks
+ * for ever, the next task finds a thread all the same, and soon nothing wakes up any more. */
+#define IDLE_TIME_US (G_USEC_PER_SEC / 4)
 
 typedef struct {
     WorkFunction work;
@@ -111,13 +112,17 @@ static void run_task(WorkerPool *pool) {
         loop_post(pool->loop, complete, pool);
 }
 
-/* Waits for a task. Returns false when this thread should end instead. */
+/* Waits for a task: without limit while no other thread does, else until the idle time is over and
+ * another one still waits. Returns false when this thread should end instead. */
 static bool wait_for_task(WorkerPool *pool) {
-    gint64 deadline = g_get_monotonic_time() + (gint64)pool->idle_time;
+    gint64 deadline = pool->idle > 0 ? g_get_monotonic_time() + (gint64)pool->idle_time : 0;
     bool in_time = true;
     pool->idle++;
-    while (!has_task(pool) && !pool->stopping && in_time) {
-        in_time = g_cond_wait_until(&pool->work_or_stop, &pool->lock, deadline);
+    while (!has_task(pool) && !pool->stopping && (in_time || pool->idle == 1)) {
+        if (deadline > 0 && in_time)
+            in_time = g_cond_wait_until(&pool->work_or_stop, &pool->lock, deadline);
+        else
+            g_cond_wait(&pool->work_or_stop, &pool->lock);
         if (pool->woken > 0) /* also when late: the signal may have been for this thread */
             pool->woken--;
     }

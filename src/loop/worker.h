@@ -17,7 +17,8 @@ WorkerPool *worker_pool_new(Loop *loop, unsigned max_threads);
 void worker_pool_free(WorkerPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WorkerPool, worker_pool_free)
 
-/* How long a thread without work stays, from the next time it waits; 5 s at first. */
+/* How long a thread without work stays while another one waits too, counted from the next time it
+ * waits; 250 ms at first. One thread stays. */
 void worker_pool_set_idle_time(WorkerPool *pool, uint64_t idle_time_us);
 
 /* Loop's thread only. Tasks start in the order they were pushed. done may be NULL. */
