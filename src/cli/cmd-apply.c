@@ -181,8 +181,8 @@ static int run(const Arguments *arguments, char **words) {
         return apply_plan(session, words[0]);
     }
     g_auto(LangResult) result = { 0 };
-    if (!session_load(session, words[0], &result) ||
-        !session_open_ledger(session, arguments->noop ? LEDGER_READ : LEDGER_WRITE, "apply"))
+    LedgerMode mode = arguments->noop ? LEDGER_READ : LEDGER_WRITE;
+    if (!session_load_beside_ledger(session, words[0], mode, "apply", &result))
         return EXIT_REFUSED;
     return converge(session, result.graph, NULL);
 }

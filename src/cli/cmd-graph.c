@@ -117,8 +117,7 @@ static bool write_out(const Arguments *arguments, const char *text, GError **err
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
     g_auto(LangResult) result = { 0 };
-    if (!session || !session_load(session, words[0], &result) ||
-        !session_open_ledger(session, LEDGER_READ, "graph"))
+    if (!session || !session_load_beside_ledger(session, words[0], LEDGER_READ, "graph", &result))
         return EXIT_REFUSED;
     PlanOptions plan_options = {
         .kinds = &builtin_kinds,

@@ -32,8 +32,7 @@ static int exit_code(const Arguments *arguments, const Plan *plan) {
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
     g_auto(LangResult) result = { 0 };
-    if (!session || !session_load(session, words[0], &result) ||
-        !session_open_ledger(session, LEDGER_READ, "plan"))
+    if (!session || !session_load_beside_ledger(session, words[0], LEDGER_READ, "plan", &result))
         return EXIT_REFUSED;
     PlanOptions options = {
         .kinds = &builtin_kinds,

@@ -58,15 +58,19 @@ void session_close(Session *session) {
     g_free(session);
 }
 
+static bool open_ledger(Session *session, LedgerMode mode, const char *command, GError **error) {
+    session->ledger = ledger_open(session->state_dir, mode, command, error);
+    if (session->ledger)
+        ledger_attach_fingerprints(session->ledger, session->fingerprints);
+    return session->ledger != NULL;
+}
+
 bool session_open_ledger(Session *session, LedgerMode mode, const char *command) {
     g_autoptr(GError) error = NULL;
-    session->ledger = ledger_open(session->state_dir, mode, command, &error);
-    if (!session->ledger) {
-        printer_error(session->printer, error);
-        return false;
-    }
-    ledger_attach_fingerprints(session->ledger, session->fingerprints);
-    return true;
+    if (open_ledger(session, mode, command, &error))
+        return true;
+    printer_error(session->printer, error);
+    return false;
 }
 
 LangInputs session_inputs(const Session *session) {
@@ -91,4 +95,34 @@ bool session_load(Session *session, const char *file, LangResult *ret_result) {
         printer_warning(session->printer, "%s", (char *)g_ptr_array_index(result->warnings, i));
     printer_problems(session->printer, problems);
     return ok;
+}
+
+/* A ledger being opened in a thread of its own. */
+typedef struct {
+    Session *session;
+    LedgerMode mode;
+    const char *command;
+    GError *error;
+    GThread *thread;
+} Opening;
+
+static gpointer open_in_thread(gpointer data) {
+    Opening *opening = data;
+    (void)open_ledger(opening->session, opening->mode, opening->command, &opening->error);
+    return NULL; /* the caller looks at the session and at error */
+}
+
+bool session_load_beside_ledger(Session *session, const char *file, LedgerMode mode,
+                                const char *command, LangResult *ret_result) {
+    if (!ledger_exists(session->state_dir))
+        return session_load(session, file, ret_result) &&
+               session_open_ledger(session, mode, command);
+    Opening opening = { .session = session, .mode = mode, .command = command };
+    opening.thread = g_thread_new("ledger", open_in_thread, &opening);
+    bool ok = session_load(session, file, ret_result);
+    g_thread_join(opening.thread);
+    g_autoptr(GError) error = opening.error;
+    if (ok && error)
+        printer_error(session->printer, error);
+    return ok && !error;
 }

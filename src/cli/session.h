@@ -27,5 +27,10 @@ bool session_open_ledger(Session *session, LedgerMode mode, const char *command)
 /* Evaluates a configuration. Prints every problem and returns false when there is one. */
 bool session_load(Session *session, const char *file, LangResult *ret_result);
 
+/* Both of the above at the same time: reading a large ledger takes as long as evaluating a large
+ * configuration. A ledger that does not exist yet is not made for a wrong configuration. */
+bool session_load_beside_ledger(Session *session, const char *file, LedgerMode mode,
+                                const char *command, LangResult *ret_result);
+
 /* The inputs of an evaluation, for those who evaluate again (agent). Borrows from session. */
 LangInputs session_inputs(const Session *session);

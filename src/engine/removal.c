@@ -189,9 +189,14 @@ static void leave(Search *search, const LedgerEntry *entry) {
         leaving->how = ON_REMOVE_FORGET;
 }
 
+static bool is_leaving(void *data, const char *kind, const char *name) {
+    const Search *search = data;
+    return graph_find(search->graph, kind, name) < 0;
+}
+
 static void look_for_leaving(void *data, const char *kind, const char *name) {
     Search *search = data;
-    if (search->error || graph_find(search->graph, kind, name) >= 0)
+    if (search->error)
         return;
     const LedgerEntry *entry = ledger_find(search->engine->options.ledger, kind, name);
     if (entry)
@@ -418,7 +423,7 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
         return graph_ref(graph);
     g_autoptr(GPtrArray) leaving = g_ptr_array_new_with_free_func(leaving_free);
     Search search = { .engine = engine, .graph = graph, .leaving = leaving };
-    ledger_visit_keys(engine->options.ledger, look_for_leaving, &search);
+    ledger_visit_keys(engine->options.ledger, is_leaving, look_for_leaving, &search);
     look_for_interrupted(&search);
     g_clear_pointer(&search.identities, g_hash_table_unref);
     g_clear_pointer(&search.claims, path_claims_free);

@@ -227,6 +227,11 @@ Ledger *ledger_open(const char *dir, LedgerMode mode, const char *command, GErro
     return NULL;
 }
 
+bool ledger_exists(const char *dir) {
+    g_autofree char *path = g_build_filename(dir, "ledger.db", NULL);
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
 Ledger *ledger_open_database(const char *dir, GError **error) {
     Ledger *ledger = ledger_new(dir, LEDGER_READ);
     if (load_database(ledger, error))

@@ -10,7 +10,7 @@
  * the lock is touched by a run that changes nothing.
  *
  * Threads: ledger_begin(), ledger_store_content() and ledger_load_content() from any thread.
- * Everything else from the thread that opened it. Writing happens in one thread of the ledger's
+ * Everything else from one thread at a time. Writing happens in one thread of the ledger's
  * own, in batches; ledger_flush() waits for it. A process killed at any instant loses nothing that
  * was begun: ledger_interrupted() lists it at the next start. A loss of power may take the last
  * moments with it (nobody waits for the disk on the way of a change), but leaves a ledger that
@@ -37,6 +37,8 @@ typedef enum { LEDGER_READ, LEDGER_WRITE } LedgerMode;
  * (ledger.db.damaged-TIME) only on ledger_repair(); here it is STEAD_ERROR_DAMAGED with the remedy
  * in the message. LEDGER_READ of a directory without ledger gives an empty one. */
 Ledger *ledger_open(const char *dir, LedgerMode mode, const char *command, GError **error);
+/* Whether there is one at dir, whole or not. */
+bool ledger_exists(const char *dir);
 /* Moves a damaged database aside and starts a new one with what can still be read; says how much in
  * *ret_report. */
 bool ledger_repair(const char *dir, char **ret_report, GError **error);
@@ -79,8 +81,10 @@ const LedgerEntry *ledger_find(Ledger *ledger, const char *kind, const char *nam
 void ledger_trim(Ledger *ledger); /* gives back the memory of all that ledger_find() returned */
 unsigned ledger_count(Ledger *ledger); /* entries */
 /* In the order of kind and name. What is visited is valid during the call; entries may be put and
- * forgotten in it. The first only names them and reads nothing. */
-void ledger_visit_keys(Ledger *ledger,
+ * forgotten in it. The first only names them and reads nothing; it leaves out those that want,
+ * which may not use the ledger, says false of (NULL: none). */
+typedef bool (*LedgerWant)(void *data, const char *kind, const char *name);
+void ledger_visit_keys(Ledger *ledger, LedgerWant want,
                        void (*visit)(void *data, const char *kind, const char *name), void *data);
 void ledger_visit(Ledger *ledger, void (*visit)(void *data, const LedgerEntry *entry), void *data);
 /* Takes ownership; nothing is written when equal to what is there. */

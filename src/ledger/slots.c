@@ -173,15 +173,19 @@ static int by_name(gconstpointer a, gconstpointer b) {
     return order != 0 ? order : strcmp(left->name, right->name);
 }
 
-/* Slots stay until visit_end(), also forgotten ones. */
-static GPtrArray *visit_start(Ledger *ledger) {
+/* All that want (NULL: any) says, in order of their names. They stay until visit_end(), also
+ * forgotten ones. */
+static GPtrArray *visit_start(Ledger *ledger, LedgerWant want, void *data) {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
-    GPtrArray *slots = g_ptr_array_sized_new(g_hash_table_size(ledger->slots));
+    GPtrArray *slots = g_ptr_array_new();
     GHashTableIter iter;
-    gpointer slot;
+    gpointer key;
     g_hash_table_iter_init(&iter, ledger->slots);
-    while (g_hash_table_iter_next(&iter, &slot, NULL))
-        g_ptr_array_add(slots, slot);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        const Slot *slot = key;
+        if (!want || want(data, slot->kind, slot->name))
+            g_ptr_array_add(slots, key);
+    }
     g_ptr_array_sort(slots, by_name);
     ledger->visits++;
     return slots;
@@ -192,9 +196,9 @@ static void visit_end(Ledger *ledger, GPtrArray *slots) {
     g_ptr_array_unref(slots);
 }
 
-void ledger_visit_keys(Ledger *ledger,
+void ledger_visit_keys(Ledger *ledger, LedgerWant want,
                        void (*visit)(void *data, const char *kind, const char *name), void *data) {
-    GPtrArray *slots = visit_start(ledger);
+    GPtrArray *slots = visit_start(ledger, want, data);
     for (unsigned i = 0; i < slots->len; i++) {
         const Slot *slot = slots->pdata[i];
         if (slot->entry_hash != 0)
@@ -204,7 +208,7 @@ void ledger_visit_keys(Ledger *ledger,
 }
 
 void ledger_visit(Ledger *ledger, void (*visit)(void *data, const LedgerEntry *entry), void *data) {
-    GPtrArray *slots = visit_start(ledger);
+    GPtrArray *slots = visit_start(ledger, NULL, NULL);
     for (unsigned i = 0; i < slots->len; i++) {
         Slot *slot = slots->pdata[i];
         if (slot->entry_hash == 0)
@@ -263,7 +267,7 @@ void ledger_visit_status(Ledger *ledger,
                          void (*visit)(void *data, const char *kind, const char *name,
                                        const Value *status),
                          void *data) {
-    GPtrArray *slots = visit_start(ledger);
+    GPtrArray *slots = visit_start(ledger, NULL, NULL);
     for (unsigned i = 0; i < slots->len; i++) {
         Slot *slot = slots->pdata[i];
         if (slot->status_hash == 0)

@@ -93,7 +93,7 @@ static int use(Ledger *ledger, unsigned *ret_entries) {
     const JournalFilter all = { 0 };
     FingerprintCache *cache = fingerprint_cache_new();
     ledger_attach_fingerprints(ledger, cache);
-    ledger_visit_keys(ledger, ignore_key, NULL);
+    ledger_visit_keys(ledger, NULL, ignore_key, NULL);
     ledger_visit(ledger, count_entry, ret_entries);
     ledger_visit_status(ledger, ignore_status, NULL);
     bool ok = ledger_read_journal(ledger, &all, ignore_journal, NULL, &error);

@@ -146,7 +146,7 @@ static void append_entry(void *data, const LedgerEntry *entry) {
 
 static void assert_order(Ledger *ledger, const char *expected) {
     g_autoptr(GString) keys = g_string_new(NULL);
-    ledger_visit_keys(ledger, append_key, keys);
+    ledger_visit_keys(ledger, NULL, append_key, keys);
     g_assert_cmpstr(keys->str, ==, expected);
     g_string_truncate(keys, 0);
     ledger_visit(ledger, append_entry, keys);
