@@ -37,7 +37,8 @@ struct AutoEdges {
     GPtrArray *wanted;  /* keys, in texts */
 };
 
-static void auto_edges_init(AutoEdges *edges) {
+AutoEdges *auto_edges_new(void) {
+    AutoEdges *edges = g_new(AutoEdges, 1);
     *edges = (AutoEdges){
         .texts = g_string_chunk_new(64 * 1024),
         .key = g_string_new(NULL),
@@ -46,15 +47,19 @@ static void auto_edges_init(AutoEdges *edges) {
         .wants = g_array_new(FALSE, FALSE, sizeof(Want)),
         .wanted = g_ptr_array_new(),
     };
+    return edges;
 }
 
-static void auto_edges_clear(AutoEdges *edges) {
+void auto_edges_free(AutoEdges *edges) {
+    if (!edges)
+        return;
     g_hash_table_unref(edges->by_key);
     g_array_unref(edges->identities);
     g_array_unref(edges->wants);
     g_ptr_array_unref(edges->wanted);
     g_string_free(edges->key, TRUE);
     g_string_chunk_free(edges->texts);
+    g_free(edges);
 }
 
 /* --- what kinds say */
@@ -178,33 +183,33 @@ static bool add_auto_edge(Graph *graph, const Want *want, unsigned owner) {
     return true;
 }
 
-static bool takes_part(const Resource *resource) {
-    const Meta *meta = resource_meta(resource);
-    return meta->autoedge && !meta->hidden;
+static void ask(AutoEdges *edges, unsigned vertex, const Resource *resource) {
+    edges->vertex = vertex;
+    if (resource->kind->auto_edges)
+        resource->kind->auto_edges(resource, edges);
 }
 
-static void ask_kinds(AutoEdges *edges, const Graph *graph, bool everybody) {
-    for (unsigned i = 0; i < graph_size(graph); i++) {
-        const Resource *resource = graph_resource(graph, i);
-        if (!resource->kind->auto_edges || !(everybody || takes_part(resource)))
-            continue;
-        edges->vertex = i;
-        resource->kind->auto_edges(resource, edges);
+void auto_edges_ask(AutoEdges *edges, unsigned vertex, const Resource *resource) {
+    const Meta *meta = resource_meta(resource);
+    if (meta->autoedge && !meta->hidden)
+        ask(edges, vertex, resource);
+}
+
+unsigned auto_edges_add(AutoEdges *edges, Graph *graph) {
+    unsigned n_added = 0;
+    for (unsigned i = 0; i < edges->wants->len; i++) {
+        const Want *want = &g_array_index(edges->wants, Want, i);
+        unsigned owner = find_wanted(edges, want);
+        n_added += owner != NONE && add_auto_edge(graph, want, owner);
     }
+    return n_added;
 }
 
 unsigned graph_auto_edges(Graph *graph) {
-    AutoEdges edges;
-    auto_edges_init(&edges);
-    ask_kinds(&edges, graph, false);
-    unsigned n_added = 0;
-    for (unsigned i = 0; i < edges.wants->len; i++) {
-        const Want *want = &g_array_index(edges.wants, Want, i);
-        unsigned owner = find_wanted(&edges, want);
-        n_added += owner != NONE && add_auto_edge(graph, want, owner);
-    }
-    auto_edges_clear(&edges);
-    return n_added;
+    g_autoptr(AutoEdges) edges = auto_edges_new();
+    for (unsigned i = 0; i < graph_size(graph); i++)
+        auto_edges_ask(edges, i, graph_resource(graph, i));
+    return auto_edges_add(edges, graph);
 }
 
 /* --- claims */
@@ -227,15 +232,15 @@ static void claim_parents(PathClaims *claims, GString *path) {
 }
 
 PathClaims *path_claims_new(const Graph *graph) {
-    AutoEdges edges;
-    auto_edges_init(&edges);
-    ask_kinds(&edges, graph, true);
+    g_autoptr(AutoEdges) edges = auto_edges_new();
+    for (unsigned i = 0; i < graph_size(graph); i++)
+        ask(edges, i, graph_resource(graph, i));
     PathClaims *claims = g_new(PathClaims, 1);
     claims->texts = g_string_chunk_new(64 * 1024);
     claims->claims = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GString) path = g_string_new(NULL);
-    for (unsigned i = 0; i < edges.identities->len; i++) {
-        const char *key = identity_at(&edges, i)->key;
+    for (unsigned i = 0; i < edges->identities->len; i++) {
+        const char *key = identity_at(edges, i)->key;
         if (!g_str_has_prefix(key, PATH_TYPE SEPARATOR) &&
             !g_str_has_prefix(key, EDITS_TYPE SEPARATOR))
             continue;
@@ -244,7 +249,6 @@ PathClaims *path_claims_new(const Graph *graph) {
                             GINT_TO_POINTER(PATH_MANAGED));
         claim_parents(claims, path);
     }
-    auto_edges_clear(&edges);
     return claims;
 }
 

@@ -26,6 +26,14 @@ void auto_edges_want_parent(AutoEdges *edges, const char *path);
  * direction, exists. Returns the number added. */
 unsigned graph_auto_edges(Graph *graph);
 
+/* The same in parts, for who has the resources before the graph is complete: each is asked once, in
+ * the order of vertices, then the edges of all are added. */
+AutoEdges *auto_edges_new(void);
+void auto_edges_free(AutoEdges *edges); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AutoEdges, auto_edges_free)
+void auto_edges_ask(AutoEdges *edges, unsigned vertex, const Resource *resource);
+unsigned auto_edges_add(AutoEdges *edges, Graph *graph);
+
 /* The paths of all resources ("path" and "edits" identities, also of hidden ones and those with
  * autoedge = false), for kinds that clear directories: KindRun.claim. Only read, so any thread may
  * ask. */

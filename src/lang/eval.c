@@ -53,6 +53,7 @@ void eval_free(Eval *eval) {
         return;
     sandbox_close(eval);
     declare_clear(eval);
+    finisher_free(eval->finisher);
     graph_unref(eval->graph);
     value_unref(eval->reads);
     value_unref(eval->pending_value);
@@ -207,6 +208,11 @@ int eval_raise_error(lua_State *lua, GError *error) {
 int eval_raise_reported(lua_State *lua) {
     eval_of(lua)->raised.reported = true;
     return eval_raise(lua, "a problem was reported already");
+}
+
+int eval_abandon(lua_State *lua) {
+    eval_of(lua)->fatal = true;
+    return eval_raise_reported(lua);
 }
 
 void eval_charge(lua_State *lua, uint64_t steps) {

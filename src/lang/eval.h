@@ -10,6 +10,7 @@
 #include <glib.h>
 #include <lua.h>
 
+#include "lang/finisher.h"
 #include "lang/lang.h"
 #include "lang/lua-memory.h"
 #include "lang/problems.h"
@@ -66,11 +67,12 @@ typedef struct Eval {
     Raised raised;
 
     Graph *graph;
-    GArray *kinds;   /* of DeclaredKind */
-    GArray *targets; /* of Target */
-    GArray *links;   /* of Link */
-    GArray *frames;  /* of Frame; number 0 is unused */
-    unsigned frame;  /* current */
+    Finisher *finisher; /* NULL: each resource is completed when it is declared */
+    GArray *kinds;      /* of DeclaredKind */
+    GArray *targets;    /* of Target */
+    GArray *links;      /* of Link */
+    GArray *frames;     /* of Frame; number 0 is unused */
+    unsigned frame;     /* current */
 
     const char *place_file; /* what eval_place() found last */
 
@@ -114,6 +116,8 @@ int eval_raise(lua_State *lua, const char *format, ...) G_GNUC_PRINTF(2, 3);
 int eval_raise_error(lua_State *lua, GError *error);
 /* Ends the evaluation because of a problem that was added already. */
 int eval_raise_reported(lua_State *lua);
+/* Ends the evaluation, pcall() or not, because its result is not wanted any more. */
+int eval_abandon(lua_State *lua);
 /* Work of a C function that runs long without instructions; raises beyond the limit. */
 void eval_charge(lua_State *lua, uint64_t steps);
 /* Push, taking ownership. */

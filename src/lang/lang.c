@@ -34,24 +34,48 @@ static void leave_c_locale(locale_t c, locale_t before) {
 
 /* False: the program ended early. What it would have declared is not known then, and nothing that
  * is missing may be reported. */
-static bool load_lua(const char *file, const LangInputs *inputs, Sources *sources,
-                     Problems *problems, LangResult *result) {
-    g_autoptr(Eval) eval = eval_new(inputs, file, sources, problems);
+static bool run(Eval *eval) {
     bool complete = sandbox_run(eval);
-    g_assert(complete || problems_count(problems) > 0);
     if (complete)
         declare_resolve(eval);
+    return complete;
+}
+
+/* What was evaluated beside a finisher counts only when all resources are right; otherwise it is
+ * done once more, each resource checked where it is declared, so that its problems have places. */
+static Eval *evaluate(const char *file, const LangInputs *inputs, Sources *sources,
+                      Problems *problems, bool *ret_complete, AutoEdges **ret_edges) {
+    g_autoptr(Eval) eval = eval_new(inputs, file, sources, problems);
+    eval->finisher = finisher_new(!inputs->no_autoedges);
+    *ret_complete = run(eval);
+    if (finisher_wait(eval->finisher, ret_edges))
+        return g_steal_pointer(&eval);
+    problems_clear(problems);
+    g_clear_pointer(&eval, eval_free);
+    eval = eval_new(inputs, file, sources, problems);
+    *ret_complete = run(eval);
+    return g_steal_pointer(&eval);
+}
+
+static bool load_lua(const char *file, const LangInputs *inputs, Sources *sources,
+                     Problems *problems, LangResult *result, AutoEdges **ret_edges) {
+    bool complete;
+    g_autoptr(Eval) eval = evaluate(file, inputs, sources, problems, &complete, ret_edges);
+    g_assert(complete || problems_count(problems) > 0);
     result->graph = graph_ref(eval->graph);
     result->reads = value_ref(eval->reads);
     result->next_change = eval->next_change;
     return complete;
 }
 
-/* Automatic edges need resources that are complete; everything else is checked in any case. */
-static void seal(const LangInputs *inputs, Problems *problems, LangResult *result) {
+/* Automatic edges need resources that are complete; everything else is checked in any case. edges:
+ * what the resources said already, or NULL. */
+static void seal(const LangInputs *inputs, AutoEdges *edges, Problems *problems,
+                 LangResult *result) {
     g_autoptr(GPtrArray) errors = g_ptr_array_new();
     if (problems_count(problems) == 0 && !inputs->no_autoedges)
-        result->auto_edge_count = graph_auto_edges(result->graph);
+        result->auto_edge_count =
+            edges ? auto_edges_add(edges, result->graph) : graph_auto_edges(result->graph);
     (void)graph_seal(result->graph, errors); /* what is wrong is in errors */
     for (unsigned i = 0; i < errors->len; i++)
         problems_add_error(problems, g_ptr_array_index(errors, i));
@@ -61,6 +85,7 @@ static void load(const char *file, const LangInputs *inputs, Sources *sources, P
                  LangResult *result) {
     bool is_lua = g_str_has_suffix(file, ".lua");
     bool is_yaml = g_str_has_suffix(file, ".yaml") || g_str_has_suffix(file, ".yml");
+    g_autoptr(AutoEdges) edges = NULL;
     GError *error = NULL;
     if (!is_lua && !is_yaml) {
         problems_add(problems, (Origin){ .file = g_intern_string(file) },
@@ -72,14 +97,14 @@ static void load(const char *file, const LangInputs *inputs, Sources *sources, P
         return;
     }
     if (is_lua) {
-        if (!load_lua(file, inputs, sources, problems, result))
+        if (!load_lua(file, inputs, sources, problems, result, &edges))
             return;
     } else {
         result->graph = graph_new();
         result->reads = value_new_map();
         yaml_graph_load(file, inputs, sources, problems, result->warnings, result->graph);
     }
-    seal(inputs, problems, result);
+    seal(inputs, edges, problems, result);
 }
 
 bool lang_load(const char *file, const LangInputs *inputs, LangResult *ret_result,

@@ -208,6 +208,7 @@ typedef struct {
     Value *meta; /* NULL: none so far */
     GPtrArray *texts;
     bool incomplete; /* something was reported elsewhere */
+    bool deferred;   /* the finisher completes it */
 } Reading;
 
 /* A parameter of the kind. It may be there twice under two of its names. */
@@ -270,6 +271,9 @@ static void finish(Eval *eval, Reading *reading) {
     GPtrArray *errors = eval->errors;
     bool clean = reading->texts->len == 0 && !reading->incomplete;
     set_all_meta(eval, reading->place.frame, reading->resource, reading->meta, reading->texts);
+    reading->deferred = eval->finisher && clean && reading->texts->len == 0;
+    if (reading->deferred)
+        return;
     g_ptr_array_set_size(errors, 0);
     /* After a parameter was refused, that it is missing would only be noise. */
     if (resource_finish(reading->resource, errors) || !clean)
@@ -301,20 +305,31 @@ static void read_resource(lua_State *lua, Reading *reading, int params) {
     }
 }
 
+static bool put_in_graph(lua_State *lua, Reading *reading, unsigned *ret_vertex) {
+    Eval *eval = eval_of(lua);
+    bool hidden = resource_meta(reading->resource)->hidden;
+    GError *error = NULL;
+    if (!declare_begin(lua, reading->target, reading->place, hidden))
+        return false;
+    if (graph_add(eval->graph, resource_ref(reading->resource), DUPLICATE_REFUSE, ret_vertex,
+                  &error))
+        return true;
+    problems_add_error(eval->problems, error);
+    return false;
+}
+
 /* Resources with problems are added too: what refers to them is not to be reported as well. */
 static void add_to_graph(lua_State *lua, Reading *reading) {
     Eval *eval = eval_of(lua);
-    bool hidden = resource_meta(reading->resource)->hidden;
-    Resource *resource = g_steal_pointer(&reading->resource);
-    GError *error = NULL;
-    if (!declare_begin(lua, reading->target, reading->place, hidden)) {
-        resource_unref(resource);
-    } else if (graph_add(eval->graph, resource, DUPLICATE_REFUSE, NULL, &error)) {
-        Target *target = &g_array_index(eval->targets, Target, reading->target);
-        target->count = 1;
-    } else {
-        problems_add_error(eval->problems, error);
+    unsigned vertex;
+    if (put_in_graph(lua, reading, &vertex)) {
+        g_array_index(eval->targets, Target, reading->target).count = 1;
+        if (reading->deferred)
+            finisher_add(eval->finisher, reading->resource, vertex);
+    } else if (reading->deferred) {
+        finisher_fail(eval->finisher);
     }
+    g_clear_pointer(&reading->resource, resource_unref);
 }
 
 void params_declare(lua_State *lua, unsigned target, int params) {
@@ -322,6 +337,8 @@ void params_declare(lua_State *lua, unsigned target, int params) {
     DeclaredKind *kind = &g_array_index(eval->kinds, DeclaredKind,
                                         g_array_index(eval->targets, Target, target).kind);
     luaL_checkstack(lua, 8, "parameters");
+    if (eval->finisher && finisher_has_failed(eval->finisher))
+        eval_abandon(lua);
     if (kind->params_ref == LUA_NOREF)
         make_codes(lua, kind);
     lua_rawgeti(lua, LUA_REGISTRYINDEX, kind->params_ref);

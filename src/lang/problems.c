@@ -109,6 +109,10 @@ void problems_add_error(Problems *problems, GError *error) {
     g_error_free(error);
 }
 
+void problems_clear(Problems *problems) {
+    g_ptr_array_set_size(problems->list, 0);
+}
+
 unsigned problems_count(const Problems *problems) {
     return problems->list->len;
 }

@@ -21,6 +21,7 @@ void problems_note(Problems *problems, Origin origin);
 /* A finished message that starts with a place of its own; takes ownership of error. */
 void problems_add_error(Problems *problems, GError *error);
 
+void problems_clear(Problems *problems); /* forgets all */
 unsigned problems_count(const Problems *problems);
 /* Appends all as GError * (STEAD_ERROR_CONFIG) to out, by file and line; problems is empty then. */
 void problems_move(Problems *problems, GPtrArray *out);
