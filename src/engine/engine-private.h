@@ -139,6 +139,8 @@ struct Engine {
     GPtrArray *eligible; /* of Vertex: to be told VERTEX_EVENT_ELIGIBLE */
     void *batch;         /* of step.c, being filled; NULL outside of a dispatch */
     unsigned batch_size; /* rounds to put into it */
+    unsigned batches;    /* in workers */
+    bool alone;          /* this dispatch starts one round only */
     unsigned threads;
     unsigned in_flight; /* rounds in workers */
     unsigned max_in_flight;

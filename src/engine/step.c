@@ -183,6 +183,7 @@ static void batch_work(void *data) {
 
 static void batch_done(void *data) {
     Batch *batch = data;
+    batch->rounds[0]->engine->batches--;
     for (unsigned i = 0; i < batch->n; i++)
         step_round_done(batch->rounds[i]);
     g_free(batch);
@@ -192,6 +193,7 @@ static void push_batch(Engine *engine) {
     if (!engine->batch)
         return;
     worker_pool_push(engine->workers, batch_work, batch_done, engine->batch);
+    engine->batches++;
     engine->batch = NULL;
 }
 
@@ -202,6 +204,12 @@ static void add_to_batch(Engine *engine, Round *round) {
     batch->rounds[batch->n++] = round;
     if (batch->n >= engine->batch_size)
         push_batch(engine);
+}
+
+/* A single quick round, which is what most repairs are, saves the way to a worker and back. */
+static bool run_alone(Engine *engine, Round *round) {
+    return engine->alone && engine->batches == 0 &&
+           loop_run_aside(engine->options.loop, round_work, step_round_done, round);
 }
 
 static void start_round(Vertex *vertex) {
@@ -225,7 +233,8 @@ static void start_round(Vertex *vertex) {
         round_work(round);
         step_round_done(round);
     } else if (flags & KIND_QUICK) {
-        add_to_batch(engine, round);
+        if (!run_alone(engine, round))
+            add_to_batch(engine, round);
     } else {
         worker_pool_push(engine->workers, round_work, step_round_done, round);
     }
@@ -236,6 +245,7 @@ static void dispatch(void *data) {
     uint64_t start = loop_now(engine->options.loop);
     unsigned turns = 0;
     /* Few are spread over all threads, each of them may be a slow one after all. */
+    engine->alone = engine->ready.length == 1;
     engine->batch_size = CLAMP(engine->ready.length / engine->threads, 1, BATCH_MAX);
     while (engine->stop_level == 0 && !engine->next_graph &&
            engine->in_flight < engine->max_in_flight && engine->ready.length > 0) {

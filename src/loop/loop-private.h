@@ -13,10 +13,13 @@ typedef struct {
     void *data;
 } Message;
 
+typedef struct Aside Aside; /* loop-aside.c */
+
 struct Loop {
     sd_event *event;
-    GThread *owner;
+    GThread *owner; /* atomic */
     bool is_virtual;
+    bool running; /* in loop_run() */
     bool quit;
     bool event_lent;    /* somebody else may have sources in event */
     unsigned n_sources; /* LoopSources */
@@ -36,11 +39,15 @@ struct Loop {
     GMutex lock;
     GArray *posted; /* of Message; under lock */
 
-    gint holds; /* atomic */
+    gint holds;   /* atomic */
+    Aside *aside; /* NULL until something runs aside */
 };
 
 uint64_t clock_now(void);            /* CLOCK_BOOTTIME, us */
 bool loop_is_mine(const Loop *loop); /* whether this is the loop's thread */
+
+void loop_wake(Loop *loop);                  /* makes it look for messages; thread-safe */
+bool loop_round(Loop *loop, GError **error); /* waits for something and handles it */
 
 /* Runs callback and keeps its time. start: clock_now(), or the end of the callback before. Returns
  * the time at its end. */
@@ -49,6 +56,10 @@ void loop_note_time(Loop *loop, uint64_t start, uint64_t end);
 /* Whether a slice that began at start is over at time. Never in a virtual loop, where the order of
  * events must not depend on the real clock. */
 bool loop_slice_over(const Loop *loop, uint64_t start, uint64_t time);
+
+/* loop-aside.c */
+bool aside_run(Loop *loop, GError **error); /* what was asked for; between two rounds */
+void aside_free(Loop *loop);
 
 /* loop-timer.c */
 uint64_t timers_next(const Loop *loop); /* deadline of the earliest; UINT64_MAX: none */

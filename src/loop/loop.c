@@ -21,7 +21,7 @@ struct LoopSource {
 };
 
 bool loop_is_mine(const Loop *loop) {
-    return g_thread_self() == loop->owner;
+    return g_thread_self() == __atomic_load_n(&loop->owner, __ATOMIC_SEQ_CST);
 }
 
 /* Time */
@@ -70,8 +70,7 @@ uint64_t loop_longest_callback(const Loop *loop) {
 
 /* Messages */
 
-/* Makes the loop look for messages. Thread-safe. */
-static void wake(Loop *loop) {
+void loop_wake(Loop *loop) {
     static const uint64_t one = 1;
     ssize_t written;
     do
@@ -87,7 +86,7 @@ void loop_post(Loop *loop, LoopCallback callback, void *data) {
     g_array_append_val(loop->posted, message);
     g_mutex_unlock(&loop->lock);
     if (was_empty)
-        wake(loop);
+        loop_wake(loop);
 }
 
 static void take_back(GArray *messages, guint from, LoopCallback callback, const void *data) {
@@ -133,7 +132,7 @@ static int on_wake(sd_event_source *source, int fd, uint32_t events, void *data)
     bool more = loop->posted->len > 0;
     g_mutex_unlock(&loop->lock);
     if (more || loop->delivered < loop->delivering->len)
-        wake(loop);
+        loop_wake(loop);
     return 0;
 }
 
@@ -206,6 +205,7 @@ void loop_free(Loop *loop) {
         return;
     g_assert(loop_is_mine(loop));
     g_assert(loop->n_sources == 0);
+    aside_free(loop);
     timers_drop_all(loop);
     sd_event_source_disable_unref(loop->clock);
     sd_event_source_disable_unref(loop->wake);
@@ -233,7 +233,7 @@ void loop_hold(Loop *loop) {
 void loop_release(Loop *loop) {
     bool last = g_atomic_int_dec_and_test(&loop->holds);
     if (last && loop->is_virtual)
-        wake(loop);
+        loop_wake(loop);
 }
 
 /* Whether nothing can happen before the next timer. A thread posts before it releases, so the holds
@@ -276,7 +276,7 @@ static int run_real_round(Loop *loop, uint64_t timeout) {
     return r >= 0 ? r + fired : r;
 }
 
-static bool run_round(Loop *loop, GError **error) {
+bool loop_round(Loop *loop, GError **error) {
     int r = loop->is_virtual ? sd_event_run(loop->event, 0) : run_real_round(loop, UINT64_MAX);
     if (r < 0)
         return set_io_error(error, -r, "run event loop");
@@ -286,8 +286,12 @@ static bool run_round(Loop *loop, GError **error) {
 bool loop_run(Loop *loop, GError **error) {
     g_assert(loop_is_mine(loop));
     bool good = true;
-    while (good && !loop->quit)
-        good = run_round(loop, error);
+    loop->running = true;
+    while (good && !loop->quit) {
+        good = loop_round(loop, error);
+        good = aside_run(loop, good ? error : NULL) && good;
+    }
+    loop->running = false;
     loop->quit = false;
     return good;
 }

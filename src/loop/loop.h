@@ -64,6 +64,14 @@ void loop_timer_set(Loop *loop, LoopTimer **slot, uint64_t deadline, LoopCallbac
 void loop_timer_clear(LoopTimer **slot);
 uint64_t loop_timer_deadline(const LoopTimer *timer);
 
+/* Short work that may block after all, without the cost of waking a worker: runs work in this
+ * thread as soon as the loop is back from its callbacks, then done as a callback. Should it take
+ * longer than a callback may, another thread runs the loop until it is over: "the loop's thread" is
+ * the one that runs it now, so callbacks keep nothing in thread-local variables. Like a worker's,
+ * work touches nothing that belongs to the loop. Returns false, and does nothing, when it is not
+ * possible now: one at a time, only inside loop_run(), never in a virtual loop. */
+bool loop_run_aside(Loop *loop, LoopCallback work, LoopCallback done, void *data);
+
 /* A file descriptor (borrowed; epoll events as in epoll_ctl), or a signal, which is blocked in this
  * thread while it is watched: watch before other threads start, or they may get it. A source may be
  * freed by any callback, also its own. */
