@@ -104,28 +104,27 @@ static void print_short(Printer *printer, const Value *status) {
                  value_map_string(status, "name", ""), error ? ": " : "", error ? error : "");
 }
 
-/* What is right is only counted, unless asked for. */
-static bool is_quiet(const Arguments *arguments, const Value *status) {
-    const char *state = value_map_string(status, "state", "?");
-    if (arguments->kind && strcmp(arguments->kind, value_map_string(status, "kind", "")) != 0)
-        return true;
-    return !arguments->verbose && strcmp(state, "ok") == 0;
+static bool is_asked_for(const Arguments *arguments, const Value *status) {
+    const char *state = value_map_string(status, "state", NULL);
+    if (!state || strcmp(state, "hidden") == 0)
+        return false;
+    return !arguments->kind || strcmp(arguments->kind, value_map_string(status, "kind", "")) == 0;
 }
 
-static int show_all(Session *session, const GPtrArray *answer, bool offline) {
+/* What is right is only counted, unless asked for. JSON takes its maps out of the answer. */
+static int show_all(Session *session, GPtrArray *answer, bool offline) {
     Printer *printer = session->printer;
     unsigned ok = 0, bad = 0;
     for (unsigned i = 0; i < answer->len; i++) {
         Value *status = g_ptr_array_index(answer, i);
-        const char *state = value_map_string(status, "state", NULL);
-        if (!state || strcmp(state, "hidden") == 0)
+        if (!is_asked_for(session->arguments, status))
             continue;
-        bool right = strcmp(state, "ok") == 0;
+        bool right = strcmp(value_map_string(status, "state", ""), "ok") == 0;
         ok += right;
         bad += !right;
         if (printer_is_json(printer))
-            printer_json(printer, "status", value_ref(status));
-        else if (!is_quiet(session->arguments, status))
+            printer_json(printer, "status", g_steal_pointer(&g_ptr_array_index(answer, i)));
+        else if (!right || session->arguments->verbose)
             print_short(printer, status);
     }
     if (!printer_is_json(printer))
@@ -212,7 +211,7 @@ static int run_why(const Arguments *arguments, char **words) {
     }
     Value *status = g_ptr_array_index(answer, 0);
     if (printer_is_json(session->printer))
-        printer_json(session->printer, "why", value_ref(status));
+        printer_json(session->printer, "why", g_steal_pointer(&g_ptr_array_index(answer, 0)));
     else
         explain(session, status);
     return EXIT_DONE;
