@@ -15,6 +15,7 @@ struct Agent {
     Host *local; /* this machine, for watching configuration files also with --root */
     GPtrArray *watches;
     char **watched; /* paths of watches, sorted as given */
+    Value *values, *secrets;
     LoopTimer *reload_timer;
     LoopTimer *clock_timer;
 };
@@ -29,13 +30,28 @@ static void on_file(void *data, HostEvent event, const char *detail) {
         agent->options.listener.warning(agent->options.listener.data, detail);
 }
 
+/* What an evaluation reads: what the program read, then the files of values and secrets. */
+static char **files_to_watch(const Agent *agent, char **read) {
+    GStrvBuilder *files = g_strv_builder_new();
+    for (char **file = read; file && *file; file++)
+        g_strv_builder_add(files, *file);
+    if (agent->options.values_file)
+        g_strv_builder_add(files, agent->options.values_file);
+    if (agent->options.secrets_file)
+        g_strv_builder_add(files, agent->options.secrets_file);
+    char **all = g_strv_builder_end(files);
+    g_strv_builder_unref(files);
+    return all;
+}
+
 /* Watches exactly the files the last evaluation read. */
-static void watch_files(Agent *agent, char **files) {
-    if (agent->watched && files &&
+static void watch_files(Agent *agent, char **read) {
+    g_auto(GStrv) files = files_to_watch(agent, read);
+    if (agent->watched &&
         g_strv_equal((const char *const *)agent->watched, (const char *const *)files))
         return;
     g_strfreev(agent->watched);
-    agent->watched = g_strdupv(files);
+    agent->watched = g_steal_pointer(&files);
     g_ptr_array_set_size(agent->watches, 0);
     for (char **file = agent->watched; file && *file; file++) {
         g_autofree char *path = g_canonicalize_filename(*file, NULL);
@@ -57,16 +73,39 @@ static void schedule_clock(Agent *agent, uint64_t next_change) {
                        loop_now(agent->options.loop) + (next_change - now), reload, agent);
 }
 
+/* Reads file into *value; what was there stays when it is wrong. */
+static void read_values(const char *file, Value **value, GPtrArray *problems) {
+    GError *error = NULL;
+    Value *fresh = file ? lang_load_values(file, &error) : NULL;
+    if (error)
+        g_ptr_array_add(problems, error);
+    if (!fresh)
+        return;
+    value_unref(*value);
+    *value = fresh;
+}
+
+/* Loads the configuration with the inputs of now, and watches all that was read. */
+static bool load(Agent *agent, LangResult *ret_result, GPtrArray *problems) {
+    LangInputs inputs = agent->options.inputs;
+    read_values(agent->options.values_file, &agent->values, problems);
+    read_values(agent->options.secrets_file, &agent->secrets, problems);
+    if (problems->len > 0)
+        return false; /* the watches stay */
+    inputs.values = agent->values;
+    inputs.secrets = agent->secrets;
+    inputs.wall_now = loop_wall_now(agent->options.loop);
+    bool ok = lang_load(agent->options.file, &inputs, ret_result, problems);
+    watch_files(agent, ret_result->files);
+    schedule_clock(agent, ret_result->next_change);
+    return ok;
+}
+
 /* Evaluates; the result's graph goes to the engine when it differs from the one that runs. */
 static bool evaluate(Agent *agent, GError **error) {
-    LangInputs inputs = agent->options.inputs;
-    inputs.wall_now = loop_wall_now(agent->options.loop);
     g_auto(LangResult) result = { 0 };
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
-    bool ok = lang_load(agent->options.file, &inputs, &result, problems);
-    watch_files(agent, result.files);
-    schedule_clock(agent, result.next_change);
-    if (!ok) {
+    if (!load(agent, &result, problems)) {
         agent->options.listener.problems(agent->options.listener.data, problems);
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%u problems in '%s'", problems->len,
                     agent->options.file);
@@ -126,6 +165,8 @@ void agent_free(Agent *agent) {
     loop_timer_clear(&agent->clock_timer);
     g_ptr_array_unref(agent->watches);
     g_strfreev(agent->watched);
+    value_unref(agent->values);
+    value_unref(agent->secrets);
     engine_free(agent->engine);
     host_free(agent->local);
     g_free(agent);

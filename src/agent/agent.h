@@ -23,9 +23,10 @@ typedef struct {
     Loop *loop;
     Host *host;
     Ledger *ledger;
-    const char *file;     /* configuration */
-    const char *socket;   /* path of the control socket; NULL: none */
-    LangInputs inputs;    /* wall_now is set anew for each evaluation */
+    const char *file;   /* configuration */
+    const char *socket; /* path of the control socket; NULL: none */
+    LangInputs inputs;  /* wall_now, values and secrets are set anew for each evaluation */
+    const char *values_file, *secrets_file; /* read and watched as the configuration is; or NULL */
     EngineOptions engine; /* loop, host, ledger, kinds and listener are set by the agent */
     AgentListener listener;
 } AgentOptions;

@@ -95,6 +95,8 @@ static int run(const Arguments *arguments, char **words) {
         .file = words[0],
         .socket = socket,
         .inputs = session_inputs(session),
+        .values_file = arguments->values,
+        .secrets_file = arguments->secrets,
         .engine = {
             .parallel = (unsigned)MAX(0, arguments->parallel),
             .noop = arguments->noop,

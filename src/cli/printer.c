@@ -223,8 +223,7 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
         return;
     }
     if (!event->resource) {
-        printer_line(printer, look->style, "%s%s", look->word,
-                     event->type == ENGINE_SWAPPED ? "" : "");
+        printer_line(printer, look->style, "%s", look->word);
         return;
     }
     g_autofree char *changes =
@@ -249,6 +248,7 @@ void printer_event(Printer *printer, const EngineEvent *event) {
         event_as_json(printer, event);
     else if (shown)
         event_as_text(printer, event);
+    fflush(stdout); /* whoever reads a log wants each line when it happens */
 }
 
 /* --- plans ------------------------------------------------------------------------------------ */

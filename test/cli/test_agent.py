@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 
 from scratch import eventually
@@ -72,6 +73,39 @@ def test_broken_edit_keeps_the_running_configuration(site):
         eventually(lambda: content(site.path("/srv/x")) == "x")
         site.write('file "/srv/x" { content = "y" }')
         eventually(lambda: content(site.path("/srv/x")) == "y")
+
+
+def test_values_and_secrets_are_inputs_like_the_configuration(site):
+    """Files given with --values and --secrets are watched, and read again on SIGHUP."""
+    site.write("port: 80\n", "values.yaml")
+    site.write("key: one\n", "secrets.yaml")
+    site.write('file "/srv/port" { content = tostring(values.port) }\nfile "/srv/key" { content = secret "key" }')
+    with site.agent("--values", "values.yaml", "--secrets", "secrets.yaml") as agent:
+        agent.wait("converged")
+        site.write("port: 81\n", "values.yaml")
+        eventually(lambda: content(site.path("/srv/port")) == "81")
+        site.write("key: two\n", "secrets.yaml")
+        eventually(lambda: content(site.path("/srv/key")) == "two")
+        site.write("port: [\n", "values.yaml")
+        assert "values.yaml:" in agent.wait("error")["message"]
+        site.path("/srv/port").unlink()
+        eventually(lambda: content(site.path("/srv/port")) == "81")  # the running one is kept
+        site.write("port: 82\n", "values.yaml")
+        eventually(lambda: content(site.path("/srv/port")) == "82")
+
+
+def test_lines_of_the_log_are_not_held_back(site):
+    """People read the log of an agent that runs, through a file or the journal."""
+    site.write('file "/srv/x" { content = "x" }')
+    log = site.directory / "text.log"
+    with open(log, "w") as out:
+        process = subprocess.Popen([*site.command("agent")], stdout=out, stderr=out, cwd=site.directory)
+    try:
+        eventually(lambda: "created file '/srv/x'" in log.read_text(), "the line in the log", patience=20)
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_removal_live(site):
