@@ -1,10 +1,9 @@
 /* stead apply: converges once and exits. */
 #include <string.h>
 
-#include "base/json.h"
 #include "base/limits.h"
 #include "cli/commands.h"
-#include "cli/session.h"
+#include "cli/saved-plan.h"
 #include "kinds/kinds.h"
 
 typedef struct {
@@ -115,44 +114,10 @@ static int converge(Session *session, Graph *graph, Plan *plan) {
 
 /* --- saved plans ------------------------------------------------------------------------------ */
 
-static bool is_plan(const Value *saved) {
-    return value_type(saved) == VALUE_MAP && value_map_get(saved, "format_version") &&
-           value_map_get(saved, "graph");
-}
-
-static Graph *graph_of_plan(const Value *saved, const char *file, GError **error) {
-    if (!is_plan(saved)) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                    "%s: not a saved plan: it has no 'format_version' and 'graph'", file);
-        return NULL;
-    }
-    g_autoptr(Graph) graph = graph_from_value(value_map_get(saved, "graph"), &builtin_kinds, error);
-    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
-    if (graph && !graph_seal(graph, problems)) {
-        g_propagate_error(error, g_error_copy(g_ptr_array_index(problems, 0)));
-        return NULL;
-    }
-    if (!graph)
-        return NULL;
-    char digest[DIGEST_HEX_SIZE];
-    graph_digest(graph, digest);
-    if (strcmp(digest, value_map_string(saved, "graph_digest", "")) != 0) {
-        g_set_error(
-            error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-            "refuse '%s': its graph does not fit its digest; it was edited or damaged; make a "
-            "new plan",
-            file);
-        return NULL;
-    }
-    return g_steal_pointer(&graph);
-}
-
 static int apply_plan(Session *session, const char *file) {
     g_autoptr(GError) error = NULL;
-    g_autofree char *text = NULL;
-    gsize size;
     g_autoptr(Value) saved = NULL;
-    g_autoptr(Graph) graph = NULL;
+    g_autoptr(Graph) graph = saved_plan_read(session, file, &saved, &error);
     g_autoptr(Plan) plan = NULL;
     PlanOptions options = {
         .kinds = &builtin_kinds,
@@ -161,10 +126,8 @@ static int apply_plan(Session *session, const char *file) {
         .parallel = (unsigned)MAX(0, session->arguments->parallel),
         .state_dir = session->state_dir,
     };
-    if (!g_file_get_contents(file, &text, &size, &error) ||
-        !(saved = json_parse(text, size, file, &error)) ||
-        !(graph = graph_of_plan(saved, file, &error)) ||
-        !(plan = plan_new(graph, &options, &error)) || !plan_matches(plan, saved, &error)) {
+    if (!graph || !(plan = plan_new(graph, &options, &error)) ||
+        !plan_matches(plan, saved, &error)) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;
     }

@@ -1,26 +1,7 @@
 /* stead plan: what apply would do, and nothing else. */
-#include <string.h>
-
-#include "base/json.h"
 #include "cli/commands.h"
-#include "cli/session.h"
+#include "cli/saved-plan.h"
 #include "kinds/kinds.h"
-
-static bool save(Session *session, const Plan *plan, const char *file) {
-    Value *saved = plan_to_value(plan);
-    g_autofree char *configuration = g_canonicalize_filename(file, NULL);
-    value_map_set(saved, "configuration", value_new_string(configuration));
-    value_map_set(saved, "root", value_new_string(host_root(session->host)));
-    g_autoptr(Value) owned = saved;
-    g_autofree char *text = json_print(saved, JSON_INDENT);
-    g_autoptr(GError) error = NULL;
-    if (g_file_set_contents_full(session->arguments->out, text, -1, G_FILE_SET_CONTENTS_CONSISTENT,
-                                 0600, &error))
-        return true;
-    g_prefix_error(&error, "save the plan: ");
-    printer_error(session->printer, error);
-    return false;
-}
 
 static int exit_code(const Arguments *arguments, const Plan *plan) {
     int code = plan_has_errors(plan) ? EXIT_FAILURES : EXIT_DONE;
@@ -52,8 +33,10 @@ static int run(const Arguments *arguments, char **words) {
         printer_json(session->printer, "plan", plan_to_value(plan));
     else
         printer_plan(session->printer, plan);
-    if (arguments->out && !save(session, plan, words[0]))
+    if (arguments->out && !saved_plan_write(session, plan, words[0], arguments->out, &error)) {
+        printer_error(session->printer, error);
         return EXIT_REFUSED;
+    }
     return exit_code(arguments, plan);
 }
 

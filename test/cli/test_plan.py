@@ -215,6 +215,55 @@ def test_saved_plan_is_refused_after_a_hand_change(site):
     assert site.run("apply", file="plan.json").code == 0
 
 
+def test_saved_plan_with_secrets(site):
+    """A plan holds names only; the secrets themselves are asked for again."""
+    site.write("hunter: tiger\nother: x\n", "secrets.yaml")
+    site.write('file "/srv/x" { content = secret "hunter" }\nexec "y" { env = { A = "b", KEY = secret "other" } }')
+    plan = ("plan", "--secrets", "secrets.yaml", "--out", "plan.json")
+    assert site.run(*plan).code == 0
+    site.write('file "/srv/x" { content = secret "hunter" }')
+    assert site.run(*plan).code == 0
+    refused = site.run("apply", file="plan.json")
+    assert refused.code == 1 and "needs the secret 'hunter'" in refused.err and "--secrets FILE" in refused.err
+    site.write("hunter: lion\n", "secrets.yaml")
+    refused = site.run("apply", "--secrets", "secrets.yaml", file="plan.json")
+    assert refused.code == 1 and "a secret has changed" in refused.err
+    assert not site.path("/srv/x").exists()
+    site.write("hunter: tiger\n", "secrets.yaml")
+    done = site.run("apply", "--secrets", "secrets.yaml", file="plan.json")
+    assert done.code == 0, done
+    assert site.path("/srv/x").read_text() == "tiger"
+
+
+def test_saved_plan_of_a_changed_secret(site):
+    """What was there before is a secret too, and stays one in the file."""
+    site.write('file "/srv/x" { content = secret "hunter" }')
+    for secret in ("tiger", "lion"):
+        site.write(f"hunter: {secret}\n", "secrets.yaml")
+        assert site.run("plan", "--secrets", "secrets.yaml", "--out", "plan.json").code == 0
+        done = site.run("apply", "--secrets", "secrets.yaml", file="plan.json")
+        assert done.code == 0, done
+        assert site.path("/srv/x").read_text() == secret
+
+
+def test_plan_that_would_show_a_secret_is_not_saved(site):
+    site.write("hunter: tiger\n", "secrets.yaml")
+    site.write('file "/srv/x" { content = "key = " .. secret "hunter" }')
+    refused = site.run("plan", "--secrets", "secrets.yaml", "--out", "plan.json")
+    assert refused.code == 1 and "refuse to save: file '/srv/x' has text that was made with a secret" in refused.err
+    assert not (site.directory / "plan.json").exists()
+
+
+def test_plan_of_another_root_is_refused(site):
+    other = site.directory / "other"
+    other.mkdir()
+    site.write('file "/x" { content = "x" }')
+    assert site.run("plan", "--out", "plan.json").code == 0
+    refused = site.run("apply", "--root", str(other), file="plan.json")  # the last one counts
+    assert refused.code == 1 and f"it was made for the root '{site.root}', not for '{other}'" in refused.err
+    assert not (other / "x").exists()
+
+
 def test_damaged_plan_is_refused(site):
     site.write('file "/srv/x" { content = "x" }')
     assert site.run("plan", "--out", "plan.json").code == 0

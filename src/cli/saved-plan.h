@@ -1,0 +1,12 @@
+#pragma once
+/* Plans in files: written by `stead plan --out`, applied by `stead apply FILE.json`. A plan holds
+ * no secret, only names; what they stand for is read again from --secrets. */
+#include "cli/session.h"
+#include "engine/plan.h"
+
+/* Writes plan, made of configuration, to file. Refused when a secret in it has no name. */
+bool saved_plan_write(const Session *session, const Plan *plan, const char *configuration,
+                      const char *file, GError **error);
+
+/* Reads it back: the whole as *ret_saved, and its graph, sealed, with secrets filled in. */
+Graph *saved_plan_read(const Session *session, const char *file, Value **ret_saved, GError **error);
