@@ -159,6 +159,10 @@ struct Kind {
      * run->refresh. */
     bool (*diff)(KindRun *run, const State *actual, Changes *changes, GError **error);
     bool (*apply)(KindRun *run, const State *actual, const Changes *changes, GError **error);
+    /* A shortcut for what observe and diff would do: true only when both would succeed and find
+     * nothing to change. Asked when there is no refresh, and that the answer is yes is likely. Does
+     * not set outputs, keep or note. NULL: none. */
+    bool (*settled)(KindRun *run);
     /* Arms watches; called in the loop's thread. NULL: never changes by itself, or
      * KIND_UNWATCHABLE. */
     bool (*watch)(Watcher *watcher, const Resource *resource, GError **error);

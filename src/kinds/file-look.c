@@ -134,17 +134,18 @@ static void diff_value(Diff *diff, unsigned param, const Value *wanted) {
         changes_add(diff->changes, param_name(param), value_ref(now), value_ref(wanted), NULL);
 }
 
-static bool wanted_digest(const Diff *diff, char ret_hex[DIGEST_HEX_SIZE], GError **error) {
+static bool wanted_digest(KindRun *run, const FileSpec *spec, char ret_hex[DIGEST_HEX_SIZE],
+                          GError **error) {
     FileInfo info;
-    if (diff->spec->from == FROM_HOST) {
-        if (!host_stat(diff->run->host, diff->spec->source, &info, error)) {
+    if (spec->from == FROM_HOST) {
+        if (!host_stat(run->host, spec->source, &info, error)) {
             g_prefix_error(error, "source: ");
             return false;
         }
         if (info.type == FILE_REGULAR)
-            return host_digest(diff->run->host, diff->spec->source, &info, ret_hex, error);
+            return host_digest(run->host, spec->source, &info, ret_hex, error);
     }
-    g_autoptr(GBytes) content = file_wanted_content(diff->run, diff->spec, error);
+    g_autoptr(GBytes) content = file_wanted_content(run, spec, error);
     if (content == NULL)
         return false;
     size_t size;
@@ -190,7 +191,7 @@ static bool diff_content(Diff *diff, GError **error) {
         return true;
     char hex[DIGEST_HEX_SIZE];
     g_autoptr(GError) problem = NULL;
-    if (!wanted_digest(diff, hex, &problem)) {
+    if (!wanted_digest(diff->run, diff->spec, hex, &problem)) {
         if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_UNPREDICTABLE)) {
             g_propagate_error(error, g_steal_pointer(&problem));
             return false;
@@ -342,4 +343,32 @@ bool file_diff(KindRun *run, const State *actual, Changes *changes, GError **err
     if (changes->action == ACTION_NONE && changes->changes->len > 0)
         changes->action = ACTION_CHANGE;
     return true;
+}
+
+/* --- the shortcut */
+
+static bool has_wanted_content(KindRun *run, const FileSpec *spec, const FileInfo *info) {
+    char wanted[DIGEST_HEX_SIZE], hex[DIGEST_HEX_SIZE];
+    if (spec->from == FROM_NOTHING || !resource_bool(spec->resource, FILE_ROW_REPLACE))
+        return true;
+    return wanted_digest(run, spec, wanted, NULL) &&
+           host_digest(run->host, spec->path, info, hex, NULL) && strcmp(wanted, hex) == 0;
+}
+
+static bool has_wanted_attributes(KindRun *run, const FileSpec *spec, const FileInfo *info) {
+    FileAttributes wanted;
+    return file_wanted_attributes(run, spec, &wanted, NULL) &&
+           (!(wanted.set & FILE_SET_MODE) || wanted.mode == info->mode) &&
+           (!(wanted.set & FILE_SET_UID) || wanted.uid == info->uid) &&
+           (!(wanted.set & FILE_SET_GID) || wanted.gid == info->gid);
+}
+
+bool file_settled(KindRun *run) {
+    g_auto(FileSpec) spec;
+    file_spec_init(&spec, run->resource);
+    bool shortens = !spec.absent && spec.type != FILE_SYMLINK && !file_has_tree(run, &spec);
+    FileInfo info;
+    return shortens && host_stat(run->host, spec.path, &info, NULL) && info.type == spec.type &&
+           (spec.type == FILE_DIRECTORY || has_wanted_content(run, &spec, &info)) &&
+           has_wanted_attributes(run, &spec, &info);
 }

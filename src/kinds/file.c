@@ -164,6 +164,7 @@ const Kind kind_file = {
     .validate = file_validate,
     .observe = file_observe,
     .diff = file_diff,
+    .settled = file_settled,
     .apply = file_apply,
     .watch = file_watch,
     .auto_edges = file_auto_edges,

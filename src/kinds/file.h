@@ -75,6 +75,7 @@ GPtrArray *file_steps(KindRun *run, const FileSpec *spec, const State *actual, F
 
 bool file_observe(KindRun *run, State *actual, GError **error);
 bool file_diff(KindRun *run, const State *actual, Changes *changes, GError **error);
+bool file_settled(KindRun *run);
 bool file_apply(KindRun *run, const State *actual, const Changes *changes, GError **error);
 bool file_preimage(KindRun *run, State *before, GError **error);
 Resource *file_reverse(const Resource *resource, const State *before, OnRemove how, GError **error);

@@ -293,9 +293,19 @@ static void must_fit(const Resource *resource, const KindRound *plan, const Kind
         g_error("%s: the predicted state is not what came out of %s", name, real);
 }
 
+/* The shortcut must not say yes where the long way finds something to do, or fails. */
+static void must_not_be_settled(KindTest *test, const Resource *resource) {
+    KindRun run = run_new(test, test->host, resource);
+    if (resource->kind->settled != NULL && !run.refresh && resource->kind->settled(&run))
+        g_error("%s '%s' calls itself settled and is not", resource->kind->name, resource->name);
+    run_clear(&run);
+}
+
 KindRound *kind_test_converge(KindTest *test, const Resource *resource, Action expected) {
     g_autoptr(KindRound) before = kind_test_plan(test, resource);
     must_succeed(before, resource, "plan");
+    if (!changes_empty(before->changes))
+        must_not_be_settled(test, resource);
     g_autoptr(KindRound) again = kind_test_plan(test, resource);
     must_succeed(again, resource, "second plan");
     if (!changes_fit(before->changes, again->changes))
@@ -340,6 +350,7 @@ static void must_fail(const KindRound *round, const Resource *resource, const ch
 void kind_test_expect_error(KindTest *test, const Resource *resource, const char *text) {
     g_autoptr(KindRound) plan = kind_test_plan(test, resource);
     must_fail(plan, resource, text);
+    must_not_be_settled(test, resource);
     g_autoptr(KindRound) round = kind_test_round(test, resource);
     must_fail(round, resource, text);
 }

@@ -321,6 +321,23 @@ static void test_noop_reads_nothing(Fixture *f, gconstpointer data) {
     g_assert_cmpuint(host_fake_count(f->host, "stat"), ==, stats + 1);
 }
 
+/* Each of the attributes alone is missed and put back. */
+static void test_settled(Fixture *f, gconstpointer data) {
+    add_user(f->host);
+    g_autoptr(Resource) one =
+        FILE_("/etc/one", "content=x", "owner=ada", "group=1000", "mode=0640");
+    const FileAttributes wrong[] = {
+        { .set = FILE_SET_UID, .uid = 7 },
+        { .set = FILE_SET_GID, .gid = 7 },
+        { .set = FILE_SET_MODE, .mode = 0644 },
+    };
+    kind_test_expect(f->test, one, ACTION_CREATE);
+    for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_assert_true(host_set_attributes(f->host, "/etc/one", &wrong[i], NULL));
+        kind_test_expect(f->test, one, ACTION_CHANGE);
+    }
+}
+
 /* --- undoing --- */
 
 static void test_undo_created(Fixture *f, gconstpointer data) {
@@ -750,6 +767,7 @@ int main(int argc, char **argv) {
     ADD("unknown", test_unknown);
     ADD("validate-cmd", test_validate_cmd);
     ADD("noop-reads-nothing", test_noop_reads_nothing);
+    ADD("settled", test_settled);
     ADD("undo/created", test_undo_created);
     ADD("undo/changed", test_undo_changed);
     ADD("late-entry", test_late_entry);
