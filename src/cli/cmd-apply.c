@@ -109,7 +109,10 @@ static int converge(Session *session, Graph *graph, Plan *plan) {
         return ran ? EXIT_FAILURES : EXIT_REFUSED;
     }
     printer_summary(session->printer, &summary, loop_now(loop) - started);
-    return exit_code(&apply, &summary);
+    int code = exit_code(&apply, &summary);
+    if (apply.interrupts == 0 && !apply.timed_out)
+        session_exit(session, code);
+    return code;
 }
 
 /* --- saved plans ------------------------------------------------------------------------------ */

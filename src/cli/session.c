@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -56,6 +57,12 @@ void session_close(Session *session) {
     g_free(session->state_dir);
     printer_free(session->printer);
     g_free(session);
+}
+
+void session_exit(Session *session, int status) {
+    g_clear_pointer(&session->ledger, ledger_close);
+    g_clear_pointer(&session->printer, printer_free);
+    exit(status);
 }
 
 static bool open_ledger(Session *session, LedgerMode mode, const char *command, GError **error) {

@@ -21,6 +21,11 @@ Session *session_open(const Arguments *arguments);
 void session_close(Session *session); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_close)
 
+/* Ends the process from inside a command that is done: output and ledger are complete, the memory
+ * of the graph and the engine is left to the kernel, which takes it in one stroke. Only when no
+ * worker runs any more. */
+void session_exit(Session *session, int status) G_GNUC_NORETURN;
+
 /* Opens the ledger; command names us to others who find it locked. Prints errors. */
 bool session_open_ledger(Session *session, LedgerMode mode, const char *command);
 
