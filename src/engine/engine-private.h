@@ -156,6 +156,7 @@ struct Engine {
     LoopTimer *converge_timer;
     uint64_t next_writer;
     unsigned n_changed, n_removed;
+    unsigned n_uncleaned; /* killed steps whose leftovers could not be removed */
 };
 
 /* step.c: order and what follows from a round */
@@ -214,6 +215,24 @@ Value *receive_unknown(const Vertex *vertex, unsigned member); /* as RoundMember
  * Engine.removals, NULL when there are none. Entries that need no work on the host are settled
  * here. */
 Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GError **error);
+
+/* moves.c: names that mean another thing than they did, things that have another name */
+bool same_thing(const Resource *was, const Resource *now); /* of one kind */
+uint64_t identity_hash(const Resource *resource); /* in every process; 0: none, or received */
+LedgerEntry *entry_as(const LedgerEntry *entry, const char *name); /* a copy without its hash */
+GPtrArray *moves_new(void);
+/* The name is given up; entry (owned, may be NULL) is what its thing is known by from now on. */
+void moves_add(GPtrArray *moves, const char *kind, const char *name, LedgerEntry *entry);
+bool moves_give_up(const GPtrArray *moves, const char *kind, const char *name);
+/* For what was called otherwise: after its identity, and nobody else's. Caller frees. */
+char *moves_free_name(const GPtrArray *moves, Ledger *ledger, const Graph *graph,
+                      const Resource *was);
+void moves_commit(GPtrArray *moves, Ledger *ledger);
+/* record.c: whether the entry may be of another thing than resource, by its hash alone. */
+bool record_may_differ(uint64_t known, const Resource *resource);
+
+/* leftovers.c: what killed steps left whose resources graph, with its removals, does not look at */
+void leftovers_clean(Engine *engine, const Graph *graph);
 
 /* swap.c */
 void swap_try_commit(Engine *engine); /* when no affected round runs any more */

@@ -135,6 +135,16 @@ static bool probe_watch(Watcher *watcher, const Resource *resource, GError **err
     return watcher_host(watcher, HOST_WATCH_FILE, path, error);
 }
 
+static bool probe_clean(KindRun *run, GError **error) {
+    Probe *one = probe(run->resource->name);
+    one->cleans++;
+    if (one->fail_clean == 0)
+        return true;
+    one->fail_clean--;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "clean: scripted failure");
+    return false;
+}
+
 static Resource *probe_reverse(const Resource *resource, const State *before, OnRemove how,
                                GError **error) {
     Resource *undo = resource_new(resource->kind, resource->name, resource->origin);
@@ -173,10 +183,47 @@ const Kind probe_kind = {
     .group_with = probe_group_with,
     .apply_group = probe_apply_group,
     .reverse = probe_reverse,
+    .clean = probe_clean,
 };
 
-static const Kind *const probe_list[] = { &probe_kind };
-const KindSet probe_kinds = { probe_list, 1 };
+/* A probe that is at a path: its name says which one by default. */
+static const Param place_params[] = {
+    [PROBE_VALUE] = { "value", PARAM_STRING, PARAM_PROPERTY | PARAM_REWATCH, "what it should hold",
+                      .fallback = "right" },
+    [PROBE_NUMBER] = { "number", PARAM_INT, PARAM_RECEIVES, "a number from elsewhere" },
+    [PROBE_PARAMS] = { "path", PARAM_PATH, PARAM_NAMED | PARAM_IDENTITY, "where it is" },
+};
+
+static Resource *place_reverse(const Resource *resource, const State *before, OnRemove how,
+                               GError **error) {
+    Resource *undo = probe_reverse(resource, before, how, error);
+    resource_put(undo, PROBE_PARAMS, value_ref(resource_get(resource, PROBE_PARAMS)));
+    return undo;
+}
+
+static void place_auto_edges(const Resource *resource, AutoEdges *edges) {
+    auto_edges_am(edges, "path", resource_string(resource, PROBE_PARAMS));
+}
+
+static const Kind place_kind = {
+    .name = "place",
+    .summary = "a scripted thing at a path",
+    .help = "for tests",
+    .example = "place \"/a\" {}",
+    .params = place_params,
+    .n_params = G_N_ELEMENTS(place_params),
+    .outputs = probe_outputs,
+    .n_outputs = 1,
+    .observe = probe_observe,
+    .diff = probe_diff,
+    .apply = probe_apply,
+    .auto_edges = place_auto_edges,
+    .reverse = place_reverse,
+    .clean = probe_clean,
+};
+
+static const Kind *const probe_list[] = { &probe_kind, &place_kind };
+const KindSet probe_kinds = { probe_list, G_N_ELEMENTS(probe_list) };
 
 /* --- host ------------------------------------------------------------------------------------- */
 
@@ -323,8 +370,12 @@ void test_run_free(TestRun *run) {
     probes_forget();
 }
 
+static const Kind *kind_of(const char *name) {
+    return *name == '/' ? &place_kind : &probe_kind;
+}
+
 static void *resource_of(TestRun *run, const char *name) {
-    int vertex = graph_find(run->graph, "probe", name);
+    int vertex = graph_find(run->graph, kind_of(name)->name, name);
     g_assert_cmpint(vertex, >=, 0);
     return (void *)(uintptr_t)graph_resource(run->graph, (unsigned)vertex);
 }
@@ -334,7 +385,7 @@ void test_graph(TestRun *run, const char *names, const char *edges) {
     run->graph = graph_new();
     g_auto(GStrv) list = g_strsplit(names, " ", -1);
     for (char **name = list; *name; name++) {
-        Resource *resource = resource_new(&probe_kind, *name, (Origin){ "test", 1, 0 });
+        Resource *resource = resource_new(kind_of(*name), *name, (Origin){ "test", 1, 0 });
         g_autoptr(GPtrArray) problems = g_ptr_array_new();
         g_assert_true(resource_finish(resource, problems));
         g_assert_true(graph_add(run->graph, resource, DUPLICATE_REFUSE, NULL, NULL));
@@ -346,8 +397,8 @@ void test_graph(TestRun *run, const char *names, const char *edges) {
             continue;
         EdgeFlags flags = *sign == '!' ? EDGE_NOTIFY : 0;
         *sign = '\0';
-        int from = graph_find(run->graph, "probe", *pair),
-            to = graph_find(run->graph, "probe", sign + 1);
+        int from = graph_find(run->graph, kind_of(*pair)->name, *pair),
+            to = graph_find(run->graph, kind_of(sign + 1)->name, sign + 1);
         graph_add_edge(run->graph, (unsigned)from, (unsigned)to, flags, (Origin){ "test", 1, 0 });
     }
 }
@@ -403,6 +454,6 @@ void test_advance_real(TestRun *run, uint64_t us) {
 }
 
 char *test_state(TestRun *run, const char *name) {
-    g_autoptr(Value) status = engine_status(run->engine, "probe", name);
+    g_autoptr(Value) status = engine_status(run->engine, kind_of(name)->name, name);
     return g_strdup(status ? value_map_string(status, "state", "") : "none");
 }

@@ -8,16 +8,17 @@
 typedef struct {
     char *name;
     /* What the test sets. */
-    int wrong;     /* looks that find it wrong before an apply; an apply makes it 0 */
-    int fail;      /* next applies that fail; -1: all */
-    int fail_look; /* next looks that fail */
-    bool stubborn; /* stays wrong after an apply */
-    bool hold;     /* apply waits until the test clears it with probe_release() */
-    bool late;     /* its watch becomes ready only by probe_ready() */
-    bool no_watch; /* its watch cannot be armed */
-    int64_t send;  /* output "number" */
+    int wrong;      /* looks that find it wrong before an apply; an apply makes it 0 */
+    int fail;       /* next applies that fail; -1: all */
+    int fail_look;  /* next looks that fail */
+    int fail_clean; /* next attempts to clean up that fail */
+    bool stubborn;  /* stays wrong after an apply */
+    bool hold;      /* apply waits until the test clears it with probe_release() */
+    bool late;      /* its watch becomes ready only by probe_ready() */
+    bool no_watch;  /* its watch cannot be armed */
+    int64_t send;   /* output "number" */
     /* What happened. */
-    int looks, applies, refreshes, cancelled, watches, unwatches;
+    int looks, applies, refreshes, cancelled, watches, unwatches, cleans;
     int64_t received;
     uint64_t last_look; /* loop time */
     HostWatch *watch;
@@ -43,7 +44,8 @@ void probe_event(Probe *one);
 void probe_unwatch(Probe *one, const char *why);
 void probe_release(Probe *one);
 
-/* Builds a graph: resources by name, edges like "a>b" (a before b) or "a!b" (a notifies b). */
+/* Builds a graph: resources by name (of kind "place" when it begins with a slash, else "probe"),
+ * edges like "a>b" (a before b) or "a!b" (a notifies b). */
 void test_graph(TestRun *run, const char *names, const char *edges);
 void test_meta(TestRun *run, const char *name, const char *meta,
                Value *value); /* before test_load() */

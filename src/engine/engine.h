@@ -11,6 +11,8 @@
  *   record.c   what a round means for the ledger and the drift journal
  *   receive.c  values sent from one resource to another
  *   removal.c  what left the configuration becomes vertices that undo it
+ *   moves.c    names that mean another thing than they did
+ *   leftovers.c what killed steps left behind that no round will see
  *   swap.c     live replacement of the graph
  *   status.c   summary, status, why
  */

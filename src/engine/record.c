@@ -50,10 +50,13 @@ static char **predecessor_keys(const Vertex *vertex) {
     return (char **)g_ptr_array_steal(keys, NULL);
 }
 
-/* Bits of an entry's hash: never 0; and whether the kind keeps something in the entry, so that only
- * those that do are read. */
-#define ENTRY_HASHED (UINT64_C(1) << 63)
-#define ENTRY_KEEPS  UINT64_C(1)
+/* Bits of an entry's hash: never 0; which thing is meant, so that a name that means another one is
+ * noticed without reading; and whether the kind keeps something in the entry, so that only those
+ * that do are read. */
+#define ENTRY_HASHED         (UINT64_C(1) << 63)
+#define ENTRY_IDENTITY       (UINT64_C(0xffffff) << ENTRY_IDENTITY_SHIFT) /* 0: unknown */
+#define ENTRY_IDENTITY_SHIFT 1
+#define ENTRY_KEEPS          UINT64_C(1)
 
 static uint64_t mix(uint64_t hash, uint64_t more) {
     hash = (hash ^ more) * 0x9e3779b97f4a7c15u;
@@ -63,6 +66,15 @@ static uint64_t mix(uint64_t hash, uint64_t more) {
 /* The same in every process, unlike resource_key_hash(). */
 static uint64_t key_hash(const Resource *resource) {
     return ((uint64_t)g_str_hash(resource->kind->name) << 32) + g_str_hash(resource->name);
+}
+
+static uint64_t identity_bits(const Resource *resource) {
+    return (identity_hash(resource) << ENTRY_IDENTITY_SHIFT) & ENTRY_IDENTITY;
+}
+
+bool record_may_differ(uint64_t known, const Resource *resource) {
+    uint64_t was = known & ENTRY_IDENTITY, is = identity_bits(resource);
+    return was != is && was != 0 && is != 0;
 }
 
 /* Of everything an entry is made from, so that an unchanged one is recognised without reading it.
@@ -82,7 +94,8 @@ static uint64_t entry_hash(const Vertex *vertex, unsigned member) {
         for (unsigned j = 0; j < before->n_members; j++)
             hash = mix(hash, key_hash(before->members[j]));
     }
-    return (hash | ENTRY_HASHED) & ~ENTRY_KEEPS;
+    hash = (hash | ENTRY_HASHED) & ~(ENTRY_IDENTITY | ENTRY_KEEPS);
+    return hash | identity_bits(resource);
 }
 
 /* What an earlier process, killed in its first step on this resource, found before it. */

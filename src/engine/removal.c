@@ -10,7 +10,8 @@
 
 /* One entry on its way out. */
 typedef struct {
-    char *key; /* "kind\x1fname" */
+    char *key;     /* "kind\x1fname" */
+    char *old_key; /* that by which others needed it, when its name means another thing now */
     OnRemove how;
     Resource *undo; /* NULL: nothing is done on the host */
     Resource *heir; /* the same thing under its new name, in the new graph; NULL: none */
@@ -18,22 +19,46 @@ typedef struct {
     unsigned vertex;
 } Leaving;
 
+/* An entry whose name means another thing in the new graph. */
+typedef struct {
+    char *old_name;
+    LedgerEntry *entry; /* a copy under a name of its own */
+} Changed;
+
 typedef struct {
     Engine *engine;
     const Graph *graph;
     GPtrArray *leaving;     /* of Leaving */
+    GPtrArray *left;        /* names of entries without a resource, "kind\x1fname" */
+    GPtrArray *changed;     /* of Changed */
+    GPtrArray *moves;       /* of entries, see moves_new() */
     GHashTable *identities; /* "kind\x1fidentity" -> name, of the new graph; made on first use */
     PathClaims *claims;     /* of the new graph; made on first use */
     GError *error;
 } Search;
 
+static void changed_free(void *data) {
+    Changed *changed = data;
+    g_free(changed->old_name);
+    if (changed->entry)
+        ledger_entry_free(changed->entry);
+    g_free(changed);
+}
+
 static void leaving_free(void *data) {
     Leaving *leaving = data;
     g_free(leaving->key);
+    g_free(leaving->old_key);
     resource_unref(leaving->undo);
     resource_unref(leaving->heir);
     g_strfreev(leaving->needs);
     g_free(leaving);
+}
+
+static void split_key(const char *key, char **ret_kind, const char **ret_name) {
+    const char *cut = strchr(key, LEDGER_KEY_SEPARATOR[0]);
+    *ret_kind = g_strndup(key, (gsize)(cut - key));
+    *ret_name = cut + 1;
 }
 
 static char *identity_key(const Resource *resource) {
@@ -133,19 +158,11 @@ static const char *renamed_to(Search *search, const LedgerEntry *entry) {
     return g_hash_table_lookup(search->identities, key);
 }
 
-static void move_entry(Engine *engine, const LedgerEntry *entry, const char *name) {
-    if (!engine->remembers || ledger_find(engine->options.ledger, entry->kind, name))
-        return;
-    LedgerEntry *moved = ledger_entry_new(entry->kind, name);
-    moved->resource = value_ref(entry->resource);
-    moved->applied = value_ref(entry->applied);
-    moved->preimage = value_ref(entry->preimage);
-    moved->kept = value_ref(entry->kept);
-    moved->needs = g_strdupv(entry->needs);
-    moved->created = entry->created;
-    moved->since = entry->since;
-    moved->changed = entry->changed;
-    ledger_put(engine->options.ledger, moved);
+/* An heir that has an entry of its own keeps that. */
+static void move_to_heir(Search *search, const LedgerEntry *entry, const char *heir) {
+    bool has_own = ledger_find(search->engine->options.ledger, entry->kind, heir) &&
+                   !moves_give_up(search->moves, entry->kind, heir);
+    moves_add(search->moves, entry->kind, entry->name, has_own ? NULL : entry_as(entry, heir));
 }
 
 /* A place in which the configuration still declares something stays until that is gone too. */
@@ -169,7 +186,7 @@ static void leave(Search *search, const LedgerEntry *entry) {
     leaving->needs = g_strdupv(entry->needs);
     const char *name = renamed_to(search, entry);
     if (name) {
-        move_entry(search->engine, entry, name);
+        move_to_heir(search, entry, name);
         leaving->how = ON_REMOVE_FORGET;
         int heir = graph_find(search->graph, entry->kind, name);
         leaving->heir = resource_ref(graph_resource(search->graph, (unsigned)heir));
@@ -189,18 +206,77 @@ static void leave(Search *search, const LedgerEntry *entry) {
         leaving->how = ON_REMOVE_FORGET;
 }
 
-static bool is_leaving(void *data, const char *kind, const char *name) {
-    const Search *search = data;
-    return graph_find(search->graph, kind, name) < 0;
+/* --- names that mean other things ------------------------------------------------------------- */
+
+/* A copy of entry under a name of its own, so that what it stands for can leave. */
+static LedgerEntry *detached(const Search *search, const LedgerEntry *entry, const Resource *was) {
+    g_autofree char *name =
+        moves_free_name(search->moves, search->engine->options.ledger, search->graph, was);
+    LedgerEntry *copy = entry_as(entry, name);
+    value_unref(copy->resource);
+    copy->resource = resource_to_value(was);
+    value_map_set(copy->resource, "name", value_new_string(name));
+    return copy;
 }
 
-static void look_for_leaving(void *data, const char *kind, const char *name) {
-    Search *search = data;
-    if (search->error)
+static void note_changed(Search *search, const LedgerEntry *entry, const Resource *now) {
+    g_autoptr(Resource) was =
+        resource_from_value(entry->resource, search->engine->options.kinds, NULL);
+    if (!was || same_thing(was, now))
         return;
+    Changed *changed = g_new(Changed, 1);
+    changed->old_name = g_strdup(entry->name);
+    changed->entry = detached(search, entry, was);
+    g_ptr_array_add(search->changed, changed);
+    moves_add(search->moves, entry->kind, entry->name, NULL);
+}
+
+static void leave_changed(Search *search, Changed *changed) {
+    unsigned n_before = search->leaving->len;
+    leave(search, changed->entry);
+    Leaving *one =
+        search->leaving->len > n_before ? g_ptr_array_index(search->leaving, n_before) : NULL;
+    if (one)
+        one->old_key =
+            g_strconcat(changed->entry->kind, LEDGER_KEY_SEPARATOR, changed->old_name, NULL);
+    if (one && one->how == ON_REMOVE_FORGET)
+        return;
+    LedgerEntry *entry = g_steal_pointer(&changed->entry);
+    moves_add(search->moves, entry->kind, entry->name, entry);
+}
+
+/* Without a resource, or with one that may mean another thing. */
+static bool is_doubtful(void *data, const char *kind, const char *name, uint64_t resource_hash) {
+    const Search *search = data;
+    int at = graph_find(search->graph, kind, name);
+    return at < 0 || record_may_differ(resource_hash, graph_resource(search->graph, (unsigned)at));
+}
+
+static void look_at_entry(void *data, const char *kind, const char *name) {
+    Search *search = data;
+    int at = graph_find(search->graph, kind, name);
+    if (at < 0) {
+        g_ptr_array_add(search->left, g_strconcat(kind, LEDGER_KEY_SEPARATOR, name, NULL));
+        return;
+    }
     const LedgerEntry *entry = ledger_find(search->engine->options.ledger, kind, name);
     if (entry)
-        leave(search, entry);
+        note_changed(search, entry, graph_resource(search->graph, (unsigned)at));
+}
+
+static void look_for_leaving(Search *search) {
+    Ledger *ledger = search->engine->options.ledger;
+    ledger_visit_keys(ledger, is_doubtful, look_at_entry, search);
+    for (unsigned i = 0; !search->error && i < search->left->len; i++) {
+        g_autofree char *kind = NULL;
+        const char *name;
+        split_key(search->left->pdata[i], &kind, &name);
+        const LedgerEntry *entry = ledger_find(ledger, kind, name);
+        if (entry)
+            leave(search, entry);
+    }
+    for (unsigned i = 0; !search->error && i < search->changed->len; i++)
+        leave_changed(search, search->changed->pdata[i]);
 }
 
 /* The entry that a first step would have left, had its process not been killed; NULL: not a first
@@ -226,6 +302,22 @@ static LedgerEntry *entry_of_step(const Search *search, const LedgerStep *step, 
     return entry;
 }
 
+/* NULL: what the step was on is declared, has an entry, or was not begun for the first time. */
+static LedgerEntry *undeclared_entry(const Search *search, const LedgerStep *step, char **needs) {
+    if (value_type(step->preimage) != VALUE_MAP ||
+        ledger_find(search->engine->options.ledger, step->kind, step->name))
+        return NULL;
+    g_autoptr(LedgerEntry) entry = entry_of_step(search, step, needs);
+    int at = graph_find(search->graph, step->kind, step->name);
+    if (!entry || at < 0)
+        return g_steal_pointer(&entry);
+    g_autoptr(Resource) was =
+        resource_from_value(entry->resource, search->engine->options.kinds, NULL);
+    return same_thing(was, graph_resource(search->graph, (unsigned)at))
+               ? NULL
+               : detached(search, entry, was);
+}
+
 /* What a process was killed in the first step on has no entry, and is ours all the same. Whatever
  * it needed was begun before it, or has an entry: so it goes before all of these. */
 static void look_for_interrupted(Search *search) {
@@ -237,29 +329,26 @@ static void look_for_interrupted(Search *search) {
     const GPtrArray *steps = ledger_interrupted(ledger);
     for (unsigned i = 0; !search->error && steps && i < steps->len; i++) {
         const LedgerStep *step = g_ptr_array_index(steps, i);
-        if (value_type(step->preimage) != VALUE_MAP ||
-            graph_find(search->graph, step->kind, step->name) >= 0 ||
-            ledger_find(ledger, step->kind, step->name))
-            continue;
-        LedgerEntry *entry = entry_of_step(search, step, (char **)needs->pdata);
+        LedgerEntry *entry = undeclared_entry(search, step, (char **)needs->pdata);
         if (!entry)
             continue;
+        unsigned n_before = search->leaving->len;
         leave(search, entry);
-        Leaving *last = g_ptr_array_index(search->leaving, search->leaving->len - 1);
-        g_ptr_array_set_size(needs, 0);
-        g_ptr_array_add(needs, last->key);
-        g_ptr_array_add(needs, NULL);
-        if (search->engine->remembers)
-            ledger_put(ledger, entry);
-        else
-            ledger_entry_free(entry);
+        const Leaving *last =
+            search->leaving->len > n_before ? g_ptr_array_index(search->leaving, n_before) : NULL;
+        if (last && last->undo) {
+            g_ptr_array_set_size(needs, 0);
+            g_ptr_array_add(needs, last->key);
+            g_ptr_array_add(needs, NULL);
+        }
+        moves_add(search->moves, entry->kind, entry->name, entry);
     }
 }
 
 static Leaving *find_leaving(const GPtrArray *leaving, const char *key) {
     for (unsigned i = 0; i < leaving->len; i++) {
         Leaving *one = g_ptr_array_index(leaving, i);
-        if (one->undo && strcmp(one->key, key) == 0)
+        if (one->undo && (strcmp(one->key, key) == 0 || g_strcmp0(one->old_key, key) == 0))
             return one;
     }
     return NULL;
@@ -324,7 +413,7 @@ static void add_edges(Engine *engine, Graph *graph, const GPtrArray *leaving, bo
     for (unsigned i = 0; i < leaving->len; i++) {
         Leaving *one = g_ptr_array_index(leaving, i);
         if (one->undo)
-            g_hash_table_insert(staying.by_key, one->key, one);
+            g_hash_table_insert(staying.by_key, one->old_key ? one->old_key : one->key, one);
     }
     for (unsigned i = 0; reversed && i < leaving->len; i++) {
         Leaving *one = g_ptr_array_index(leaving, i);
@@ -387,12 +476,6 @@ static GHashTable *removals_of(const GPtrArray *leaving) {
     return removals;
 }
 
-static void split_key(const char *key, char **ret_kind, const char **ret_name) {
-    const char *cut = strchr(key, LEDGER_KEY_SEPARATOR[0]);
-    *ret_kind = g_strndup(key, (gsize)(cut - key));
-    *ret_name = cut + 1;
-}
-
 /* Entries that need no work on the host. */
 static void settle_entries(Engine *engine, const GPtrArray *leaving) {
     for (unsigned i = 0; i < leaving->len; i++) {
@@ -402,10 +485,8 @@ static void settle_entries(Engine *engine, const GPtrArray *leaving) {
         g_autofree char *kind_name = NULL;
         const char *name;
         split_key(one->key, &kind_name, &name);
-        if (one->how == ON_REMOVE_FORGET && engine->remembers) {
+        if (one->how == ON_REMOVE_FORGET && engine->remembers)
             ledger_forget(engine->options.ledger, kind_name, name);
-            ledger_discard_interrupted(engine->options.ledger, kind_name, name);
-        }
         const Kind *kind = kind_set_find(engine->options.kinds, kind_name);
         if (one->how != ON_REMOVE_REPORT || !kind || !engine->options.listener)
             continue;
@@ -422,8 +503,16 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
     if (!engine->options.ledger)
         return graph_ref(graph);
     g_autoptr(GPtrArray) leaving = g_ptr_array_new_with_free_func(leaving_free);
-    Search search = { .engine = engine, .graph = graph, .leaving = leaving };
-    ledger_visit_keys(engine->options.ledger, is_leaving, look_for_leaving, &search);
+    g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) changed = g_ptr_array_new_with_free_func(changed_free);
+    g_autoptr(GPtrArray) moves = moves_new();
+    Search search = { .engine = engine,
+                      .graph = graph,
+                      .leaving = leaving,
+                      .left = left,
+                      .changed = changed,
+                      .moves = moves };
+    look_for_leaving(&search);
     look_for_interrupted(&search);
     g_clear_pointer(&search.identities, g_hash_table_unref);
     g_clear_pointer(&search.claims, path_claims_free);
@@ -445,6 +534,9 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
         g_hash_table_unref(removals);
         return NULL;
     }
+    leftovers_clean(engine, result);
+    if (engine->remembers)
+        moves_commit(moves, engine->options.ledger);
     settle_entries(engine, leaving);
     *ret_removals = removals;
     return result;

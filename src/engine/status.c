@@ -49,6 +49,7 @@ EngineSummary engine_summary(const Engine *engine) {
     EngineSummary summary = {
         .changed = engine->n_changed,
         .removed = engine->n_removed,
+        .failed = engine->n_uncleaned,
         .exit_code = engine->exit_code,
     };
     for (unsigned i = 0; engine->graph && i < graph_size(engine->graph); i++)

@@ -122,6 +122,149 @@ static void test_interrupted_step_is_undone(void) {
     teardown(&fixture);
 }
 
+/* As above, with a word on what is to become of it when it leaves. */
+static void begin_first_with(Fixture *fixture, const char *name, const char *on_remove) {
+    const char *kind = *name == '/' ? "place" : "probe";
+    g_autoptr(Value) step = value_new_map();
+    Value *before = value_new_map(), *resource = value_new_map(), *meta = value_new_map();
+    value_map_set(before, "exists", value_new_bool(false));
+    value_map_set(meta, "on_remove", value_new_string(on_remove));
+    value_map_set(resource, "kind", value_new_string(kind));
+    value_map_set(resource, "name", value_new_string(name));
+    value_map_set(resource, "meta", meta);
+    if (*name == '/') {
+        Value *params = value_new_map();
+        value_map_set(params, "path", value_new_string(name));
+        value_map_set(resource, "params", params);
+    }
+    value_map_set(step, "before", before);
+    value_map_set(step, "resource", resource);
+    g_assert_true(ledger_begin(fixture->run->ledger, kind, name, step, NULL));
+}
+
+/* What a killed step left is cleared whatever happens to the thing itself, and once only. */
+static void test_interrupted_step_is_cleaned(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "d", "");
+    begin_first_with(&fixture, "a", "forget");
+    begin_first_with(&fixture, "b", "report");
+    restart(&fixture);
+    probe("a")->wrong = probe("b")->wrong = probe("b")->fail_clean = 1;
+    run_graph(&fixture, "d", "");
+    g_assert_cmpint(probe("a")->cleans, ==, 1);
+    g_assert_cmpint(probe("b")->cleans, ==, 1);
+    g_assert_cmpstr(fixture.run->order->str, ==, "");
+    g_assert_nonnull(strstr(fixture.run->events->str, "failed:b"));
+    g_assert_cmpuint(engine_summary(fixture.run->engine).failed, ==, 1);
+    restart(&fixture);
+    run_graph(&fixture, "d", "");
+    g_assert_cmpint(probe("a")->cleans, ==, 1);
+    g_assert_cmpint(probe("b")->cleans, ==, 2);
+    g_assert_cmpuint(engine_summary(fixture.run->engine).failed, ==, 0);
+    restart(&fixture);
+    run_graph(&fixture, "d", "");
+    g_assert_cmpint(probe("b")->cleans, ==, 2);
+    g_assert_null(ledger_find(fixture.run->ledger, "probe", "a"));
+    g_assert_nonnull(ledger_find(fixture.run->ledger, "probe", "b"));
+    teardown(&fixture);
+}
+
+/* A directory that was begun and left the configuration, but still holds what is in that. */
+static void test_interrupted_holder_stays(void) {
+    Fixture fixture = setup();
+    begin_first_with(&fixture, "/a", "default");
+    restart(&fixture);
+    run_graph(&fixture, "/a/b", "");
+    g_assert_cmpint(probe("/a")->cleans, ==, 1);
+    g_assert_cmpstr(fixture.run->order->str, ==, "");
+    restart(&fixture);
+    probe("/a")->wrong = probe("/a/b")->wrong = 1;
+    run_graph(&fixture, "d", "");
+    g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 1);
+    g_assert_cmpint(probe("/a")->applies, ==, 1);
+    teardown(&fixture);
+}
+
+static void load_place(Fixture *fixture, const char *path) {
+    test_graph(fixture->run, "/a b", "/a!b");
+    test_param(fixture->run, "/a", "path", value_new_string(path));
+    test_load(fixture->run);
+    test_advance(fixture->run, SECOND);
+}
+
+/* One name, another place: what was at the first is undone, and nothing is lost on the way. */
+static void test_name_that_means_another_thing(void) {
+    for (int live = 0; live < 2; live++) {
+        Fixture fixture = setup();
+        probe("/a")->wrong = 1;
+        load_place(&fixture, "/old");
+        g_assert_cmpint(probe("b")->refreshes, ==, 1);
+        ledger_set_pending(fixture.run->ledger, "place", "/a", "probe", "b", true);
+        if (!live)
+            restart(&fixture);
+        g_string_set_size(fixture.run->order, 0);
+        probe("/a")->wrong = live; /* else only the ledger knows that b is to be told */
+        probe("/old")->wrong = 1;
+        load_place(&fixture, "/new");
+        g_assert_nonnull(strstr(fixture.run->order->str, "/old"));
+        g_assert_cmpint(probe("b")->refreshes, ==, 2);
+        g_assert_cmpuint(engine_summary(fixture.run->engine).removed, ==, 1);
+        g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 2);
+        restart(&fixture);
+        probe("/old")->wrong = 1;
+        load_place(&fixture, "/new/"); /* a slash at the end is the same place */
+        g_assert_cmpstr(fixture.run->order->str, ==, "");
+        teardown(&fixture);
+    }
+}
+
+/* Killed in the first step on a place that its name does not mean any more. */
+static void test_interrupted_name_that_means_another_thing(void) {
+    Fixture fixture = setup();
+    begin_first_with(&fixture, "/a", "default");
+    restart(&fixture);
+    probe("/a (2)")->wrong = 1;
+    load_place(&fixture, "/new");
+    g_assert_cmpint(probe("/a")->cleans, ==, 1);
+    g_assert_cmpint(probe("/a (2)")->applies, ==, 1); /* "/a" is taken by the new one */
+    g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 2);
+    teardown(&fixture);
+}
+
+/* Two names change hands: nothing is undone. */
+static void test_exchanged_names(void) {
+    Fixture fixture = setup();
+    test_graph(fixture.run, "/a /b", "");
+    test_load(fixture.run);
+    test_advance(fixture.run, SECOND);
+    restart(&fixture);
+    test_graph(fixture.run, "/a /b", "");
+    test_param(fixture.run, "/a", "path", value_new_string("/b"));
+    test_param(fixture.run, "/b", "path", value_new_string("/a"));
+    test_load(fixture.run);
+    test_advance(fixture.run, SECOND);
+    g_assert_cmpuint(engine_summary(fixture.run->engine).removed, ==, 0);
+    g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 2);
+    const LedgerEntry *entry = ledger_find(fixture.run->ledger, "place", "/a");
+    const Value *params = value_map_get(entry->resource, "params");
+    g_assert_cmpstr(value_map_string(params, "path", ""), ==, "/b");
+    teardown(&fixture);
+}
+
+/* One that is not undone does not break the order of the others. */
+static void test_interrupted_order_past_forgotten(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "old d", "");
+    begin_first(&fixture, "a");
+    begin_first_with(&fixture, "f", "forget");
+    begin_first(&fixture, "b");
+    restart(&fixture);
+    probe("a")->wrong = probe("b")->wrong = probe("old")->wrong = 1;
+    run_graph(&fixture, "d", "");
+    g_assert_cmpstr(fixture.run->order->str, ==, "b a old");
+    teardown(&fixture);
+}
+
 /* It was being made when the configuration that lacks it came. */
 static void test_removal_of_what_was_in_flight(void) {
     Fixture fixture = setup();
@@ -320,6 +463,13 @@ int main(int argc, char **argv) {
     g_test_add_func("/remember/notification", test_notification_outlives_process);
     g_test_add_func("/remember/interrupted-step", test_interrupted_step_notifies);
     g_test_add_func("/remember/interrupted-step-undone", test_interrupted_step_is_undone);
+    g_test_add_func("/remember/interrupted-step-cleaned", test_interrupted_step_is_cleaned);
+    g_test_add_func("/remember/interrupted-holder", test_interrupted_holder_stays);
+    g_test_add_func("/remember/name-means-another", test_name_that_means_another_thing);
+    g_test_add_func("/remember/interrupted-name-means-another",
+                    test_interrupted_name_that_means_another_thing);
+    g_test_add_func("/remember/exchanged-names", test_exchanged_names);
+    g_test_add_func("/remember/interrupted-order", test_interrupted_order_past_forgotten);
     g_test_add_func("/remember/removal-of-what-was-in-flight", test_removal_of_what_was_in_flight);
     g_test_add_func("/remember/retries", test_retries_outlive_process);
     g_test_add_func("/remember/removal-order", test_removal_in_reverse_order);

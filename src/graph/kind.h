@@ -186,6 +186,9 @@ struct Kind {
                          GError **error);
     /* Removes what a killed apply may have left (temporaries). NULL: leaves nothing. */
     bool (*clean)(KindRun *run, GError **error);
+    /* Whether a resource that keeps its name still means the same thing on the host although its
+     * identity differs. NULL: it does not. What is not the same is undone. */
+    bool (*same_thing)(const Resource *was, const Resource *now);
     /* Live edit check: NULL or true: in-place change from old to new is fine. */
     bool (*can_morph)(const Resource *from, const Resource *to);
 };

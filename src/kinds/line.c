@@ -438,6 +438,14 @@ static Resource *line_reverse(const Resource *resource, const State *before, OnR
     return g_steal_pointer(&inverse);
 }
 
+/* With match, content takes the place of what was there: nothing is left behind. */
+static bool line_same_thing(const Resource *was, const Resource *now) {
+    const char *match = resource_string(was, LINE_MATCH);
+    return match != NULL && *match != '\0' &&
+           g_strcmp0(match, resource_string(now, LINE_MATCH)) == 0 &&
+           strcmp(resource_string(was, LINE_FILE), resource_string(now, LINE_FILE)) == 0;
+}
+
 static bool line_clean(KindRun *run, GError **error) {
     return edit_clean(run, resource_string(run->resource, LINE_FILE), error);
 }
@@ -470,4 +478,5 @@ const Kind kind_line = {
     .auto_edges = line_auto_edges,
     .reverse = line_reverse,
     .clean = line_clean,
+    .same_thing = line_same_thing,
 };

@@ -82,8 +82,9 @@ void ledger_trim(Ledger *ledger); /* gives back the memory of all that ledger_fi
 unsigned ledger_count(Ledger *ledger); /* entries */
 /* In the order of kind and name. What is visited is valid during the call; entries may be put and
  * forgotten in it. The first only names them and reads nothing; it leaves out those that want,
- * which may not use the ledger, says false of (NULL: none). */
-typedef bool (*LedgerWant)(void *data, const char *kind, const char *name);
+ * which may not use the ledger, says false of (NULL: none). resource_hash as by
+ * ledger_resource_hash(). */
+typedef bool (*LedgerWant)(void *data, const char *kind, const char *name, uint64_t resource_hash);
 void ledger_visit_keys(Ledger *ledger, LedgerWant want,
                        void (*visit)(void *data, const char *kind, const char *name), void *data);
 void ledger_visit(Ledger *ledger, void (*visit)(void *data, const LedgerEntry *entry), void *data);
@@ -91,6 +92,8 @@ void ledger_visit(Ledger *ledger, void (*visit)(void *data, const LedgerEntry *e
 void ledger_put(Ledger *ledger, LedgerEntry *entry);
 /* With its status, retries and the notifications from and to it. */
 void ledger_forget(Ledger *ledger, const char *kind, const char *name);
+/* The entry alone: the name is still declared, but means another thing. */
+void ledger_disown(Ledger *ledger, const char *kind, const char *name);
 
 /* Written ahead of the first effect of a step; when it returns, the end of this process can no
  * longer lose it. preimage (may be NULL) as in LedgerEntry: kept only when there is no entry with

@@ -145,6 +145,17 @@ void ledger_put(Ledger *ledger, LedgerEntry *entry) {
     writer_add_slot(ledger, slot, SLOT_ENTRY_DIRTY);
 }
 
+static void drop_entry(Ledger *ledger, Slot *slot) {
+    if (slot->entry_hash != 0)
+        ledger->n_entries--;
+    if (slot->flags & ENTRY_NAMES_CONTENT)
+        g_atomic_int_set(&ledger->may_sweep, true);
+    g_clear_pointer(&slot->entry, ledger_entry_free);
+    g_clear_pointer(&slot->entry_text, g_bytes_unref);
+    slot->entry_hash = slot->resource_hash = 0;
+    slot->flags &= ~(unsigned)(ENTRY_HAS_PREIMAGE | ENTRY_NAMES_CONTENT);
+}
+
 void ledger_forget(Ledger *ledger, const char *kind, const char *name) {
     g_assert(ledger->mode == LEDGER_WRITE);
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
@@ -152,17 +163,21 @@ void ledger_forget(Ledger *ledger, const char *kind, const char *name) {
     Slot *slot = slot_find(ledger, kind, name);
     if (!slot || slot_is_gone(slot))
         return;
-    if (slot->entry_hash != 0)
-        ledger->n_entries--;
-    if (slot->flags & ENTRY_NAMES_CONTENT)
-        g_atomic_int_set(&ledger->may_sweep, true);
-    g_clear_pointer(&slot->entry, ledger_entry_free);
-    g_clear_pointer(&slot->entry_text, g_bytes_unref);
+    drop_entry(ledger, slot);
     g_clear_pointer(&slot->status_text, g_bytes_unref);
-    slot->entry_hash = slot->resource_hash = slot->status_hash = 0;
+    slot->status_hash = 0;
     slot->retries = 0;
-    slot->flags &= ~(unsigned)(ENTRY_HAS_PREIMAGE | ENTRY_NAMES_CONTENT);
     writer_add_slot(ledger, slot, SLOT_ENTRY_DIRTY | SLOT_STATUS_DIRTY);
+}
+
+void ledger_disown(Ledger *ledger, const char *kind, const char *name) {
+    g_assert(ledger->mode == LEDGER_WRITE);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
+    Slot *slot = slot_find(ledger, kind, name);
+    if (!slot || slot->entry_hash == 0)
+        return;
+    drop_entry(ledger, slot);
+    writer_add_slot(ledger, slot, SLOT_ENTRY_DIRTY);
 }
 
 /* --- visits --- */
@@ -183,7 +198,7 @@ static GPtrArray *visit_start(Ledger *ledger, LedgerWant want, void *data) {
     g_hash_table_iter_init(&iter, ledger->slots);
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         const Slot *slot = key;
-        if (!want || want(data, slot->kind, slot->name))
+        if (!want || want(data, slot->kind, slot->name, slot->resource_hash))
             g_ptr_array_add(slots, key);
     }
     g_ptr_array_sort(slots, by_name);

@@ -236,6 +236,39 @@ def test_renamed_resource_keeps_its_file(site):
     assert site.apply().code == 0 and not site.path("/srv/x").exists()
 
 
+def test_name_that_means_another_thing_leaves_nothing_behind(site):
+    site.path("/etc/hosts").write_text("x=0\n")
+
+    def declare(conf, line, key, matched, first, second):
+        site.write(
+            f"""
+            file "conf" {{ path = "{conf}", content = "conf" }}
+            line "l" {{ file = "/etc/hosts", content = "{line}" }}
+            ini "k" {{ path = "/etc/k.ini", section = "s", key = "{key}", value = "1" }}
+            line "m" {{ file = "/etc/hosts", content = "x={matched}", match = "^x=" }}
+            file "first" {{ path = "{first}", content = "1" }}
+            file "second" {{ path = "{second}", content = "2" }}
+            """
+        )
+
+    declare("/etc/old", "old", "old", 1, "/etc/a", "/etc/b")
+    assert site.apply().code == 0
+    declare("/etc/new", "new", "new", 2, "/etc/b", "/etc/a")
+    plan = site.plan()
+    removed = {change["address"] for change in plan["resource_changes"] if "delete" in change["change"]["actions"]}
+    assert removed == {"file '/etc/old'", "line '/etc/hosts old'", "ini '/etc/k.ini s old'"}, plan
+    assert site.apply().code == 0
+    assert not site.path("/etc/old").exists() and site.path("/etc/new").read_text() == "conf"
+    assert site.path("/etc/hosts").read_text() == "x=2\nnew\n"
+    assert site.path("/etc/k.ini").read_text() == "[s]\nnew = 1\n"
+    assert site.path("/etc/a").read_text() + site.path("/etc/b").read_text() == "21"
+    assert not site.plan()["resource_changes"]
+    site.write("")
+    assert site.apply().code == 0
+    assert site.path("/etc/hosts").read_text() == "x=0\n"
+    assert not [name for name in ("old", "new", "a", "b") if site.path("/etc/" + name).exists()]
+
+
 def test_one_thing_under_two_names_is_refused(site):
     site.write(
         """
