@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "ledger/ledger-private.h"
+#include "loop/thread.h"
 
 #define GATHER_US             (20 * 1000)        /* from the first work to its transaction */
 #define RETRY_US              (10 * 1000 * 1000) /* between attempts while writing fails */
@@ -406,9 +407,17 @@ static gpointer writer_main(gpointer data) {
     return NULL;
 }
 
+static GThread *start_writer(Ledger *ledger) {
+    g_autoptr(GError) error = NULL;
+    GThread *thread = thread_start("ledger", writer_main, ledger, &error);
+    if (!thread)
+        g_error("start the ledger's thread: %s", error->message);
+    return thread;
+}
+
 void writer_wake(Ledger *ledger) {
     if (!ledger->writer)
-        ledger->writer = g_thread_new("ledger", writer_main, ledger);
+        ledger->writer = start_writer(ledger);
     else if (ledger->idle || is_urgent(ledger))
         g_cond_signal(&ledger->wake);
 }

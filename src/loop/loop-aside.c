@@ -7,13 +7,12 @@
  * The stand-by thread sleeps on a timer that is set only while work runs, so that in the usual case
  * nothing but the work itself wakes up.
  */
-#include <pthread.h>
-#include <signal.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "loop/loop-private.h"
+#include "loop/thread.h"
 
 typedef enum {
     LOOP_AT_HOME, /* no work runs, or it may have the thread a little longer */
@@ -76,7 +75,6 @@ static void set_timer(const Aside *aside, uint64_t us) {
     g_assert(r == 0);
 }
 
-/* Like a worker it takes no signals: those belong to the loop. */
 static bool start(Loop *loop) {
     int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     if (fd < 0)
@@ -86,13 +84,9 @@ static bool start(Loop *loop) {
     aside->home = loop->owner;
     g_mutex_init(&aside->lock);
     g_cond_init(&aside->given_back);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     g_mutex_lock(&aside->lock); /* it reads standby */
-    aside->standby = g_thread_try_new("stand-by", stand_by, loop, NULL);
+    aside->standby = thread_start("stand-by", stand_by, loop, NULL);
     g_mutex_unlock(&aside->lock);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (aside->standby)
         return true;
     aside_free(loop);

@@ -6,10 +6,8 @@
  */
 #include "loop/worker.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include "loop/loop-private.h"
+#include "loop/thread.h"
 
 /* An idle thread that is not the only one ends after this: a burst of work does not keep its stacks
  * for ever, the next task finds a thread all the same, and soon nothing wakes up any more. */
@@ -141,14 +139,9 @@ static void *worker_main(void *data) {
     return NULL;
 }
 
-/* Workers take no signals: those belong to the loop. */
 static void start_thread(WorkerPool *pool) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     g_autoptr(GError) error = NULL;
-    GThread *thread = g_thread_try_new("worker", worker_main, pool, &error);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    GThread *thread = thread_start("worker", worker_main, pool, &error);
     if (thread)
         g_ptr_array_add(pool->threads, thread);
     else if (pool->threads->len == 0)

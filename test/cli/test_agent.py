@@ -54,6 +54,16 @@ def test_a_thousand_drifts_are_repaired_every_time(site):
     print(f"repair p50 {latencies[len(latencies) // 2] / 1000:.2f} ms, p99 {latencies[len(latencies) * 99 // 100] / 1000:.2f} ms")
 
 
+def test_a_large_configuration_is_stopped_like_a_small_one(site):
+    """Its resources are completed in a thread, which must not take the signal away from the loop."""
+    site.write('for i = 1, 1000 do file("/srv/f" .. i) { content = "x" } end')
+    with site.agent() as agent:
+        agent.wait("converged")
+        site.write('for i = 1, 1000 do file("/srv/f" .. i) { content = i == 7 and "y" or "x" } end')
+        agent.wait("swapped", 2)
+        assert agent.stop() == 0
+
+
 def test_live_edit_touches_only_what_differs(site):
     site.write('for i = 1, 50 do file("/srv/f" .. i) { content = "x" } end')
     with site.agent() as agent:
