@@ -52,6 +52,7 @@ struct Vertex {
     bool pending;      /* noop left it wrong */
     bool flapping;
     bool listed;       /* in engine->eligible */
+    bool brings;       /* plan: it, or something before it, would bring what the plan cannot know */
     unsigned blockers; /* direct predecessors that are not settled */
     unsigned n_members;
     Resource **members; /* owned references; [0] is the leader */
@@ -105,6 +106,7 @@ struct Round {
     bool noop;
     bool refresh;
     bool resumed;     /* an earlier process was killed in this step */
+    bool brought;     /* plan: something before it would bring what the plan cannot know */
     bool dirty_again; /* an event came while it ran */
     RoundResult result;
     GError *error;

@@ -21,6 +21,17 @@ static bool round_is_noop(const Vertex *vertex) {
     return false;
 }
 
+/* Packages and commands bring directories, users and units that a plan does not see. */
+static bool is_brought(const Vertex *vertex) {
+    const Engine *engine = vertex->engine;
+    unsigned n = 0;
+    const unsigned *in = engine->planning ? graph_edges_in(engine->graph, vertex->index, &n) : NULL;
+    for (unsigned i = 0; i < n; i++)
+        if (engine->vertices[graph_edge(engine->graph, in[i])->from]->brings)
+            return true;
+    return false;
+}
+
 Round *round_new(Vertex *vertex) {
     Engine *engine = vertex->engine;
     Round *round = g_malloc0(sizeof *round + vertex->n_members * sizeof(RoundMember));
@@ -30,6 +41,7 @@ Round *round_new(Vertex *vertex) {
     round->started = loop_now(engine->options.loop);
     round->cancel = cancel_new(resource_meta(vertex->members[0])->timeout);
     round->noop = round_is_noop(vertex);
+    round->brought = is_brought(vertex);
     round->n_members = vertex->n_members;
     for (unsigned i = 0; i < round->n_members; i++) {
         KindRun *run = &round->members[i].run;
@@ -270,6 +282,19 @@ static void look_or_set_aside(Round *round, RoundMember *member, GError **proble
         *problem = own;
 }
 
+/* What is missing in a plan may be there by then: decided when applied. Members of a group do not
+ * get here: packages know by themselves what a plan cannot see. */
+static bool may_be_brought(Round *round) {
+    RoundMember *member = &round->members[0];
+    if (round->result != ROUND_FAILED || !round->brought || round->n_members > 1 ||
+        !g_error_matches(round->error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        return false;
+    if (changes_empty(member->changes))
+        member->changes->action = member->actual->exists ? ACTION_CHANGE : ACTION_CREATE;
+    member->changes->uncertain = true;
+    return true;
+}
+
 static RoundResult work(Round *round, GError **error) {
     if (round->resumed && !round->engine->planning && !clean_members(round, error))
         return ROUND_FAILED;
@@ -309,6 +334,10 @@ static void explain_deadline(Round *round) {
 void round_work(void *data) {
     Round *round = data;
     round->result = work(round, &round->error);
+    if (may_be_brought(round)) {
+        g_clear_error(&round->error);
+        round->result = round->noop ? ROUND_PENDING : ROUND_CHANGED;
+    }
     if (round->result == ROUND_FAILED)
         explain_deadline(round);
 }

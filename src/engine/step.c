@@ -269,6 +269,8 @@ void step_round_finished(Vertex *vertex, Round *round) {
     if (!done)
         return;
     receive_sent(vertex, round);
+    bool unseen = vertex->members[0]->kind->flags & (KIND_UNPREDICTABLE | KIND_BRINGS);
+    vertex->brings = round->brought || (engine->planning && unseen && round->result != ROUND_OK);
     /* A step that an earlier process was killed in may have had its effect: notify rather twice
      * than never. */
     if (round->result == ROUND_CHANGED || (round->resumed && !round->noop)) {

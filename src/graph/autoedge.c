@@ -33,6 +33,7 @@ struct AutoEdges {
     GString *key;       /* for building one */
     GArray *identities; /* of Identity */
     GHashTable *by_key; /* key -> index of its first Identity + 1 */
+    GHashTable *owned;  /* key of a path -> vertex that brings it */
     GArray *wants;      /* of Want */
     GPtrArray *wanted;  /* keys, in texts */
 };
@@ -44,6 +45,7 @@ AutoEdges *auto_edges_new(void) {
         .key = g_string_new(NULL),
         .identities = g_array_new(FALSE, FALSE, sizeof(Identity)),
         .by_key = g_hash_table_new(hash_string, g_str_equal),
+        .owned = g_hash_table_new(hash_string, g_str_equal),
         .wants = g_array_new(FALSE, FALSE, sizeof(Want)),
         .wanted = g_ptr_array_new(),
     };
@@ -54,6 +56,7 @@ void auto_edges_free(AutoEdges *edges) {
     if (!edges)
         return;
     g_hash_table_unref(edges->by_key);
+    g_hash_table_unref(edges->owned);
     g_array_unref(edges->identities);
     g_array_unref(edges->wants);
     g_ptr_array_unref(edges->wanted);
@@ -104,6 +107,13 @@ void auto_edges_am(AutoEdges *edges, const char *type, const char *text) {
     identity_at(edges, first)->last = index;
 }
 
+void auto_edges_own(AutoEdges *edges, const char *path) {
+    build_key(edges, PATH_TYPE, path);
+    if (!g_hash_table_contains(edges->owned, edges->key->str))
+        g_hash_table_insert(edges->owned, (void *)(uintptr_t)copy_key(edges),
+                            GUINT_TO_POINTER(edges->vertex));
+}
+
 static void add_want(AutoEdges *edges, unsigned n_keys, bool before, WantWay way) {
     Want want = { edges->vertex, edges->wanted->len - n_keys, n_keys, before, way };
     g_array_append_val(edges->wants, want);
@@ -128,6 +138,14 @@ void auto_edges_want_parent(AutoEdges *edges, const char *path) {
     build_key(edges, PATH_TYPE, path);
     g_ptr_array_add(edges->wanted, (void *)(uintptr_t)copy_key(edges));
     add_want(edges, 1, true, WANT_PARENT);
+}
+
+void auto_edges_want_account(AutoEdges *edges, const char *account, const char *by_name,
+                             const char *by_number) {
+    if (!account || !*account)
+        return;
+    bool is_number = strspn(account, "0123456789") == strlen(account);
+    auto_edges_want(edges, is_number ? by_number : by_name, account, true);
 }
 
 /* --- matching */
@@ -195,6 +213,75 @@ void auto_edges_ask(AutoEdges *edges, unsigned vertex, const Resource *resource)
         ask(edges, vertex, resource);
 }
 
+/* --- what is brought along */
+
+typedef struct {
+    unsigned owner;
+    const Want *want;
+} Brought;
+
+static int compare_brought(const void *a, const void *b) {
+    const Brought *x = a, *y = b;
+    return (x->owner > y->owner) - (x->owner < y->owner);
+}
+
+/* Sets *ret_owner to who brings the path of want or a directory above it. */
+static bool find_bringer(AutoEdges *edges, const Want *want, unsigned *ret_owner) {
+    void *owner;
+    g_string_assign(edges->key, edges->wanted->pdata[want->first]);
+    do {
+        if (g_hash_table_lookup_extended(edges->owned, edges->key->str, NULL, &owner)) {
+            *ret_owner = GPOINTER_TO_UINT(owner);
+            return *ret_owner != want->vertex;
+        }
+    } while (cut_component(edges->key));
+    return false;
+}
+
+/* One byte for each vertex: whether vertex comes after it, by whatever edges there are by now. */
+static uint8_t *mark_before(const Graph *graph, unsigned vertex) {
+    uint8_t *before = g_new0(uint8_t, graph_size(graph));
+    g_autoptr(GArray) stack = g_array_new(FALSE, FALSE, sizeof(unsigned));
+    g_array_append_val(stack, vertex);
+    while (stack->len > 0) {
+        unsigned top = g_array_index(stack, unsigned, stack->len - 1);
+        g_array_set_size(stack, stack->len - 1);
+        for (unsigned e = graph_vertex(graph, top)->last_in; e != NO_EDGE;) {
+            const BuildEdge *edge = &g_array_index(graph->building, BuildEdge, e);
+            unsigned from = edge->edge.from;
+            if (!before[from])
+                g_array_append_val(stack, from);
+            before[from] = true;
+            e = edge->earlier_in;
+        }
+    }
+    return before;
+}
+
+/* Names say less than paths: these edges come last, and never make a cycle. */
+static unsigned add_brought(AutoEdges *edges, Graph *graph) {
+    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Brought));
+    for (unsigned i = 0; i < edges->wants->len; i++) {
+        Brought brought = { .want = &g_array_index(edges->wants, Want, i) };
+        if (brought.want->way == WANT_PARENT && find_bringer(edges, brought.want, &brought.owner))
+            g_array_append_val(all, brought);
+    }
+    g_array_sort(all, compare_brought);
+    g_autofree uint8_t *before = NULL;
+    unsigned n_added = 0, last = NONE;
+    for (unsigned i = 0; i < all->len; i++) {
+        const Brought *brought = &g_array_index(all, Brought, i);
+        if (brought->owner != last) {
+            g_free(before);
+            before = mark_before(graph, brought->owner);
+            last = brought->owner;
+        }
+        n_added +=
+            !before[brought->want->vertex] && add_auto_edge(graph, brought->want, brought->owner);
+    }
+    return n_added;
+}
+
 unsigned auto_edges_add(AutoEdges *edges, Graph *graph) {
     unsigned n_added = 0;
     for (unsigned i = 0; i < edges->wants->len; i++) {
@@ -202,6 +289,8 @@ unsigned auto_edges_add(AutoEdges *edges, Graph *graph) {
         unsigned owner = find_wanted(edges, want);
         n_added += owner != NONE && add_auto_edge(graph, want, owner);
     }
+    if (g_hash_table_size(edges->owned) > 0)
+        n_added += add_brought(edges, graph);
     return n_added;
 }
 

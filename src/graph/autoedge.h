@@ -18,6 +18,14 @@ void auto_edges_am(AutoEdges *edges, const char *type, const char *text);
 void auto_edges_want(AutoEdges *edges, const char *type, const char *text, bool before_me);
 /* Only the first of a NULL-terminated list that exists counts. */
 void auto_edges_want_first(AutoEdges *edges, const char *type, char *const *texts, bool before_me);
+/* A user ("user", "uid") or group ("group", "gid"), whichever account is: name or number. NULL and
+ * empty want nothing. */
+void auto_edges_want_account(AutoEdges *edges, const char *account, const char *by_name,
+                             const char *by_number);
+/* This resource brings path, a directory or file, without being it: it goes before those that ask
+ * for the parent of something there, unless it would then wait for itself. Paths like
+ * "/etc/nginx" of a package. */
+void auto_edges_own(AutoEdges *edges, const char *path);
 /* Shorthand: the nearest managed parent directory of path, asked without building a list. */
 void auto_edges_want_parent(AutoEdges *edges, const char *path);
 

@@ -28,7 +28,8 @@ typedef enum {
         1 << 4, /* leaves nothing on the host: no ledger entry, no removal (print, noop, ...) */
     KIND_RESTARTS =
         1 << 5, /* a live swap replaces the vertex instead of changing it in place (timer, exit) */
-    KIND_QUICK = 1 << 6, /* rounds take well under a millisecond as a rule: several share a task */
+    KIND_QUICK = 1 << 6,  /* rounds take well under a millisecond as a rule: several share a task */
+    KIND_BRINGS = 1 << 7, /* brings files, accounts or units that a plan cannot know (pkg) */
 } KindFlags;
 
 /* A value that other resources may receive. */

@@ -2,7 +2,8 @@
 #include "graph/test-kinds.h"
 
 /* A kind that says what its name spells, one word after the other: "+type=text" am,
- * "<type=text" want before, ">type=text" want after, "?type=a|b" the first of a list. */
+ * "<type=text" want before, ">type=text" want after, "?type=a|b" the first of a list, "@path=/a"
+ * brings it. */
 static void spell(const Resource *resource, AutoEdges *edges) {
     g_auto(GStrv) words = g_strsplit(resource->name, " ", -1);
     for (unsigned i = 0; words[i]; i++) {
@@ -14,6 +15,8 @@ static void spell(const Resource *resource, AutoEdges *edges) {
         g_auto(GStrv) texts = g_strsplit(text, "|", -1);
         if (words[i][0] == '+')
             auto_edges_am(edges, type, text);
+        else if (words[i][0] == '@')
+            auto_edges_own(edges, text);
         else if (words[i][0] == '?')
             auto_edges_want_first(edges, type, texts, true);
         else
@@ -42,6 +45,42 @@ static void test_nearest_parent(void) {
     (void)test_add(graph, &test_file, "/a/bc", 5);
     g_autofree char *edges = edges_of(graph, 3);
     g_assert_cmpstr(edges, ==, "/a/>/a/bc~ /a/>/a/b~ /a/b>/a/b/c/d~");
+}
+
+static void test_what_is_brought_comes_after(void) {
+    g_autoptr(Graph) graph = graph_new();
+    (void)test_add(graph, &test_file, "/etc/n/d/x", 1);
+    (void)add(graph, "n @path=/etc/n @path=/etc/n.conf");
+    (void)test_add(graph, &test_file, "/etc/n/d/", 2); /* the parent counts as well */
+    (void)test_add(graph, &test_file, "/etc/n.conf", 3);
+    (void)test_add(graph, &test_file, "/etc/nn", 4);
+    (void)add(graph, "late @path=/etc/n"); /* the first declared is meant */
+    g_autofree char *edges = edges_of(graph, 4);
+    g_assert_cmpstr(edges, ==,
+                    "/etc/n/d/>/etc/n/d/x~ n @path=/etc/n @path=/etc/n.conf>/etc/n.conf~ "
+                    "n @path=/etc/n @path=/etc/n.conf>/etc/n/d/x~ "
+                    "n @path=/etc/n @path=/etc/n.conf>/etc/n/d/~");
+}
+
+/* A package that needs its file, over a detour or over another package, keeps its word. */
+static void test_what_is_brought_makes_no_cycle(void) {
+    g_autoptr(Graph) graph = graph_new();
+    unsigned file = test_add(graph, &test_file, "/etc/p/seed", 1);
+    unsigned middle = add(graph, "middle");
+    unsigned p = add(graph, "p @path=/etc/p");
+    test_edge(graph, file, middle, 0);
+    test_edge(graph, middle, p, 0);
+    g_assert_cmpuint(graph_auto_edges(graph), ==, 0);
+
+    g_autoptr(Graph) crossed = graph_new();
+    unsigned f = test_add(crossed, &test_file, "/etc/p/f", 1);
+    unsigned g = test_add(crossed, &test_file, "/etc/q/g", 2);
+    p = add(crossed, "p @path=/etc/p");
+    unsigned q = add(crossed, "q @path=/etc/q");
+    test_edge(crossed, f, q, 0);
+    test_edge(crossed, g, p, 0);
+    g_autofree char *edges = edges_of(crossed, 1);
+    g_assert_nonnull(strstr(edges, "p @path=/etc/p>/etc/p/f~"));
 }
 
 static void test_root_is_a_parent(void) {
@@ -181,6 +220,9 @@ static void test_claims(void) {
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/autoedge/nearest-parent", test_nearest_parent);
+    g_test_add_func("/autoedge/what-is-brought-comes-after", test_what_is_brought_comes_after);
+    g_test_add_func("/autoedge/what-is-brought-makes-no-cycle",
+                    test_what_is_brought_makes_no_cycle);
     g_test_add_func("/autoedge/root-is-a-parent", test_root_is_a_parent);
     g_test_add_func("/autoedge/directions", test_directions);
     g_test_add_func("/autoedge/types-are-apart", test_types_are_apart);

@@ -190,8 +190,12 @@ static bool exec_validate(const Resource *resource, GError **error) {
 static bool want_program(const Resource *resource, unsigned cmd, const char *line,
                          const char *shell, void *edges, GError **error) {
     g_auto(GStrv) argv = exec_argv(line, shell, NULL, NULL);
-    if (argv != NULL && *argv[0] == '/')
+    if (argv == NULL)
+        return true;
+    if (*argv[0] == '/')
         auto_edges_want(edges, "path", argv[0], true);
+    g_autofree char *program = g_path_get_basename(argv[0]);
+    auto_edges_want(edges, "package", program, true); /* many bring a program of their name */
     return true;
 }
 
@@ -207,14 +211,6 @@ static void want_paths(const Resource *resource, unsigned param, AutoEdges *edge
     }
 }
 
-static void want_account(AutoEdges *edges, const char *account, const char *by_name,
-                         const char *by_number) {
-    if (account == NULL)
-        return;
-    bool is_number = strspn(account, "0123456789") == strlen(account);
-    auto_edges_want(edges, is_number ? by_number : by_name, account, true);
-}
-
 static void exec_auto_edges(const Resource *resource, AutoEdges *edges) {
     (void)visit_lines(resource, want_program, edges, NULL); /* the visitor never fails */
     want_paths(resource, EXEC_MTIMES, edges);
@@ -228,8 +224,8 @@ static void exec_auto_edges(const Resource *resource, AutoEdges *edges) {
     for (size_t i = 0; creates != NULL && i < value_size(creates); i++)
         if (*value_string(value_list_at(creates, i)) == '/')
             auto_edges_want_parent(edges, value_string(value_list_at(creates, i)));
-    want_account(edges, exec_text(resource, EXEC_USER), "user", "uid");
-    want_account(edges, exec_text(resource, EXEC_GROUP), "group", "gid");
+    auto_edges_want_account(edges, exec_text(resource, EXEC_USER), "user", "uid");
+    auto_edges_want_account(edges, exec_text(resource, EXEC_GROUP), "group", "gid");
 }
 
 /* --- watch */

@@ -105,14 +105,6 @@ static void want_path(AutoEdges *edges, const char *path) {
     auto_edges_want(edges, "path", plain, true);
 }
 
-static void want_account(AutoEdges *edges, const char *account, const char *by_name,
-                         const char *by_number) {
-    if (account == NULL || *account == '\0')
-        return;
-    bool is_number = strspn(account, "0123456789") == strlen(account);
-    auto_edges_want(edges, is_number ? by_number : by_name, account, true);
-}
-
 static void file_auto_edges(const Resource *resource, AutoEdges *edges) {
     g_auto(FileSpec) spec;
     file_spec_init(&spec, resource);
@@ -120,11 +112,13 @@ static void file_auto_edges(const Resource *resource, AutoEdges *edges) {
     auto_edges_want_parent(edges, spec.path);
     if (spec.from == FROM_HOST)
         want_path(edges, spec.source);
+    if (!spec.absent && spec.target != NULL && *spec.target == '/')
+        want_path(edges, spec.target); /* a link is turned when what it leads to is ready */
     const Value *fragments = resource_get(resource, FILE_ROW_FRAGMENTS);
     for (size_t i = 0; fragments != NULL && i < value_size(fragments); i++)
         want_path(edges, value_string(value_list_at(fragments, i)));
-    want_account(edges, resource_string(resource, FILE_ROW_OWNER), "user", "uid");
-    want_account(edges, resource_string(resource, FILE_ROW_GROUP), "group", "gid");
+    auto_edges_want_account(edges, resource_string(resource, FILE_ROW_OWNER), "user", "uid");
+    auto_edges_want_account(edges, resource_string(resource, FILE_ROW_GROUP), "group", "gid");
 }
 
 const Kind kind_file = {

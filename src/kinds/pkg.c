@@ -421,13 +421,42 @@ static bool pkg_watch(Watcher *watcher, const Resource *resource, GError **error
     return watcher_host(watcher, HOST_WATCH_PACKAGES, "", error);
 }
 
+/* Directories that belong to a package by their name: what is put below them waits for it. */
+static void own_directories(AutoEdges *edges, const char *name) {
+    static const char *const places[] = { "/etc/%s",         "/etc/%s.conf",  "/etc/%s.d",
+                                          "/etc/default/%s", "/usr/share/%s", "/usr/lib/%s",
+                                          "/var/lib/%s",     "/var/cache/%s", "/var/log/%s" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_auto(GStrv) parts = g_strsplit(places[i], "%s", 2);
+        g_autofree char *path = g_strjoinv(name, parts);
+        auto_edges_own(edges, path);
+    }
+}
+
+/* "redis-server" has /etc/redis, "postgresql-15" /etc/postgresql. */
+static char *short_name(const char *name) {
+    size_t size = strlen(name);
+    if (g_str_has_suffix(name, "-server"))
+        return g_strndup(name, size - strlen("-server"));
+    while (size > 0 && (g_ascii_isdigit(name[size - 1]) || name[size - 1] == '.'))
+        size--;
+    return size > 1 && name[size - 1] == '-' && name[size] ? g_strndup(name, size - 1) : NULL;
+}
+
 static void pkg_auto_edges(const Resource *resource, AutoEdges *edges) {
     static const char *const settings[] = { "/etc/apt/sources.list", "/etc/apt/preferences",
                                             "/etc/apt/apt.conf" };
     const char *colon = strchr(resource->name, ':');
     g_autofree char *name = colon ? g_strndup(resource->name, (size_t)(colon - resource->name))
                                   : g_strdup(resource->name);
+    g_autofree char *other = short_name(name);
     auto_edges_am(edges, "package", name);
+    const char *version;
+    if (!wants_removal(wanted(resource, &version))) {
+        own_directories(edges, name);
+        if (other)
+            own_directories(edges, other);
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(settings); i++)
         auto_edges_want(edges, "path", settings[i], true);
 }
@@ -464,6 +493,10 @@ const Kind kind_pkg = {
             "hold it again. An older version is refused unless `allowdowngrade = true`. "
             "Neither installing nor removing a package ever removes others: that is an "
             "error that names them.\n\n"
+            "What other resources keep in its directories (`/etc/NAME/`, `/etc/default/NAME`, "
+            "`/var/lib/NAME/`, ...) waits for it by itself, a command of its name too; where "
+            "the names differ write `needs = pkg \"NAME\"`. A plan cannot know what a package "
+            "brings: what is missing behind one is decided when applied.\n\n"
             "When the resource leaves the configuration, a package that stead installed is "
             "removed. One that was there before stays, in the version it has by then. One "
             "that was declared absent stays away, unless `on_remove = \"restore\"`.",
@@ -475,6 +508,7 @@ const Kind kind_pkg = {
     .n_params = N_PARAMS,
     .outputs = outputs,
     .n_outputs = G_N_ELEMENTS(outputs),
+    .flags = KIND_BRINGS,
     .validate = pkg_validate,
     .observe = pkg_observe,
     .diff = pkg_diff,

@@ -265,6 +265,8 @@ static void tar_auto_edges(const Resource *resource, AutoEdges *edges) {
         auto_edges_want(edges, "path", spec.source, true);
     for (size_t i = 0; inputs != NULL && i < value_size(inputs); i++)
         auto_edges_want(edges, "path", value_string(value_list_at(inputs, i)), true);
+    auto_edges_want_account(edges, tar_text(resource, TAR_OWNER), "user", "uid");
+    auto_edges_want_account(edges, tar_text(resource, TAR_GROUP), "group", "gid");
 }
 
 /* What an archive replaced is not kept; what it was made of is still there. A directory that was
