@@ -31,6 +31,7 @@ typedef struct {
     GPtrArray *leaving;     /* of Leaving */
     GPtrArray *left;        /* names of entries without a resource, "kind\x1fname" */
     GPtrArray *changed;     /* of Changed */
+    unsigned n_known;       /* entries with a resource in the new graph */
     GPtrArray *moves;       /* of entries, see moves_new() */
     GHashTable *identities; /* "kind\x1fidentity" -> name, of the new graph; made on first use */
     PathClaims *claims;     /* of the new graph; made on first use */
@@ -206,6 +207,46 @@ static void leave(Search *search, const LedgerEntry *entry) {
         leaving->how = ON_REMOVE_FORGET;
 }
 
+/* --- room for it ------------------------------------------------------------------------------ */
+
+static uint64_t text_size(const Value *value) {
+    uint64_t size = 16;
+    if (value_type(value) == VALUE_STRING)
+        return size + value_string_size(value);
+    for (size_t i = 0; value_type(value) == VALUE_LIST && i < value_size(value); i++)
+        size += text_size(value_list_at(value, i));
+    for (size_t i = 0; value_type(value) == VALUE_MAP && i < value_size(value); i++) {
+        const char *key;
+        const Value *item = value_map_at(value, i, &key);
+        size += strlen(key) + text_size(item);
+    }
+    return size;
+}
+
+static bool is_remembered(const Resource *resource) {
+    return !(resource->kind->flags & KIND_STATELESS) && !resource_meta(resource)->hidden;
+}
+
+/* Before anything is done: what is new is to be noted, and a removal that could not be would leave
+ * a trace of what is gone. */
+static bool reserve(const Search *search, GError **error) {
+    Ledger *ledger = search->engine->options.ledger;
+    uint64_t n = search->leaving->len, size = 0, n_remembered = 0;
+    for (unsigned i = 0; i < graph_size(search->graph); i++)
+        n_remembered += is_remembered(graph_resource(search->graph, i));
+    bool any_new = n_remembered > search->n_known;
+    for (unsigned i = 0; any_new && i < graph_size(search->graph); i++) {
+        const Resource *resource = graph_resource(search->graph, i);
+        if (!is_remembered(resource) ||
+            ledger_resource_hash(ledger, resource->kind->name, resource->name) != 0)
+            continue;
+        n++;
+        for (unsigned j = 0; j < resource->kind->n_params; j++)
+            size += resource->params[j] ? text_size(resource->params[j]) : 0;
+    }
+    return n == 0 || ledger_reserve(ledger, n, size, error);
+}
+
 /* --- names that mean other things ------------------------------------------------------------- */
 
 /* A copy of entry under a name of its own, so that what it stands for can leave. */
@@ -247,8 +288,9 @@ static void leave_changed(Search *search, Changed *changed) {
 
 /* Without a resource, or with one that may mean another thing. */
 static bool is_doubtful(void *data, const char *kind, const char *name, uint64_t resource_hash) {
-    const Search *search = data;
+    Search *search = data;
     int at = graph_find(search->graph, kind, name);
+    search->n_known += at >= 0 && resource_hash != 0;
     return at < 0 || record_may_differ(resource_hash, graph_resource(search->graph, (unsigned)at));
 }
 
@@ -520,6 +562,8 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
         g_propagate_error(error, search.error);
         return NULL;
     }
+    if (engine->remembers && !reserve(&search, error))
+        return NULL;
     GHashTable *removals = removals_of(leaving);
     Graph *result = NULL;
     if (removals) {

@@ -44,6 +44,7 @@ struct Ledger {
     GPtrArray *interrupted;         /* of LedgerStep */
     FingerprintCache *fingerprints; /* borrowed */
     int visits;                     /* visits under way: slots stay */
+    int reserved;                   /* there was space for a first step; atomic */
     int may_sweep;                  /* contents may have become unneeded; atomic */
 
     GMutex lock;       /* over all below */

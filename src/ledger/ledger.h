@@ -9,12 +9,12 @@
  * A directory and a lock are all that is made before there is something to write, and nothing but
  * the lock is touched by a run that changes nothing.
  *
- * Threads: ledger_begin(), ledger_store_content() and ledger_load_content() from any thread.
- * Everything else from one thread at a time. Writing happens in one thread of the ledger's
- * own, in batches; ledger_flush() waits for it. A process killed at any instant loses nothing that
- * was begun: ledger_interrupted() lists it at the next start. A loss of power may take the last
- * moments with it (nobody waits for the disk on the way of a change), but leaves a ledger that
- * opens and names no content that is not there.
+ * Threads: ledger_begin(), ledger_reserve(), ledger_store_content() and ledger_load_content() from
+ * any thread. Everything else from one thread at a time. Writing happens in one thread of the
+ * ledger's own, in batches; ledger_flush() waits for it. A process killed at any instant loses
+ * nothing that was begun: ledger_interrupted() lists it at the next start. A loss of power may take
+ * the last moments with it (nobody waits for the disk on the way of a change), but leaves a ledger
+ * that opens and names no content that is not there.
  *
  * In memory there is an index only (about 150 bytes a resource): what an entry or status says is
  * read from the database when asked for.
@@ -94,6 +94,11 @@ void ledger_put(Ledger *ledger, LedgerEntry *entry);
 void ledger_forget(Ledger *ledger, const char *kind, const char *name);
 /* The entry alone: the name is still declared, but means another thing. */
 void ledger_disown(Ledger *ledger, const char *kind, const char *name);
+
+/* Whether there is space for entries of n more resources with size bytes of parameters in all, and
+ * what comes with them. To be asked before the first effect of a run. The error says what is full,
+ * how much is needed and what to do. From any thread. */
+bool ledger_reserve(Ledger *ledger, uint64_t n, uint64_t size, GError **error);
 
 /* Written ahead of the first effect of a step; when it returns, the end of this process can no
  * longer lose it. preimage (may be NULL) as in LedgerEntry: kept only when there is no entry with

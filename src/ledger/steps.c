@@ -20,9 +20,11 @@ bool ledger_begin(Ledger *ledger, const char *kind, const char *name, const Valu
     if (ledger->broken && error)
         *error = g_error_copy(ledger->broken);
     bool broken = ledger->broken != NULL;
+    bool doubtful = ledger->failure != NULL || !g_atomic_int_get(&ledger->reserved);
     bool known = !broken && has_preimage(ledger, kind, name);
     g_mutex_unlock(&ledger->lock);
-    return !broken && intent_log_begin(ledger->intents, kind, name, known ? NULL : preimage, error);
+    return !broken && (!doubtful || ledger_reserve(ledger, 1, 0, error)) &&
+           intent_log_begin(ledger->intents, kind, name, known ? NULL : preimage, error);
 }
 
 static void drop_interrupted(Ledger *ledger, const char *kind, const char *name) {
