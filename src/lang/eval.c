@@ -72,21 +72,41 @@ void eval_free(Eval *eval) {
 
 /* Places */
 
-/* Chunks of files are named "@path"; the pointer is that of the chunk's own string. */
-static bool place_of_level(lua_State *lua, int level, Place *place) {
+/* The file of the function on top, which is popped; NULL: it is not from a file. Chunks of files
+ * are named "@path". Asking Lua formats the name, so the answer for the last function is kept, and
+ * with it the function: its address cannot become another's. */
+static const char *file_of_function(lua_State *lua) {
     Eval *eval = eval_of(lua);
+    const void *function = lua_topointer(lua, -1);
+    if (function == eval->place_function) {
+        lua_pop(lua, 1);
+        return eval->place_file;
+    }
+    lua_Debug info;
+    lua_pushvalue(lua, -1);
+    lua_getinfo(lua, ">S", &info);
+    lua_rawsetp(lua, LUA_REGISTRYINDEX, &eval->place_function);
+    eval->place_function = function;
+    eval->place_file = info.source[0] == '@' ? g_intern_string(info.source + 1) : NULL;
+    return eval->place_file;
+}
+
+static bool place_of_level(lua_State *lua, int level, Place *place) {
     lua_Debug info;
     if (!lua_getstack(lua, level, &info))
         return false;
-    lua_getinfo(lua, "Sl", &info);
-    place->line = 0;
-    if (info.currentline <= 0 || info.source[0] != '@')
-        return true;
-    if (!eval->place_file || strcmp(eval->place_file, info.source + 1) != 0)
-        eval->place_file = g_intern_string(info.source + 1);
-    place->file = eval->place_file;
-    place->line = (unsigned)info.currentline;
+    lua_getinfo(lua, "fl", &info);
+    const char *file = file_of_function(lua);
+    bool known = info.currentline > 0 && file;
+    place->line = known ? (unsigned)info.currentline : 0;
+    if (known)
+        place->file = file;
     return true;
+}
+
+void eval_open_places(lua_State *lua) {
+    lua_pushboolean(lua, 0);
+    lua_rawsetp(lua, LUA_REGISTRYINDEX, &eval_of(lua)->place_function);
 }
 
 Place eval_place(Eval *eval, lua_State *lua, int level) {

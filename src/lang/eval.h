@@ -74,7 +74,8 @@ typedef struct Eval {
     GArray *frames;     /* of Frame; number 0 is unused */
     unsigned frame;     /* current */
 
-    const char *place_file; /* what eval_place() found last */
+    const void *place_function; /* whose file eval_place() found last; kept in the registry */
+    const char *place_file;     /* interned; NULL: none */
 
     GPtrArray *secrets;        /* of Value: what secret and raw objects point to */
     GPtrArray *imports;        /* of char *: names of modules being loaded, outermost first */
@@ -96,6 +97,7 @@ static inline Eval *eval_of(lua_State *lua) {
     return *(Eval **)lua_getextraspace(lua);
 }
 
+void eval_open_places(lua_State *lua); /* so that the two below raise nothing */
 /* The place of the nearest Lua function at or above the given stack level (1: who called the
  * running C function). */
 Place eval_place(Eval *eval, lua_State *lua, int level);

@@ -158,6 +158,7 @@ static void make_strict_libraries(lua_State *lua) {
 }
 
 int names_open(lua_State *lua) {
+    eval_open_places(lua);
     lua_newtable(lua);
     lua_pushvalue(lua, -1);
     lua_rawsetp(lua, LUA_REGISTRYINDEX, &names_key);
