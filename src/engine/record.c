@@ -138,20 +138,28 @@ static char *origin_text(const Resource *resource) {
                            resource->origin.line);
 }
 
+/* What undoes the step if we are killed in it and the configuration forgets it. */
+static Value *describe_step(const RoundMember *member) {
+    const Resource *resource = member->run.resource;
+    Value *step = value_new_map();
+    if (member->before)
+        value_map_set(step, "before", value_ref(member->before));
+    value_map_set(step, "resource", resource_to_value(resource));
+    g_autofree char *origin = origin_text(resource);
+    value_map_set(step, "origin", value_new_string(origin));
+    return step;
+}
+
 bool record_begin(Round *round, RoundMember *member, GError **error) {
     Engine *engine = round->engine;
     const Resource *resource = member->run.resource;
     if (!engine->remembers || (resource->kind->flags & KIND_STATELESS))
         return true;
     Ledger *ledger = engine->options.ledger;
-    g_autoptr(Value) step = value_new_map();
     if (member->first && !preimage_take(round, member, error))
         return false;
-    if (member->before)
-        value_map_set(step, "before", value_ref(member->before));
-    value_map_set(step, "resource", resource_to_value(resource));
-    g_autofree char *origin = origin_text(resource);
-    value_map_set(step, "origin", value_new_string(origin));
+    /* When the definition is that of the entry, the entry says all of it. */
+    g_autoptr(Value) step = member->same ? NULL : describe_step(member);
     member->begun = true;
     return ledger_begin(ledger, resource->kind->name, resource->name, step, error);
 }

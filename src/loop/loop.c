@@ -266,14 +266,21 @@ static bool pass_virtual_time(Loop *loop, GError **error) {
     return r >= 0 || set_io_error(error, -r, "run event loop");
 }
 
+/* The timers that are due, and once more for what their callbacks asked for "now". */
+static bool fire_due(Loop *loop) {
+    bool fired = false;
+    for (int i = 0; i < 2 && !loop->quit && timers_next(loop) <= loop_now(loop); i++)
+        fired = timers_fire(loop) || fired;
+    return fired;
+}
+
 /* One source, then the timers that are due: what sources and timers ask for "now" happens without
  * setting the clock, which costs more than most callbacks. Neither keeps the other waiting. */
 static int run_real_round(Loop *loop, uint64_t timeout) {
     loop->timer_due = timers_next(loop) <= loop_now(loop);
     int r = sd_event_run(loop->event, loop->timer_due ? 0 : timeout);
     loop->timer_due = false;
-    bool fired = r >= 0 && !loop->quit && timers_next(loop) <= loop_now(loop) && timers_fire(loop);
-    return r >= 0 ? r + fired : r;
+    return r < 0 ? r : r + fire_due(loop);
 }
 
 bool loop_round(Loop *loop, GError **error) {
