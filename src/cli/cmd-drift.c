@@ -1,8 +1,13 @@
 /* stead drift: reads the journal of corrections back. */
+#include <string.h>
+
 #include "base/json.h"
+#include "cli/change-text.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "cli/time-text.h"
+
+#define SHOWN 40 /* characters of a value */
 
 typedef struct {
     Printer *printer;
@@ -23,16 +28,37 @@ static void count(Listing *listing, const JournalEntry *entry) {
         listing->slowest = MAX(listing->slowest, entry->latency);
 }
 
-static char *changes_text(const Value *changes) {
+static bool is_removal(const JournalEntry *entry) {
+    return g_strcmp0(entry->action, action_name(ACTION_REMOVE)) == 0;
+}
+
+/* Nothing about what is gone, or was only notified: the action says it. */
+static char *changes_text(const JournalEntry *entry) {
     GString *text = g_string_new(NULL);
+    const Value *changes = is_removal(entry) ? NULL : entry->changes;
     for (size_t i = 0; value_type(changes) == VALUE_LIST && i < value_size(changes); i++) {
         const Value *change = value_list_at(changes, i);
-        g_autofree char *before = value_show(value_map_get(change, "before"), 30);
-        g_autofree char *after = value_show(value_map_get(change, "after"), 30);
-        g_string_append_printf(text, "%s%s %s -> %s", i ? ", " : "",
-                               value_map_string(change, "property", "?"), before, after);
+        const char *property = value_map_string(change, "property", "?");
+        if (strcmp(property, "notified") == 0)
+            continue;
+        g_autofree char *one = change_text(property, " ", value_map_get(change, "before"),
+                                           value_map_get(change, "after"), SHOWN);
+        g_string_append_printf(text, "%s%s", text->len ? ", " : "", one);
     }
     return g_string_free(text, FALSE);
+}
+
+static const char *action_of(const JournalEntry *entry) {
+    const Value *first = value_type(entry->changes) == VALUE_LIST && value_size(entry->changes) > 0
+                             ? value_list_at(entry->changes, 0)
+                             : NULL;
+    if (entry->reported)
+        return "seen, not changed:";
+    if (strcmp(entry->action, action_name(ACTION_NONE)) == 0)
+        return "look at";
+    bool restart = strcmp(entry->action, action_name(ACTION_RESTART)) == 0;
+    const Value *after = value_type(first) == VALUE_MAP ? value_map_get(first, "after") : NULL;
+    return restart && change_is_reload(ACTION_RESTART, after) ? "reload" : entry->action;
 }
 
 static Value *entry_to_value(const JournalEntry *entry) {
@@ -43,7 +69,8 @@ static Value *entry_to_value(const JournalEntry *entry) {
     value_map_set(map, "action", value_new_string(entry->action));
     value_map_set(map, "corrective", value_new_bool(entry->corrective));
     value_map_set(map, "reported", value_new_bool(entry->reported));
-    value_map_set(map, "latency_us", value_new_int(entry->latency));
+    if (entry->latency >= 0)
+        value_map_set(map, "latency_us", value_new_int(entry->latency));
     if (entry->who)
         value_map_set(map, "who", value_new_string(entry->who));
     if (entry->error)
@@ -61,17 +88,17 @@ static void show(void *data, const JournalEntry *entry) {
         return;
     }
     g_autofree char *when = time_show(entry->time);
-    g_autofree char *changes = changes_text(entry->changes);
+    g_autofree char *changes = changes_text(entry);
     const char *sort = entry->error ? "failed" : entry->corrective ? "drift" : "intended";
     Style style = entry->error ? STYLE_BAD : entry->corrective ? STYLE_CHANGE : STYLE_DIM;
     g_autofree char *latency = entry->corrective && entry->latency >= 0
                                    ? g_strdup_printf(" in %.2f ms", (double)entry->latency / 1000)
                                    : g_strdup("");
-    printer_line(
-        listing->printer, STYLE_PLAIN, "%s %s%-8s%s %s %s '%s'%s%s%s%s%s", when,
-        printer_style(listing->printer, style), sort, printer_style(listing->printer, STYLE_PLAIN),
-        entry->reported ? "seen, not changed:" : entry->action, entry->kind, entry->name, latency,
-        *changes ? ": " : "", changes, entry->error ? ": " : "", entry->error ? entry->error : "");
+    printer_line(listing->printer, STYLE_PLAIN, "%s %s%-8s%s %s %s '%s'%s%s%s%s%s", when,
+                 printer_style(listing->printer, style), sort,
+                 printer_style(listing->printer, STYLE_PLAIN), action_of(entry), entry->kind,
+                 entry->name, latency, *changes ? ": " : "", changes, entry->error ? ": " : "",
+                 entry->error ? entry->error : "");
 }
 
 static bool read_filter(const Arguments *arguments, char **words, JournalFilter *filter,
@@ -103,12 +130,15 @@ static int run(const Arguments *arguments, char **words) {
         printer_error(session->printer, error);
         return EXIT_FAILURES;
     }
-    if (!printer_is_json(session->printer))
-        printer_line(session->printer, STYLE_STRONG,
-                     "%u drift repaired, %u only seen, %u intended changes, %u failed; slowest "
-                     "repair %.2f ms",
-                     listing.corrective, listing.reported, listing.intended, listing.failed,
-                     (double)listing.slowest / 1000);
+    if (printer_is_json(session->printer))
+        return EXIT_DONE;
+    g_autofree char *slowest = listing.slowest > 0 ? g_strdup_printf("; slowest repair %.2f ms",
+                                                                     (double)listing.slowest / 1000)
+                                                   : g_strdup("");
+    printer_line(session->printer, STYLE_STRONG,
+                 "%u drift repaired, %u only seen, %u intended %s, %u failed%s", listing.corrective,
+                 listing.reported, listing.intended, listing.intended == 1 ? "change" : "changes",
+                 listing.failed, slowest);
     return EXIT_DONE;
 }
 

@@ -5,10 +5,14 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "cli/change-text.h"
 
 /* Progress appears only when something takes longer, and not more often than this. */
 #define PROGRESS_AFTER_US 1000000
 #define PROGRESS_EVERY_US 100000
+/* Characters of a value. */
+#define SHOWN_IN_LINE 40
+#define SHOWN_IN_PLAN 70
 
 struct Printer {
     bool json, color, quiet, verbose, terminal;
@@ -161,27 +165,42 @@ static const char *past_words[] = {
     [ACTION_RESTART] = "restarted",
 };
 
+static const char *past_word(const Changes *changes) {
+    const Change *notified = changes_find(changes, "notified");
+    bool reload = change_is_reload(changes->action, notified ? notified->after : NULL);
+    return reload ? "reloaded" : past_words[changes->action];
+}
+
 static const char *event_word(const EngineEvent *event) {
     if (event->removal == ON_REMOVE_RESTORE && event->type == ENGINE_CHANGED)
         return "restored";
     if (event->type == ENGINE_PENDING)
         return "would be changed";
     if (event->type == ENGINE_CHANGED)
-        return past_words[event->changes->action];
+        return past_word(event->changes);
     return looks[event->type].word;
 }
 
+/* That something is gone, or was run, says it all. */
+static bool has_details(const Changes *changes) {
+    return changes && changes->action != ACTION_REMOVE && changes->action != ACTION_RUN &&
+           changes->action != ACTION_RESTART;
+}
+
+/* Names of what is new, names and values of what is changed. */
 static char *change_list(const Changes *changes) {
     GString *text = g_string_new(NULL);
-    for (unsigned i = 0; changes && i < changes->changes->len; i++) {
+    for (unsigned i = 0; has_details(changes) && i < changes->changes->len; i++) {
         const Change *change = &g_array_index(changes->changes, Change, i);
-        g_string_append_printf(text, "%s%s", i ? ", " : "", change->property);
-        if (change->diff || !change->before || value_type(change->before) == VALUE_NIL)
+        bool created = changes->action == ACTION_CREATE;
+        if (created && strcmp(change->property, "state") == 0)
             continue;
-        g_autofree char *before = value_show(change->before, 40);
-        g_autofree char *after = value_show(change->after, 40);
-        if (!g_str_has_prefix(before, "\"sha256:") && !g_str_has_prefix(before, "sha256:"))
-            g_string_append_printf(text, " %s -> %s", before, after);
+        bool was = change->before && value_type(change->before) != VALUE_NIL;
+        bool shown = !created && was && !change->diff && strcmp(change->property, "content") != 0;
+        g_autofree char *one =
+            shown ? change_text(change->property, " ", change->before, change->after, SHOWN_IN_LINE)
+                  : g_strdup(change->property);
+        g_string_append_printf(text, "%s%s", text->len ? ", " : "", one);
     }
     return g_string_free(text, FALSE);
 }
@@ -231,8 +250,10 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
     g_autoptr(GString) tail = g_string_new(NULL);
     if (*changes)
         g_string_append_printf(tail, " (%s)", changes);
-    if (event->corrective && event->latency >= 0 && event->type == ENGINE_CHANGED)
-        g_string_append_printf(tail, ", drift repaired in %.2f ms", (double)event->latency / 1000);
+    if (event->corrective && event->type == ENGINE_CHANGED)
+        g_string_append(tail, ", drift repaired");
+    if (event->corrective && event->type == ENGINE_CHANGED && event->latency >= 0)
+        g_string_append_printf(tail, " in %.2f ms", (double)event->latency / 1000);
     if (event->error)
         g_string_append_printf(tail, ": %s", event->error->message);
     printer_line(printer, STYLE_PLAIN, "%s%s%s %s%s", style, event_word(event), end, name,
@@ -276,17 +297,40 @@ static void print_diff(Printer *printer, const char *diff) {
 }
 
 static void print_change(Printer *printer, const Change *change) {
-    g_autofree char *after = value_show(change->after, 70);
-    const char *shown = value_type(change->after) == VALUE_UNKNOWN ? "(known after apply)" : after;
     if (change->diff) {
         printer_line(printer, STYLE_PLAIN, "      %s:", change->property);
         print_diff(printer, change->diff);
-    } else if (change->before && value_type(change->before) != VALUE_NIL) {
-        g_autofree char *before = value_show(change->before, 70);
-        printer_line(printer, STYLE_PLAIN, "      %s: %s -> %s", change->property, before, shown);
-    } else {
-        printer_line(printer, STYLE_PLAIN, "      %s: %s", change->property, shown);
+        return;
     }
+    g_autofree char *text =
+        change_text(change->property, ": ", change->before, change->after, SHOWN_IN_PLAN);
+    printer_line(printer, STYLE_PLAIN, "      %s", text);
+}
+
+/* The first line says all about what goes, unless only a part of a file does, and about what was
+ * notified. */
+static bool is_worth_a_line(const PlanItem *item, const Change *change) {
+    return change->diff ||
+           (item->changes->action != ACTION_REMOVE && item->changes->action != ACTION_RESTART);
+}
+
+static char *remarks_of(const PlanItem *item) {
+    const struct {
+        bool holds;
+        const char *text;
+    } remarks[] = {
+        { item->corrective, "drift" },
+        { item->refreshed, "notified" },
+        { item->changes->uncertain, "decided when applied" },
+        { item->pending, "noop: will not be done" },
+    };
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(remarks); i++)
+        if (remarks[i].holds)
+            g_string_append_printf(text, "%s%s", text->len ? ", " : " (", remarks[i].text);
+    if (text->len)
+        g_string_append_c(text, ')');
+    return g_string_free(text, FALSE);
 }
 
 static void print_item(Printer *printer, const PlanItem *item) {
@@ -301,20 +345,20 @@ static void print_item(Printer *printer, const PlanItem *item) {
     Action action = item->changes->action;
     bool restore = item->removal == ON_REMOVE_RESTORE;
     Style style = item->removal != ON_REMOVE_DEFAULT ? STYLE_BAD : plan_looks[action].style;
-    g_autoptr(GString) tail = g_string_new(NULL);
-    if (item->refreshed)
-        g_string_append(tail, " (notified)");
-    if (item->corrective)
-        g_string_append(tail, " (drift)");
-    if (item->changes->uncertain)
-        g_string_append(tail, " (decided when applied)");
-    if (item->pending)
-        g_string_append(tail, " (noop: will not be done)");
+    const Change *notified = changes_find(item->changes, "notified");
+    bool reload = change_is_reload(action, notified ? notified->after : NULL);
+    g_autofree char *tail = remarks_of(item);
     printer_line(printer, STYLE_PLAIN, "  %s%s %s %s%s%s", printer_style(printer, style),
                  restore ? "<" : plan_looks[action].sign,
-                 restore ? "restore" : plan_looks[action].word, name, end, tail->str);
-    for (unsigned i = 0; i < item->changes->changes->len; i++)
-        print_change(printer, &g_array_index(item->changes->changes, Change, i));
+                 restore  ? "restore"
+                 : reload ? "reload"
+                          : plan_looks[action].word,
+                 name, end, tail);
+    for (unsigned i = 0; i < item->changes->changes->len; i++) {
+        const Change *change = &g_array_index(item->changes->changes, Change, i);
+        if (is_worth_a_line(item, change))
+            print_change(printer, change);
+    }
 }
 
 void printer_plan(Printer *printer, const Plan *plan) {

@@ -225,6 +225,12 @@ static void remember(Vertex *vertex, unsigned i, const RoundMember *member) {
     ledger_put(ledger, make_entry(vertex, i, member));
 }
 
+/* From the event to the fix. Nobody saw when what a first look finds wrong became so. */
+static int64_t latency_of(const Vertex *vertex, const Round *round, const RoundMember *member) {
+    bool found = member->corrective && member->run.reason == REASON_START;
+    return vertex->dirty_since && !found ? (int64_t)(round->finished - vertex->dirty_since) : -1;
+}
+
 static void journal(Vertex *vertex, unsigned i, const RoundMember *member, const Round *round,
                     const GError *error) {
     if (!has_change(member) && !error)
@@ -237,7 +243,7 @@ static void journal(Vertex *vertex, unsigned i, const RoundMember *member, const
     entry->action = g_strdup(member->changes ? action_name(member->changes->action) : "look");
     entry->corrective = member->corrective;
     entry->reported = round->result == ROUND_PENDING;
-    entry->latency = vertex->dirty_since ? (int64_t)(round->finished - vertex->dirty_since) : -1;
+    entry->latency = latency_of(vertex, round, member);
     entry->error = error ? g_strdup(error->message) : NULL;
     entry->changes = changes_to_value(member->changes);
     ledger_journal(ledger_of(vertex), entry);
@@ -283,7 +289,7 @@ void record_success(Vertex *vertex, Round *round) {
             .changes = member->changes,
             .corrective = member->corrective,
             .refreshed = round->refresh,
-            .latency = vertex->dirty_since ? (int64_t)(round->finished - vertex->dirty_since) : -1,
+            .latency = latency_of(vertex, round, member),
             .duration = round->finished - round->started,
         };
         record_event(vertex, i, &event);
