@@ -160,6 +160,8 @@ static bool probe_group_with(const Resource *a, const Resource *b) {
 static bool probe_apply_group(KindRun *const *runs, const State *const *actuals,
                               const Changes *const *changes, unsigned n, GError **error) {
     for (unsigned i = 0; i < n; i++)
+        probe(runs[i]->resource->name)->company = n;
+    for (unsigned i = 0; i < n; i++)
         if (!probe_apply(runs[i], actuals[i], changes[i], error))
             return false;
     return true;

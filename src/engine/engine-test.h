@@ -19,6 +19,7 @@ typedef struct {
     int64_t send;   /* output "number" */
     /* What happened. */
     int looks, applies, refreshes, cancelled, watches, unwatches, cleans;
+    unsigned company; /* members that its last apply was for */
     int64_t received;
     uint64_t last_look; /* loop time */
     HostWatch *watch;

@@ -105,7 +105,7 @@ bool engine_load(Engine *engine, Graph *graph, GError **error) {
     Graph *next = removal_add(engine, graph, &removals, error);
     if (!next)
         return false;
-    graph_auto_group(next);
+    graph_auto_group(next, removals);
     Graph *source = graph_ref(graph);
     graph_unref(engine->next_source);
     graph_unref(engine->next_graph);

@@ -108,12 +108,12 @@ static State *preimage_of(Engine *engine, const Kind *kind, const LedgerEntry *e
     return before;
 }
 
-/* Undoing is a resource of its own, in no group. What is removed takes no automatic edges, they
- * point the other way; what is restored needs the same things as anything that is made. */
+/* Undoing is a resource of its own, in a group with what is undone likewise. What is removed takes
+ * no automatic edges, they point the other way; what is restored needs the same things as anything
+ * that is made. */
 static Resource *finish_undo(Resource *undo, const LedgerEntry *entry, OnRemove how) {
     Meta *meta = resource_own_meta(undo);
     meta->autoedge = how == ON_REMOVE_RESTORE;
-    meta->autogroup = false;
     meta->protect = false;
     meta->on_remove = ON_REMOVE_DEFAULT;
     g_auto(GStrv) place = g_strsplit(entry->origin ? entry->origin : "", ":", 2);

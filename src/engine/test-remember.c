@@ -315,6 +315,32 @@ static void test_removal_in_reverse_order(void) {
     teardown(&fixture);
 }
 
+static void spoil(const char *names) {
+    g_auto(GStrv) list = g_strsplit(names, " ", -1);
+    for (char **name = list; *name; name++)
+        probe(*name)->wrong = 1;
+}
+
+/* Several that left are undone in one go, apart from those that came, and in order. */
+static void test_removals_are_grouped(void) {
+    Fixture fixture = setup();
+    const char *old = "service crowd-a crowd-b crowd-c base", *new = "crowd-x crowd-y crowd-z";
+    run_graph(&fixture, old, "base>crowd-b crowd-a>service crowd-b>service");
+    restart(&fixture);
+    spoil(old);
+    spoil(new);
+    run_graph(&fixture, new, "");
+    for (const char *const *name = (const char *const[]){ "crowd-a", "crowd-c", "crowd-x", NULL };
+         *name; name++)
+        g_assert_cmpuint(probe(*name)->company, ==, 3);
+    const char *order = fixture.run->order->str;
+    g_assert_cmpuint(strstr(order, "service") - order, <, strstr(order, "crowd-a") - order);
+    g_assert_cmpuint(strstr(order, "crowd-b") - order, <, strstr(order, "base") - order);
+    g_assert_cmpuint(engine_summary(fixture.run->engine).removed, ==, 5);
+    g_assert_cmpuint(ledger_count(fixture.run->ledger), ==, 3);
+    teardown(&fixture);
+}
+
 /* Live, too; and what comes back by another hand afterwards is left alone. */
 static void test_removal_at_swap(void) {
     Fixture fixture = setup();
@@ -473,6 +499,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/remember/removal-of-what-was-in-flight", test_removal_of_what_was_in_flight);
     g_test_add_func("/remember/retries", test_retries_outlive_process);
     g_test_add_func("/remember/removal-order", test_removal_in_reverse_order);
+    g_test_add_func("/remember/removals-grouped", test_removals_are_grouped);
     g_test_add_func("/remember/removal-at-swap", test_removal_at_swap);
     g_test_add_func("/remember/staying-first", test_staying_goes_before_removed);
     g_test_add_func("/remember/protected", test_protected);

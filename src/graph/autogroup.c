@@ -15,6 +15,7 @@
 
 typedef struct {
     Graph *graph;
+    GHashTable *classes;  /* as given to graph_auto_group() */
     unsigned *candidates; /* vertices, in order of declaration */
     unsigned n, n_words;
     uint64_t *before; /* n_words of each vertex: candidates (by index) that reach it */
@@ -66,6 +67,9 @@ static bool may_join(const Batch *batch, unsigned leader, unsigned candidate) {
         return false;
     const Resource *first = graph_resource(batch->graph, a);
     const Resource *second = graph_resource(batch->graph, b);
+    if (batch->classes &&
+        g_hash_table_lookup(batch->classes, first) != g_hash_table_lookup(batch->classes, second))
+        return false;
     return meta_runs_alike(resource_meta(first), resource_meta(second)) &&
            first->kind->group_with(first, second);
 }
@@ -126,12 +130,12 @@ static bool is_candidate(const Resource *resource, const Kind *kind) {
     return resource->kind == kind && meta->autogroup && !meta->hidden;
 }
 
-static void group_kind(Graph *graph, const Kind *kind) {
+static void group_kind(Graph *graph, const Kind *kind, GHashTable *classes) {
     unsigned n_vertices = graph_size(graph), next = 0;
     unsigned most = CLAMP(BATCH_SETS_BYTES / 8 / n_vertices * 64, 64, BATCH_MAX);
     g_autofree unsigned *candidates = g_new(unsigned, most);
     for (unsigned i = 0; i < BATCHES_MAX && next < n_vertices; i++) {
-        Batch batch = { .graph = graph, .candidates = candidates };
+        Batch batch = { .graph = graph, .classes = classes, .candidates = candidates };
         for (; next < n_vertices && batch.n < most; next++) {
             if (is_candidate(graph_resource(graph, next), kind))
                 candidates[batch.n++] = next;
@@ -159,7 +163,7 @@ static void list_members(Graph *graph) {
         graph->members[next[graph->leaders[v]]++] = v;
 }
 
-unsigned graph_auto_group(Graph *graph) {
+unsigned graph_auto_group(Graph *graph, GHashTable *classes) {
     g_assert(graph->sealed);
     if (graph->leaders)
         return 0;
@@ -168,7 +172,7 @@ unsigned graph_auto_group(Graph *graph) {
     for (unsigned i = 0; i < graph->kinds->len; i++) {
         const Kind *kind = graph->kinds->pdata[i];
         if (kind->group_with)
-            group_kind(graph, kind);
+            group_kind(graph, kind, classes);
     }
     for (unsigned v = 0; v < n_vertices; v++)
         n_merged += graph->leaders[v] != v;

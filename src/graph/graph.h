@@ -51,8 +51,9 @@ bool graph_seal(Graph *graph, GPtrArray *problems);
  * made so far. The first declared leads. Edges of members move to the leader: what notifies a
  * member refreshes the leader, and a change of any notifies for all. Returns how many vertices were
  * merged into others. Greedy, in order of declaration; of very many only the first thousands.
- * A second time changes nothing and returns 0. */
-unsigned graph_auto_group(Graph *graph);
+ * classes (may be NULL): resource -> any pointer; only those with the same one, or both without,
+ * are merged. A second time changes nothing and returns 0. */
+unsigned graph_auto_group(Graph *graph, GHashTable *classes);
 
 /* Sealed graphs. */
 /* graph_size() vertices, predecessors first, of those that are ready the first declared. Members

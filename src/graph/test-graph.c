@@ -175,7 +175,7 @@ static void test_empty(void) {
     test_seal(graph);
     g_assert_cmpuint(graph_size(graph), ==, 0);
     g_assert_cmpuint(graph_edge_count(graph), ==, 0);
-    g_assert_cmpuint(graph_auto_group(graph), ==, 0);
+    g_assert_cmpuint(graph_auto_group(graph, NULL), ==, 0);
 }
 
 /* --- cycles */
