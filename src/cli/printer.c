@@ -225,6 +225,10 @@ static void event_as_json(Printer *printer, const EngineEvent *event) {
         value_map_set(map, "duration_us", value_new_int((int64_t)event->duration));
     if (event->error)
         value_map_set(map, "error", value_new_string(event->error->message));
+    if (event->first) {
+        g_autofree char *first = resource_show(event->first);
+        value_map_set(map, "first", value_new_string(first));
+    }
     if (event->note)
         value_map_set(map, "note", value_new_string(event->note));
     if (event->type == ENGINE_SWAPPED)
@@ -254,8 +258,12 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
         g_string_append(tail, ", drift repaired");
     if (event->corrective && event->type == ENGINE_CHANGED && event->latency >= 0)
         g_string_append_printf(tail, " in %.2f ms", (double)event->latency / 1000);
-    if (event->error)
+    if (event->error && event->first) {
+        g_autofree char *first = resource_show(event->first);
+        g_string_append_printf(tail, ": in one go with %s, see there", first);
+    } else if (event->error) {
         g_string_append_printf(tail, ": %s", event->error->message);
+    }
     printer_line(printer, STYLE_PLAIN, "%s%s%s %s%s", style, event_word(event), end, name,
                  tail->str);
 }

@@ -59,6 +59,7 @@ struct Vertex {
     Resource *
         *received; /* with received values; an entry is NULL when it has none; NULL: none at all */
     Value **outputs;     /* per member or NULL; NULL: none at all */
+    bool *right;         /* members that are, although the last round failed; NULL: none */
     char **semas;        /* permits of all members, sorted, without repeats; NULL: none */
     unsigned semas_held; /* how many of them */
     OnRemove removal;    /* not default: the vertex undoes members[0] */
@@ -88,6 +89,7 @@ typedef struct {
     bool same;      /* the ledger has exactly this definition: what differs is drift */
     bool first;     /* the ledger does not know it at all */
     bool begun;     /* the ledger was told ahead of the first effect */
+    bool failed;    /* it could not be looked at, or not be made right */
     Value *before;  /* what was there before our first change; NULL: not the first */
     Value *unknown; /* plan: list of parameters whose received value is unknown; NULL: none */
 } RoundMember;
@@ -191,7 +193,8 @@ void round_work(void *round);
 /* record.c: ledger, journal, events */
 bool record_begin(Round *round, RoundMember *member, GError **error); /* any thread */
 bool has_change(const RoundMember *member);
-void record_classify(Vertex *vertex, Round *round); /* before work: corrective or intended */
+bool member_is_right(const Round *round, unsigned member); /* of a failed round, and proven so */
+void record_classify(Vertex *vertex, Round *round);        /* before work: corrective or intended */
 void record_success(Vertex *vertex, Round *round);
 void record_failure(Vertex *vertex, Round *round, EngineEventType type);
 void record_end(Vertex *vertex, Round *round); /* after the bits: the steps are over */

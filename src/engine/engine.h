@@ -51,6 +51,8 @@ typedef struct {
     uint64_t duration; /* us the round took */
     uint64_t next;     /* loop time of the next try */
     const GError *error;
+    const Resource
+        *first; /* the failure is that of a group: who was told of it first; NULL: this */
     const char *note;
     unsigned count;
 } EngineEvent;

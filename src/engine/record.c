@@ -265,58 +265,78 @@ static void remember_status(Vertex *vertex, unsigned i, const char *state, const
     ledger_set_status(ledger, resource->kind->name, resource->name, status);
 }
 
-static EngineEventType event_of(const Round *round, const RoundMember *member) {
+static EngineEventType event_of(const RoundMember *member, bool pending) {
     if (!has_change(member))
         return ENGINE_OK;
-    return round->result == ROUND_PENDING ? ENGINE_PENDING : ENGINE_CHANGED;
+    return pending ? ENGINE_PENDING : ENGINE_CHANGED;
+}
+
+static void member_succeeded(Vertex *vertex, unsigned i, Round *round) {
+    Engine *engine = vertex->engine;
+    RoundMember *member = &round->members[i];
+    bool failed = round->result == ROUND_FAILED; /* because of others */
+    bool pending = round->result == ROUND_PENDING || (failed && round->noop);
+    bool adopted = has_change(member) || !member->first; /* else after a round without failure */
+    bool changed = has_change(member) && !pending;
+    engine->n_changed += changed && !vertex->removal;
+    engine->n_removed += changed && vertex->removal;
+    if (remembered(vertex)) {
+        journal(vertex, i, member, round, NULL);
+        if (!pending && (adopted || !failed))
+            remember(vertex, i, member);
+    }
+    remember_status(vertex, i, pending && has_change(member) ? "pending" : NULL, NULL);
+    EngineEvent event = {
+        .type = event_of(member, pending),
+        .changes = member->changes,
+        .corrective = member->corrective,
+        .refreshed = round->refresh,
+        .latency = latency_of(vertex, round, member),
+        .duration = round->finished - round->started,
+    };
+    record_event(vertex, i, &event);
+    tell_note(vertex, i, member);
 }
 
 void record_success(Vertex *vertex, Round *round) {
-    Engine *engine = vertex->engine;
-    for (unsigned i = 0; i < round->n_members; i++) {
-        RoundMember *member = &round->members[i];
-        bool changed = has_change(member) && round->result == ROUND_CHANGED;
-        engine->n_changed += changed && !vertex->removal;
-        engine->n_removed += changed && vertex->removal;
-        if (remembered(vertex)) {
-            journal(vertex, i, member, round, NULL);
-            if (round->result != ROUND_PENDING)
-                remember(vertex, i, member);
-        }
-        remember_status(vertex, i, round->result == ROUND_PENDING ? "pending" : NULL, NULL);
-        EngineEvent event = {
-            .type = event_of(round, member),
-            .changes = member->changes,
-            .corrective = member->corrective,
-            .refreshed = round->refresh,
-            .latency = latency_of(vertex, round, member),
-            .duration = round->finished - round->started,
-        };
-        record_event(vertex, i, &event);
-        tell_note(vertex, i, member);
-    }
+    for (unsigned i = 0; i < round->n_members; i++)
+        member_succeeded(vertex, i, round);
 }
 
-void record_failure(Vertex *vertex, Round *round, EngineEventType type) {
-    for (unsigned i = 0; i < round->n_members; i++) {
-        RoundMember *member = &round->members[i];
-        /* Half-done work is ours too: without an entry nothing would ever undo it. */
-        if (member->begun && member->first && !vertex->removal)
-            ledger_put(ledger_of(vertex), make_entry(vertex, i, member));
-        if (remembered(vertex) && type == ENGINE_FAILED)
-            journal(vertex, i, member, round, round->error);
-        remember_status(vertex, i, type == ENGINE_FAILED ? "failed" : "retrying", round->error);
-        tell_note(vertex, i, member);
-    }
+/* first: the first member that failed, when i is another one. */
+static void member_failed(Vertex *vertex, unsigned i, Round *round, EngineEventType type,
+                          const Resource *first) {
+    RoundMember *member = &round->members[i];
+    /* Half-done work is ours too: without an entry nothing would ever undo it. */
+    if (member->begun && member->first && !vertex->removal)
+        ledger_put(ledger_of(vertex), make_entry(vertex, i, member));
+    if (remembered(vertex) && type == ENGINE_FAILED)
+        journal(vertex, i, member, round, round->error);
+    remember_status(vertex, i, type == ENGINE_FAILED ? "failed" : "retrying", round->error);
     EngineEvent event = {
         .type = type,
-        .changes = round->members[0].changes,
+        .changes = member->changes,
         .latency = -1,
         .duration = round->finished - round->started,
         .next = vertex->next_try,
         .error = vertex->error,
+        .first = first,
     };
-    record_event(vertex, 0, &event);
+    record_event(vertex, i, &event);
+    tell_note(vertex, i, member);
+}
+
+void record_failure(Vertex *vertex, Round *round, EngineEventType type) {
+    const Resource *first = NULL;
+    for (unsigned i = 0; i < round->n_members; i++) {
+        if (member_is_right(round, i)) {
+            member_succeeded(vertex, i, round);
+            continue;
+        }
+        member_failed(vertex, i, round, type, first);
+        if (!first)
+            first = vertex_effective(vertex, i);
+    }
 }
 
 void record_end(Vertex *vertex, Round *round) {

@@ -180,20 +180,28 @@ static bool prove(RoundMember *member, GError **error) {
     return ok;
 }
 
+/* Says which member of a group an error is about. */
+static bool blame(const Round *round, const RoundMember *member, GError **error) {
+    if (round->n_members > 1)
+        g_prefix_error(error, "%s '%s': ", member->run.resource->kind->name,
+                       member->run.resource->name);
+    return false;
+}
+
 static bool approve_members(const Round *round, GError **error) {
     const EngineOptions *options = &round->engine->options;
     for (unsigned i = 0; options->approve && i < round->n_members; i++)
         if (has_change(&round->members[i]) &&
             !options->approve(options->approve_data, round->members[i].run.resource,
                               round->members[i].changes, error))
-            return false;
+            return blame(round, &round->members[i], error);
     return true;
 }
 
 static bool begin_members(Round *round, GError **error) {
     for (unsigned i = 0; i < round->n_members; i++)
         if (has_change(&round->members[i]) && !record_begin(round, &round->members[i], error))
-            return false;
+            return blame(round, &round->members[i], error);
     return true;
 }
 
@@ -223,14 +231,14 @@ static bool apply_members(Round *round, GError **error) {
         return apply_group(round, error);
     for (unsigned i = 0; i < round->n_members; i++)
         if (has_change(&round->members[i]) && !apply_one(&round->members[i], error))
-            return false;
+            return blame(round, &round->members[i], error);
     return true;
 }
 
 static bool prove_members(Round *round, GError **error) {
     for (unsigned i = 0; i < round->n_members; i++)
         if (has_change(&round->members[i]) && !prove(&round->members[i], error))
-            return false;
+            return blame(round, &round->members[i], error);
     return true;
 }
 
@@ -250,7 +258,7 @@ static bool adopt_members(Round *round, GError **error) {
         bool remembered =
             round->engine->remembers && !(member->run.resource->kind->flags & KIND_STATELESS);
         if (remembered && member->first && !preimage_take(round, member, error))
-            return false;
+            return blame(round, member, error);
     }
     return true;
 }
@@ -260,7 +268,7 @@ static bool clean_members(Round *round, GError **error) {
     for (unsigned i = 0; i < round->n_members; i++) {
         KindRun *run = &round->members[i].run;
         if (run->resource->kind->clean && !run->resource->kind->clean(run, error))
-            return false;
+            return blame(round, &round->members[i], error);
     }
     return true;
 }
@@ -271,11 +279,10 @@ static void look_or_set_aside(Round *round, RoundMember *member, GError **proble
     GError *own = NULL;
     if (look(member, &own))
         return;
+    member->failed = true;
     changes_free(member->changes);
     member->changes = changes_new();
-    if (round->n_members > 1)
-        g_prefix_error(&own, "%s '%s': ", member->run.resource->kind->name,
-                       member->run.resource->name);
+    (void)blame(round, member, &own);
     if (*problem)
         g_error_free(own);
     else
@@ -304,8 +311,11 @@ static RoundResult work(Round *round, GError **error) {
         look_or_set_aside(round, &round->members[i], &problem);
         wrong |= has_change(&round->members[i]);
     }
-    if (wrong && !round->noop && !make_right(round, error))
+    if (wrong && !round->noop && !make_right(round, error)) {
+        for (unsigned i = 0; i < round->n_members; i++)
+            round->members[i].failed |= has_change(&round->members[i]);
         return ROUND_FAILED;
+    }
     if (problem) {
         g_propagate_error(error, g_steal_pointer(&problem));
         return ROUND_FAILED;
@@ -320,6 +330,13 @@ static RoundResult work(Round *round, GError **error) {
     if (!wrong)
         return ROUND_OK;
     return round->noop ? ROUND_PENDING : ROUND_CHANGED;
+}
+
+bool member_is_right(const Round *round, unsigned member) {
+    bool any_failed = false; /* none: the round failed as a whole */
+    for (unsigned i = 0; i < round->n_members; i++)
+        any_failed |= round->members[i].failed;
+    return any_failed && !round->members[member].failed;
 }
 
 /* The kind's error is often that its command was cancelled: say which limit ended it. */

@@ -11,11 +11,19 @@ static bool is_blocked(const Vertex *vertex) {
     return false;
 }
 
-static const char *state_of(const Vertex *vertex) {
+/* The last round failed, but not because of this member. */
+static bool is_right(const Vertex *vertex, unsigned member) {
+    bool failed = vertex->state == VERTEX_FAILED || vertex->state == VERTEX_DELAYED;
+    return failed && vertex->error && vertex->right && vertex->right[member];
+}
+
+static const char *state_of(const Vertex *vertex, unsigned member) {
     static const char *const names[VERTEX_STATES] = {
         [VERTEX_ARMING] = "waiting",  [VERTEX_LIMITED] = "waiting", [VERTEX_QUEUED] = "waiting",
         [VERTEX_RUNNING] = "running", [VERTEX_FAILED] = "failed",   [VERTEX_HIDDEN] = "hidden",
     };
+    if (is_right(vertex, member))
+        return "ok";
     if (vertex->state == VERTEX_DELAYED)
         return vertex->flapping && !vertex->error ? "flapping" : "retrying";
     if (vertex->state == VERTEX_HIDDEN && vertex->removal)
@@ -27,22 +35,20 @@ static const char *state_of(const Vertex *vertex) {
     return vertex->pending ? "pending" : "ok";
 }
 
-static void count_vertex(const Vertex *vertex, EngineSummary *summary) {
-    const char *state = state_of(vertex);
-    unsigned n = vertex->n_members;
+static void count_member(const char *state, EngineSummary *summary) {
     if (g_str_equal(state, "hidden"))
         return;
-    summary->total += n;
+    summary->total++;
     if (g_str_equal(state, "ok"))
-        summary->ok += n;
+        summary->ok++;
     else if (g_str_equal(state, "pending"))
-        summary->pending += n;
+        summary->pending++;
     else if (g_str_equal(state, "failed"))
-        summary->failed += n;
+        summary->failed++;
     else if (g_str_equal(state, "blocked"))
-        summary->blocked += n;
+        summary->blocked++;
     else
-        summary->unfinished += n;
+        summary->unfinished++;
 }
 
 EngineSummary engine_summary(const Engine *engine) {
@@ -53,8 +59,8 @@ EngineSummary engine_summary(const Engine *engine) {
         .exit_code = engine->exit_code,
     };
     for (unsigned i = 0; engine->graph && i < graph_size(engine->graph); i++)
-        if (engine->vertices[i])
-            count_vertex(engine->vertices[i], &summary);
+        for (unsigned j = 0; engine->vertices[i] && j < engine->vertices[i]->n_members; j++)
+            count_member(state_of(engine->vertices[i], j), &summary);
     return summary;
 }
 
@@ -91,10 +97,10 @@ static Value *status_of(const Vertex *vertex, unsigned member) {
     Value *status = value_new_map();
     value_map_set(status, "kind", value_new_string(resource->kind->name));
     value_map_set(status, "name", value_new_string(resource->name));
-    value_map_set(status, "state", value_new_string(state_of(vertex)));
+    value_map_set(status, "state", value_new_string(state_of(vertex, member)));
     if (vertex->removal)
         value_map_set(status, "removal", value_new_string(on_remove_name(vertex->removal)));
-    if (vertex->error)
+    if (vertex->error && !is_right(vertex, member))
         value_map_set(status, "error", value_new_string(vertex->error->message));
     if (vertex->checked_at)
         value_map_set(status, "checked", value_new_int(vertex->checked_at));

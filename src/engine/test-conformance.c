@@ -435,7 +435,11 @@ static void test_group_goes_on(void) {
     g_assert_cmpint(probe("crowd1")->applies, ==, 1);
     g_assert_cmpint(probe("crowd2")->applies, ==, 0);
     g_assert_cmpint(probe("crowd3")->applies, ==, 1);
-    assert_state(run, "crowd1", "failed");
+    assert_state(run, "crowd1", "ok");
+    assert_state(run, "crowd2", "failed");
+    assert_state(run, "crowd3", "ok");
+    g_assert_cmpuint(engine_summary(run->engine).failed, ==, 1);
+    g_assert_nonnull(strstr(run->events->str, "changed:crowd1 failed:crowd2 changed:crowd3"));
     probe_event(probe("crowd2"));
     test_advance(run, 20 * SECOND);
     g_assert_cmpint(probe("crowd1")->applies, ==, 1);
@@ -606,6 +610,30 @@ static void test_stop_ladder(void) {
     test_run_free(run);
 }
 
+/* What fails in one go is told of everybody it was for, and of nobody else. */
+static void test_group_fails(void) {
+    TestRun *run = test_run_new();
+    make_wrong("crowd1 crowd3");
+    probe("crowd1")->fail = 1;
+    test_graph(run, "crowd1 crowd2 crowd3 after", "crowd3>after");
+    test_load(run);
+    test_advance(run, SECOND);
+    g_assert_nonnull(strstr(run->events->str, "failed:crowd1 failed:crowd3"));
+    g_assert_null(strstr(run->events->str, "failed:crowd2"));
+    assert_state(run, "crowd2", "ok");
+    for (const char *const *name = (const char *const[]){ "crowd1", "crowd3", NULL }; *name;
+         name++) {
+        g_autoptr(Value) status = engine_status(run->engine, "probe", *name);
+        g_assert_cmpstr(value_map_string(status, "state", ""), ==, "failed");
+        g_assert_nonnull(strstr(value_map_string(status, "error", ""), "scripted failure"));
+    }
+    g_assert_cmpuint(engine_summary(run->engine).failed, ==, 2);
+    engine_retry_failed(run->engine);
+    test_advance(run, SECOND);
+    g_assert_cmpuint(engine_summary(run->engine).failed, ==, 0);
+    test_run_free(run);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/engine/startup-gate", test_startup_gate);
@@ -640,5 +668,6 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/apply-is-proved", test_apply_is_proved);
     g_test_add_func("/engine/long-chain", test_long_chain);
     g_test_add_func("/engine/stop-ladder", test_stop_ladder);
+    g_test_add_func("/engine/group-fails", test_group_fails);
     return g_test_run();
 }

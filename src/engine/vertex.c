@@ -282,6 +282,7 @@ static void succeed(Vertex *vertex) {
     Round *round = vertex->round;
     const Meta *meta = meta_of(vertex);
     g_clear_error(&vertex->error);
+    g_clear_pointer(&vertex->right, g_free);
     vertex->failures = 0;
     vertex->pending = round->result == ROUND_PENDING;
     vertex->dirty = round->dirty_again;
@@ -311,6 +312,16 @@ static void succeed(Vertex *vertex) {
         admit(vertex);
 }
 
+/* Which members need no repair. */
+static void note_right(Vertex *vertex, const Round *round) {
+    g_clear_pointer(&vertex->right, g_free);
+    if (round->n_members == 1)
+        return;
+    vertex->right = g_new(bool, round->n_members);
+    for (unsigned i = 0; i < round->n_members; i++)
+        vertex->right[i] = member_is_right(round, i);
+}
+
 static bool retries_left(const Vertex *vertex) {
     int retry = meta_of(vertex)->retry;
     return retry < 0 || vertex->retries_used < retry;
@@ -327,6 +338,7 @@ static void fail(Vertex *vertex) {
     }
     g_clear_error(&vertex->error);
     vertex->error = g_error_copy(round->error);
+    note_right(vertex, round);
     if (vertex->engine->stop_level > 0) {
         vertex_set_state(vertex, VERTEX_IDLE);
         record_failure(vertex, round, ENGINE_FAILED);
@@ -458,6 +470,7 @@ static void drop_members(Vertex *vertex) {
     g_clear_pointer(&vertex->members, g_free);
     g_clear_pointer(&vertex->received, g_free);
     g_clear_pointer(&vertex->outputs, g_free);
+    g_clear_pointer(&vertex->right, g_free);
     g_clear_pointer(&vertex->semas, g_strfreev);
 }
 
