@@ -15,6 +15,7 @@ static GPtrArray *ask_agent(Session *session, const Value *request, bool *ret_of
     g_autoptr(GError) error = NULL;
     GPtrArray *answer = control_ask(path, request, &error);
     *ret_offline = !answer && g_error_matches(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
+    session_explain_permission(session, error);
     if (!answer && !*ret_offline)
         printer_error(session->printer, error);
     return answer;

@@ -1,7 +1,9 @@
 #include "cli/session.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/limits.h"
@@ -65,6 +67,14 @@ void session_exit(Session *session, int status) {
     exit(status);
 }
 
+void session_explain_permission(const Session *session, GError *error) {
+    if (!error || geteuid() == 0 || !g_str_has_suffix(error->message, g_strerror(EACCES)))
+        return;
+    g_autofree char *message = g_steal_pointer(&error->message);
+    error->message =
+        g_strdup_printf("%s; run stead as root, or practise below --root DIR", message);
+}
+
 static bool open_ledger(Session *session, LedgerMode mode, const char *command, GError **error) {
     session->ledger = ledger_open(session->state_dir, mode, command, error);
     if (session->ledger)
@@ -76,6 +86,7 @@ bool session_open_ledger(Session *session, LedgerMode mode, const char *command)
     g_autoptr(GError) error = NULL;
     if (open_ledger(session, mode, command, &error))
         return true;
+    session_explain_permission(session, error);
     printer_error(session->printer, error);
     return false;
 }
@@ -129,6 +140,7 @@ bool session_load_beside_ledger(Session *session, const char *file, LedgerMode m
     bool ok = session_load(session, file, ret_result);
     g_thread_join(opening.thread);
     g_autoptr(GError) error = opening.error;
+    session_explain_permission(session, error);
     if (ok && error)
         printer_error(session->printer, error);
     return ok && !error;

@@ -29,6 +29,9 @@ void session_exit(Session *session, int status) G_GNUC_NORETURN;
 /* Opens the ledger; command names us to others who find it locked. Prints errors. */
 bool session_open_ledger(Session *session, LedgerMode mode, const char *command);
 
+/* Adds what to do about a state directory that is root's. error may be NULL. */
+void session_explain_permission(const Session *session, GError *error);
+
 /* Evaluates a configuration. Prints every problem and returns false when there is one. */
 bool session_load(Session *session, const char *file, LangResult *ret_result);
 

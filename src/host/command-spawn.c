@@ -109,6 +109,21 @@ __attribute__((noinline)) static pid_t vfork_child(const SpawnRequest *request, 
 
 static bool exec_error(const SpawnRequest *request, int errno_value, GError **error) {
     const char *label = request->label;
+    if (errno_value == ENOENT && request->chroot_directory != NULL) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                    "run '%s': it, or what it is loaded with, is not below the root '%s', where "
+                    "commands run",
+                    label, request->root);
+        return false;
+    }
+    if (errno_value == ENOENT && request->root != NULL && request->search_path == NULL &&
+        access(request->paths[0], F_OK) != 0) {
+        const char *base = strrchr(label, '/') + 1;
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                    "run '%s': it is not below the root '%s'; '%s' alone is that of this machine",
+                    label, request->root, base);
+        return false;
+    }
     if (errno_value == ENOENT && request->search_path != NULL) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
                     "run '%s': no such program in PATH (%s)", label, request->search_path);

@@ -7,6 +7,7 @@
 typedef struct {
     const char *label;            /* argv[0] as the user wrote it, for errors */
     const char *const *paths;     /* candidates, tried in this order; NULL-terminated */
+    const char *root;             /* below which a path is looked for, for errors; NULL: none */
     const char *search_path;      /* the PATH they come from; NULL: argv[0] has a slash */
     char *const *argv;            /* NULL-terminated */
     char *const *env;             /* NULL-terminated */

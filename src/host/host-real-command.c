@@ -112,6 +112,7 @@ static bool prepare(RealHost *self, const HostCommand *command, Preparation *pre
     preparation->spawn = (SpawnRequest){
         .label = program,
         .paths = (const char *const *)preparation->paths->pdata,
+        .root = real_host_has_root(self) ? self->host.root : NULL,
         .search_path = strchr(program, '/') == NULL ? search_path : NULL,
         .argv = preparation->argv,
         .env = (char *const *)preparation->env->pdata,

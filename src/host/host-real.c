@@ -83,8 +83,15 @@ static const HostOps real_ops = {
 
 static bool open_root(RealHost *self, const char *root, GError **error) {
     g_autofree char *resolved = realpath(root, NULL);
-    if (resolved == NULL)
-        return set_io_error(error, errno, "open root directory '%s'", root);
+    if (resolved == NULL) {
+        bool missing = errno == ENOENT;
+        set_io_error(error, errno, "open root directory '%s'", root);
+        if (missing && error != NULL) {
+            g_autofree char *message = g_steal_pointer(&(*error)->message);
+            (*error)->message = g_strdup_printf("%s; make it first: mkdir -p '%s'", message, root);
+        }
+        return false;
+    }
     self->host.root = g_strdup(resolved);
     if (strcmp(resolved, "/") == 0)
         return true;

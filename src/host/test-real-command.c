@@ -335,6 +335,10 @@ static int run_unprivileged(RealFixture *fixture) {
     assert_output(host, &(HostCommand){ .argv = argv, .cwd = "/etc" }, expected);
     const char *const own[] = { "/etc/own", NULL };
     assert_output(host, &(HostCommand){ .argv = own }, "below\n");
+    const char *const missing[] = { "/bin/sh", NULL };
+    g_auto(HostCommandResult) result = { 0 };
+    g_assert_false(host_run(host, &(HostCommand){ .argv = missing }, &result, &error));
+    g_assert_true(g_str_has_suffix(error->message, "'sh' alone is that of this machine"));
     return 0;
 }
 
@@ -380,6 +384,11 @@ static void test_chroot(void) {
     g_auto(HostCommandResult) result = { 0 };
     run(fixture.host, &(HostCommand){ .argv = joe, .user = "joe" }, &result);
     assert_bytes(result.out, "joe\n");
+    const char *const missing[] = { "/bin/missing", NULL };
+    g_auto(HostCommandResult) none = { 0 };
+    g_autoptr(GError) error = NULL;
+    g_assert_false(host_run(fixture.host, &(HostCommand){ .argv = missing }, &none, &error));
+    g_assert_nonnull(strstr(error->message, "is not below the root '"));
     real_fixture_tear_down(&fixture, "root");
 }
 

@@ -200,6 +200,7 @@ static bool group_watch(Watcher *watcher, const Resource *resource, GError **err
 
 static void group_auto_edges(const Resource *resource, AutoEdges *edges) {
     auto_edges_am(edges, "group", resource->name);
+    auto_edges_want_parent(edges, "/etc/passwd"); /* of all four files */
     const Value *gid = resource_get(resource, P_GID);
     if (gid) {
         g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, value_int(gid));

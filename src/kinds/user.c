@@ -635,6 +635,7 @@ static void user_auto_edges(const Resource *resource, AutoEdges *edges) {
         !account_wants_absent(resource, P_STATE); /* an absent user goes before its groups */
     const char *group = resource_string(resource, P_GROUP);
     auto_edges_am(edges, "user", resource->name);
+    auto_edges_want_parent(edges, "/etc/passwd"); /* of all four files */
     for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++) {
         const Value *id = resource_get(resource, numbers[i].param);
         if (!id)

@@ -1,0 +1,49 @@
+"""The first mistakes people make say what to do instead."""
+import os
+import subprocess
+
+import pytest
+
+from scratch import STEAD
+
+
+def stead(*arguments, **options):
+    return subprocess.run([STEAD, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+
+
+def test_missing_root_says_how_to_make_it(site):
+    site.write('file "/x" {}')
+    done = stead("plan", site.file, "--root", site.directory / "nowhere")
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"; make it first: mkdir -p '{site.directory}/nowhere'\n"), done.stderr
+
+
+def test_accounts_of_an_empty_root_wait_for_etc(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "site.lua").write_text('user "ada" {}\ngroup "ops" {}\n')
+    done = stead("apply", tmp_path / "site.lua", "--root", tmp_path / "root")
+    assert done.returncode == 4 and "'/etc/.pwd.lock': its directory does not exist; declare file '/etc/'" in done.stdout
+    (tmp_path / "site.lua").write_text('user "ada" {}\ngroup "ops" {}\nfile "/etc/" {}\n')
+    done = stead("apply", tmp_path / "site.lua", "--root", tmp_path / "root")
+    assert done.returncode == 0, done.stdout
+
+
+def test_command_below_an_empty_root_says_where_it_looked(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "site.lua").write_text('exec "x" { cmd = "true", shell = "/bin/sh" }\n')
+    done = stead("apply", tmp_path / "site.lua", "--root", tmp_path / "root")
+    assert done.returncode == 4 and "is not below the root" in done.stdout, done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.parametrize("command", [["status"], ["drift"], ["ledger", "list"], ["plan", "site.lua"]])
+def test_state_of_root_tells_others_what_to_do(site, command):
+    state = site.directory / "state"
+    site.write('file "/x" { content = "x" }')
+    assert stead("apply", "site.lua", "--root", site.root, "--state", state, cwd=site.directory).returncode == 0
+    os.chmod(state, 0o700)
+    for directory in [site.directory, *site.directory.parents][:3]:
+        os.chmod(directory, os.stat(directory).st_mode | 0o055)
+    done = stead(*command, "--root", site.root, "--state", state, cwd=site.directory, user=65534, group=65534)
+    assert done.returncode == 1, done
+    assert "; run stead as root, or practise below --root DIR\n" in done.stderr, done.stderr
