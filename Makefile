@@ -3,10 +3,14 @@ BUILD ?= build
 NINJA ?= ninja
 JOBS ?= $(shell nproc)
 
-.PHONY: all bootstrap demo test unit integration bench check fuzz fuzz-keep docs format soak install clean
+.PHONY: all program bootstrap demo test unit integration bench check fuzz fuzz-keep docs format soak install clean
 
 all: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS)
+
+# The program alone, without tests and benchmarks.
+program: $(BUILD)/build.ninja
+	@$(NINJA) -C $(BUILD) -j$(JOBS) stead
 
 $(BUILD)/build.ninja: meson.build | bootstrap
 	@meson setup $(BUILD) >/dev/null
@@ -15,7 +19,7 @@ $(BUILD)/build.ninja: meson.build | bootstrap
 bootstrap:
 	@tools/bootstrap
 
-demo: all
+demo: program
 	@demo/run $(BUILD)/stead
 
 # Everything: unit tests, then the real binary. Ends with "N passed, N failed, N skipped".
@@ -54,7 +58,7 @@ fuzz: fuzz-build
 fuzz-keep: fuzz-build
 	@tools/fuzz $(FUZZ_BUILD) --keep --only "$(FUZZ)"
 
-docs: all
+docs: program
 	@tools/generate-docs $(BUILD)/stead
 
 format:
@@ -64,8 +68,10 @@ format:
 soak: all
 	@/usr/bin/python3 -m pytest -q -p no:cacheprovider --soak test
 
-install: all
-	@meson install -C $(BUILD)
+# The program, its manual pages, completion, and stead.service for the agent.
+install: program
+	@meson install -C $(BUILD) --no-rebuild --quiet
+	@echo "installed; man stead, and: systemctl enable --now stead  (keeps /etc/stead/site.lua)"
 
 clean:
 	@rm -rf build build-*

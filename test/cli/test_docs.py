@@ -86,3 +86,18 @@ def test_kinds_show_their_manual():
     assert {"file", "exec", "pkg", "svc", "user"} <= set(names)
     assert "Parameters" in stead("kinds", "file").stdout
     assert "did you mean 'file'" in stead("kinds", "fiel").stderr
+
+
+def test_install_brings_manual_completion_and_unit(tmp_path):
+    """`make install` leaves nothing that the manual names out."""
+    done = subprocess.run(["meson", "install", "-C", STEAD.parent, "--no-rebuild", "--quiet", "--destdir", tmp_path],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    prefix = next(tmp_path.rglob("bin/stead")).parent.parent
+    for name in ("share/man/man1/stead.1", "share/man/man1/stead-agent.1", "share/man/man7/stead-kinds.7",
+                 "share/bash-completion/completions/stead", "share/zsh/site-functions/_stead",
+                 "share/fish/vendor_completions.d/stead.fish"):
+        assert (prefix / name).stat().st_size > 0, name
+    unit = (prefix / "lib/systemd/system/stead.service").read_text()
+    installed = "/" + str((prefix / "bin/stead").relative_to(tmp_path))
+    assert f"ExecStart={installed} agent /etc/stead/site.lua $STEAD_OPTIONS" in unit and "@" not in unit
