@@ -7,6 +7,8 @@ typedef struct HostOps {
     const char *name;
     void (*free)(Host *host); /* everything, root and the host itself included */
     bool (*stat)(Host *host, const char *path, FileInfo *ret_info, GError **error);
+    /* Optional, NULL: stat. */
+    bool (*glance)(Host *host, const char *path, FileInfo *ret_info, GError **error);
     GBytes *(*read)(Host *host, const char *path, size_t limit, GError **error);
     bool (*digest)(Host *host, const char *path, const FileInfo *info,
                    char ret_hex[DIGEST_HEX_SIZE], GError **error);

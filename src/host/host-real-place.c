@@ -81,6 +81,79 @@ bool place_open(RealHost *self, Place *ret_place, const char *verb, const char *
     return ret_place->fd >= 0 || set_io_error(error, errno, "%s '%s'", verb, path);
 }
 
+/* --- the last parent */
+
+/* How long a directory is believed to be where it was. */
+#define PARENT_AGE_US 10000
+
+struct Parent {
+    gatomicrefcount refs;
+    int fd;         /* O_PATH */
+    int changes;    /* of the host when it was opened */
+    int64_t opened; /* g_get_monotonic_time() */
+    size_t length;
+    char path[]; /* length bytes, up to and with the last slash */
+};
+
+static void parent_unref(Parent *parent) {
+    if (!parent || !g_atomic_ref_count_dec(&parent->refs))
+        return;
+    (void)close(parent->fd); /* an O_PATH descriptor: nothing can be lost */
+    g_free(parent);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Parent, parent_unref)
+
+void last_parent_init(LastParent *last) {
+    g_mutex_init(&last->lock);
+}
+
+void last_parent_clear(LastParent *last) {
+    parent_unref(last->parent);
+    g_mutex_clear(&last->lock);
+}
+
+static Parent *parent_open(RealHost *self, const char *path, size_t length) {
+    Parent *parent = g_malloc(sizeof *parent + length + 1);
+    g_atomic_ref_count_init(&parent->refs);
+    parent->changes = g_atomic_int_get(&self->host.changes); /* before it is looked for */
+    parent->opened = g_get_monotonic_time();
+    parent->length = length;
+    memcpy(parent->path, path, length);
+    parent->path[length] = '\0';
+    parent->fd = real_open(self, parent->path, O_PATH | O_DIRECTORY);
+    if (parent->fd >= 0)
+        return parent;
+    g_free(parent);
+    return NULL;
+}
+
+static bool parent_fits(RealHost *self, const Parent *parent, const char *path, size_t length) {
+    return parent && parent->length == length && memcmp(parent->path, path, length) == 0 &&
+           parent->changes == g_atomic_int_get(&self->host.changes) &&
+           g_get_monotonic_time() - parent->opened < PARENT_AGE_US;
+}
+
+/* A reference to the directory of that path, or NULL. */
+static Parent *parent_get(RealHost *self, const char *path, size_t length) {
+    LastParent *last = &self->last_parent;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&last->lock);
+    if (!parent_fits(self, last->parent, path, length)) {
+        parent_unref(last->parent);
+        last->parent = parent_open(self, path, length);
+    }
+    if (last->parent)
+        g_atomic_ref_count_inc(&last->parent->refs);
+    return last->parent;
+}
+
+bool place_glance(RealHost *self, const char *path, struct stat *ret_stat) {
+    const char *slash = strrchr(path, '/');
+    if (!real_host_has_root(self) || slash[1] == '\0' || slash[1] == '.')
+        return false;
+    g_autoptr(Parent) parent = parent_get(self, path, (size_t)(slash - path) + 1);
+    return parent && fstatat(parent->fd, slash + 1, ret_stat, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 void place_close(Place *place) {
     if (place->fd >= 0)
         (void)close(place->fd); /* an O_PATH descriptor: nothing can be lost */

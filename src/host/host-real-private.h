@@ -11,6 +11,17 @@ typedef struct UnitWatchers UnitWatchers;       /* watch-units.h */
 typedef struct PackageDatabase PackageDatabase; /* host-real-packages.c */
 typedef struct UnitManagers UnitManagers;       /* host-real-units.c */
 
+typedef struct Parent Parent; /* host-real-place.c */
+
+/* The directory that was opened last, for looks at its entries. */
+typedef struct {
+    GMutex lock;
+    Parent *parent; /* NULL: none */
+} LastParent;
+
+void last_parent_init(LastParent *last);
+void last_parent_clear(LastParent *last);
+
 typedef struct {
     Host host;
     int root_fd;                    /* O_PATH descriptor; -1 when the root is "/" */
@@ -19,6 +30,7 @@ typedef struct {
     UnitWatchers *unit_watchers;
     PackageDatabase *packages;
     UnitManagers *units;
+    LastParent last_parent; /* only below a root */
 } RealHost;
 
 static inline RealHost *real_host(Host *host) {
@@ -44,6 +56,10 @@ bool place_open(RealHost *self, Place *ret_place, const char *verb, const char *
                 GError **error);
 void place_close(Place *place);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Place, place_close)
+
+/* stat(2) of an entry of a directory that was opened a moment ago. Returns false when it must be
+ * looked at from the root. */
+bool place_glance(RealHost *self, const char *path, struct stat *ret_stat);
 
 bool real_can_resolve(int root_fd); /* errno ENOSYS: the kernel cannot stay below a root */
 /* open(2) of what path leads to, links followed inside the root. Returns -1 with errno. */
@@ -74,6 +90,7 @@ mode_t attributes_first_mode(const FileAttributes *attributes);
 
 /* --- the operations, as in HostOps */
 
+bool real_glance(Host *host, const char *path, FileInfo *ret_info, GError **error);
 bool real_stat(Host *host, const char *path, FileInfo *ret_info, GError **error);
 GBytes *real_read(Host *host, const char *path, size_t limit, GError **error);
 GBytes *real_read_local(Host *host, const char *path, size_t limit, GError **error);

@@ -23,6 +23,14 @@ bool real_stat(Host *host, const char *path, FileInfo *ret_info, GError **error)
     return true;
 }
 
+bool real_glance(Host *host, const char *path, FileInfo *ret_info, GError **error) {
+    struct stat st;
+    if (!place_glance(real_host(host), path, &st))
+        return real_stat(host, path, ret_info, error);
+    file_info_from_stat(&st, ret_info);
+    return true;
+}
+
 /* Takes ownership of fd. Returns a descriptor of a regular file and what it looks like, or -1. */
 static int regular_or_close(int fd, const char *path, struct stat *ret_st, GError **error) {
     if (fd < 0 || fstat(fd, ret_st) != 0) {

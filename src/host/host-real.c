@@ -17,6 +17,7 @@ static void real_free(Host *host) {
     unit_watchers_free(self->unit_watchers);
     package_database_free(self->packages);
     unit_managers_free(self->units);
+    last_parent_clear(&self->last_parent);
     if (self->root_fd >= 0)
         (void)close(self->root_fd); /* an O_PATH descriptor: nothing can be lost */
     g_free(self->host.root);
@@ -59,6 +60,7 @@ static const HostOps real_ops = {
     .name = "real",
     .free = real_free,
     .stat = real_stat,
+    .glance = real_glance,
     .read = real_read,
     .digest = real_digest,
     .read_link = real_read_link,
@@ -112,6 +114,7 @@ Host *host_real_new(const char *root, FingerprintCache *fingerprints, GError **e
     RealHost *self = g_new0(RealHost, 1);
     self->host.ops = &real_ops;
     self->root_fd = -1;
+    last_parent_init(&self->last_parent);
     self->host.privileged = geteuid() == 0;
     self->fingerprints = fingerprints;
     if (!open_root(self, root != NULL ? root : "/", error)) {

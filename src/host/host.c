@@ -49,6 +49,12 @@ bool host_stat(Host *host, const char *path, FileInfo *ret_info, GError **error)
     return host_path_check(path, error) && host->ops->stat(host, path, ret_info, error);
 }
 
+bool host_glance(Host *host, const char *path, FileInfo *ret_info, GError **error) {
+    if (!host->ops->glance)
+        return host_stat(host, path, ret_info, error);
+    return host_path_check(path, error) && host->ops->glance(host, path, ret_info, error);
+}
+
 GBytes *host_read(Host *host, const char *path, size_t limit, GError **error) {
     return host_path_check(path, error) ? host->ops->read(host, path, limit, error) : NULL;
 }

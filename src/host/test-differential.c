@@ -68,9 +68,13 @@ static bool call_write(Host *host, const Call *call, GError **error) {
 }
 
 static char *show_stat(Host *host, const char *path, GError **error) {
-    FileInfo info;
-    if (!host_stat(host, path, &info, error))
+    FileInfo info, glance;
+    bool glanced = host_glance(host, path, &glance, NULL);
+    if (!host_stat(host, path, &info, error)) {
+        g_assert_false(glanced);
         return NULL;
+    }
+    g_assert_true(glanced && glance.inode == info.inode && glance.mode == info.mode);
     guint64 size = info.type == FILE_DIRECTORY ? 0 : info.size;
     return g_strdup_printf("%d %04o %" G_GUINT64_FORMAT, info.type, info.mode, size);
 }

@@ -541,6 +541,7 @@ static void test_escape(void) {
     for (size_t i = 0; i < G_N_ELEMENTS(out); i++) {
         FileInfo info;
         g_assert_false(host_stat(host, out[i], &info, NULL));
+        g_assert_false(host_glance(host, out[i], &info, NULL));
         g_assert_null(host_read(host, out[i], 100, NULL));
         g_assert_false(host_write(host, out[i], content, NULL, NULL));
         g_assert_false(host_remove(host, out[i], NULL));
@@ -644,6 +645,34 @@ static void test_remove_tree_race(void) {
     real_fixture_tear_down(&fixture, NULL);
 }
 
+/* A directory is not looked for again for each of its entries, but after every change of ours, and
+ * after a while. */
+static void test_glance(void) {
+    RealFixture fixture = { 0 };
+    real_fixture_set_up(&fixture, NULL);
+    scratch_run(&fixture, "mkdir -p root/one root/two; touch root/one/f; mkdir root/two/f");
+    g_autofree char *root = scratch_local(&fixture, "/root");
+    g_autoptr(Host) host = host_real_new(root, NULL, NULL);
+    g_assert_true(host_make_link(host, "/d", "one", NULL));
+    FileInfo info;
+    g_assert_true(host_glance(host, "/d/f", &info, NULL));
+    g_assert_cmpint(info.type, ==, FILE_REGULAR);
+    g_assert_true(host_make_link(host, "/d", "two", NULL));
+    g_assert_true(host_glance(host, "/d/f", &info, NULL));
+    g_assert_cmpint(info.type, ==, FILE_DIRECTORY);
+    scratch_run(&fixture, "ln -sfn one root/d");
+    g_usleep(20000);
+    g_assert_true(host_glance(host, "/d/f", &info, NULL));
+    g_assert_cmpint(info.type, ==, FILE_REGULAR);
+    g_assert_true(host_glance(host, "/one/f", &info, NULL));
+    g_assert_cmpint(info.type, ==, FILE_REGULAR);
+    g_assert_true(host_glance(host, "/two/f", &info, NULL));
+    g_assert_cmpint(info.type, ==, FILE_DIRECTORY);
+    g_assert_false(host_glance(host, "/d/none", &info, NULL));
+    g_assert_false(host_glance(host, "/none/f", &info, NULL));
+    real_fixture_tear_down(&fixture, NULL);
+}
+
 static void test_bad_root(void) {
     g_autoptr(GError) error = NULL;
     g_assert_null(host_real_new("/no/such/root", NULL, &error));
@@ -717,6 +746,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/real-files/escape", test_escape);
     g_test_add_func("/real-files/escape-race", test_escape_race);
     g_test_add_func("/real-files/remove-tree-race", test_remove_tree_race);
+    g_test_add_func("/real-files/glance", test_glance);
     g_test_add_func("/real-files/bad-root", test_bad_root);
     return g_test_run();
 }

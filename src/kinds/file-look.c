@@ -368,7 +368,7 @@ bool file_settled(KindRun *run) {
     file_spec_init(&spec, run->resource);
     bool shortens = !spec.absent && spec.type != FILE_SYMLINK && !file_has_tree(run, &spec);
     FileInfo info;
-    return shortens && host_stat(run->host, spec.path, &info, NULL) && info.type == spec.type &&
+    return shortens && host_glance(run->host, spec.path, &info, NULL) && info.type == spec.type &&
            (spec.type == FILE_DIRECTORY || has_wanted_content(run, &spec, &info)) &&
            has_wanted_attributes(run, &spec, &info);
 }
