@@ -177,6 +177,9 @@ static void explain(Session *session, const Value *status) {
     const char *semaphore = value_map_string(status, "semaphore", NULL);
     if (semaphore)
         printer_line(printer, STYLE_PLAIN, "  waits for a permit of semaphore '%s'", semaphore);
+    const char *unwatched = value_map_string(status, "unwatched", NULL);
+    if (unwatched)
+        printer_line(printer, STYLE_PLAIN, "  polled instead of watched: %s", unwatched);
     print_time(printer, "last looked at:", status, "checked");
     if (session->ledger || session_open_ledger(session, LEDGER_READ, "why")) {
         JournalFilter filter = { .kind = value_map_string(status, "kind", ""),

@@ -231,6 +231,10 @@ static void event_as_json(Printer *printer, const EngineEvent *event) {
     }
     if (event->note)
         value_map_set(map, "note", value_new_string(event->note));
+    if (event->type == ENGINE_WATCH_LOST) {
+        value_map_set(map, "count", value_new_int(event->count));
+        value_map_set(map, "total", value_new_int(event->total));
+    }
     if (event->type == ENGINE_SWAPPED)
         value_map_set(map, "touched", value_new_int(event->count));
     printer_json(printer, looks[event->type].name, map);
@@ -243,6 +247,11 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
                *end = printer_style(printer, STYLE_PLAIN);
     if (event->type == ENGINE_NOTE) {
         printer_line(printer, STYLE_PLAIN, "%s: %s", name, event->note);
+        return;
+    }
+    if (!event->resource && event->error) {
+        printer_line(printer, look->style, "%s: %s: %s", look->word, event->note,
+                     event->error->message);
         return;
     }
     if (!event->resource) {

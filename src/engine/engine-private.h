@@ -38,6 +38,9 @@ typedef enum {
 
 #define FLAP_MEMORY 16
 
+/* How often kinds that cannot be watched are looked at, and what has lost its watch. */
+#define VERTEX_POLL_FALLBACK_US (60 * (uint64_t)G_USEC_PER_SEC)
+
 struct Vertex {
     Engine *engine;
     unsigned index; /* the leader's number in engine->graph */
@@ -77,7 +80,9 @@ struct Vertex {
     int64_t checked_at, changed_at; /* wall us; 0: never */
     uint64_t *fixes; /* loop times of the last FLAP_MEMORY corrections, ring; NULL: none */
     unsigned n_fixes;
-    GError *error; /* of the last failed round */
+    GError *error;         /* of the last failed round */
+    GError *unwatched;     /* why it is polled although its kind can watch; NULL: it is watched */
+    uint64_t unwatched_at; /* Engine.n_unwatched then */
 };
 
 /* One member of a round: what is handed to the kind and what came out. */
@@ -158,6 +163,9 @@ struct Engine {
     int exit_code;
     LoopTimer *dispatch_timer;
     LoopTimer *converge_timer;
+    LoopTimer *unwatched_timer; /* until lost watches are told */
+    uint64_t unwatched_since;   /* loop time of the first that is not told yet; 0: none */
+    uint64_t n_unwatched;       /* ever */
     uint64_t next_writer;
     unsigned n_changed, n_removed;
     unsigned n_uncleaned; /* killed steps whose leftovers could not be removed */
@@ -220,6 +228,9 @@ Value *receive_unknown(const Vertex *vertex, unsigned member); /* as RoundMember
  * Engine.removals, NULL when there are none. Entries that need no work on the host are settled
  * here. */
 Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GError **error);
+
+/* unwatched.c: the vertex is polled, soon all that are will be told */
+void unwatched_note(Vertex *vertex, const GError *why);
 
 /* moves.c: names that mean another thing than they did, things that have another name */
 bool same_thing(const Resource *was, const Resource *now); /* of one kind */

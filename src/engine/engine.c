@@ -65,6 +65,7 @@ void engine_free(Engine *engine) {
     g_clear_pointer(&engine->interrupted, g_hash_table_unref);
     loop_timer_clear(&engine->dispatch_timer);
     loop_timer_clear(&engine->converge_timer);
+    loop_timer_clear(&engine->unwatched_timer);
     g_ptr_array_unref(engine->eligible);
     semaphore_set_free(engine->semaphores);
     g_free(engine);

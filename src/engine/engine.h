@@ -33,7 +33,8 @@ typedef enum {
     ENGINE_NOTE,     /* a line for people: print, what a command said, ... */
     ENGINE_REPORTED, /* left the configuration with on_remove = "report" */
     ENGINE_FLAPPING, /* corrected too often: somebody else writes it too; backs off until `next` */
-    ENGINE_WATCH_LOST, /* cannot be watched (error says why): polled from now on */
+    ENGINE_WATCH_LOST, /* cannot be watched (error says why): polled from now on; without a
+                          resource: count of total ones, in one event */
     ENGINE_CONVERGED,  /* nothing left to do for the converged timeout */
     ENGINE_DIVERGED,   /* something is to be done again */
     ENGINE_SWAPPED,    /* a new graph took over: count vertices were touched */
@@ -42,7 +43,7 @@ typedef enum {
 /* What a listener is told, in the loop's thread. Everything is borrowed for the call. */
 typedef struct {
     EngineEventType type;
-    const Resource *resource; /* NULL for the last three */
+    const Resource *resource; /* NULL for the last three, and for several */
     OnRemove removal;         /* not default: this vertex undoes the resource in that way */
     const Changes *changes;
     bool corrective;   /* drift; else the configuration changed */
@@ -54,7 +55,7 @@ typedef struct {
     const Resource
         *first; /* the failure is that of a group: who was told of it first; NULL: this */
     const char *note;
-    unsigned count;
+    unsigned count, total;
 } EngineEvent;
 
 typedef void (*EngineListener)(void *data, const EngineEvent *event);
@@ -113,8 +114,8 @@ typedef struct {
 EngineSummary engine_summary(const Engine *engine);
 
 /* One map per resource: {kind, name, state, error, blocked_by, waits_for, checked, changed, next,
- * origin}; times are wall us. state: "ok", "failed", "blocked", "waiting", "running", "pending",
- * "retrying", "flapping", "hidden". */
+ * origin, unwatched}; times are wall us. state: "ok", "failed", "blocked", "waiting", "running",
+ * "pending", "retrying", "flapping", "hidden". */
 Value *engine_status(const Engine *engine, const char *kind, const char *name); /* NULL: no such */
 void engine_visit_status(const Engine *engine, void (*visit)(void *data, const Value *status),
                          void *data);

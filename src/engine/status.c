@@ -102,6 +102,8 @@ static Value *status_of(const Vertex *vertex, unsigned member) {
         value_map_set(status, "removal", value_new_string(on_remove_name(vertex->removal)));
     if (vertex->error && !is_right(vertex, member))
         value_map_set(status, "error", value_new_string(vertex->error->message));
+    if (vertex->unwatched)
+        value_map_set(status, "unwatched", value_new_string(vertex->unwatched->message));
     if (vertex->checked_at)
         value_map_set(status, "checked", value_new_int(vertex->checked_at));
     if (vertex->changed_at)

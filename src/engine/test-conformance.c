@@ -547,6 +547,29 @@ static void test_unwatchable_is_polled(void) {
     test_run_free(run);
 }
 
+/* A limit that many meet is told once, and each of them knows why. */
+static void test_unwatchable_are_told_once(void) {
+    TestRun *run = test_run_new();
+    probe("a")->no_watch = probe("b")->no_watch = true;
+    test_graph(run, "a b c", "");
+    test_load(run);
+    test_advance(run, SECOND / 2);
+    g_assert_null(strstr(run->events->str, "watch-lost"));
+    probe_unwatch(probe("c"), "no more");
+    probe("c")->no_watch = true;
+    test_advance(run, 5 * SECOND);
+    const char *told = strstr(run->events->str, "watch-lost");
+    g_assert_nonnull(told);
+    g_assert_true(told[strlen("watch-lost")] != ':');
+    g_assert_null(strstr(told + 1, "watch-lost"));
+    for (const char *const *name = (const char *const[]){ "a", "b", "c", NULL }; *name; name++) {
+        g_autoptr(Value) status = engine_status(run->engine, "probe", *name);
+        g_assert_nonnull(strstr(value_map_string(status, "unwatched", ""), "no more"));
+        g_assert_cmpstr(value_map_string(status, "state", ""), ==, "ok");
+    }
+    test_run_free(run);
+}
+
 static void test_timeout(void) {
     TestRun *run = test_run_new();
     make_wrong("a");
@@ -668,6 +691,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/apply-is-proved", test_apply_is_proved);
     g_test_add_func("/engine/long-chain", test_long_chain);
     g_test_add_func("/engine/stop-ladder", test_stop_ladder);
+    g_test_add_func("/engine/unwatchable-told-once", test_unwatchable_are_told_once);
     g_test_add_func("/engine/group-fails", test_group_fails);
     return g_test_run();
 }

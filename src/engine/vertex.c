@@ -5,8 +5,6 @@
 
 #include "engine/engine-private.h"
 
-#define POLL_FALLBACK_US                                                                           \
-    (60 * (uint64_t)G_USEC_PER_SEC) /* of kinds that cannot be watched, and broken watches */
 #define FLAP_WINDOW_US                                                                             \
     (60 * (uint64_t)G_USEC_PER_SEC) /* corrections are counted over this time                      \
                                      */
@@ -62,7 +60,8 @@ static const Meta *meta_of(const Vertex *vertex) {
 static void on_poll(void *data) {
     Vertex *vertex = data;
     const Meta *meta = meta_of(vertex);
-    uint64_t interval = meta->poll > 0 ? (uint64_t)meta->poll * G_USEC_PER_SEC : POLL_FALLBACK_US;
+    uint64_t interval =
+        meta->poll > 0 ? (uint64_t)meta->poll * G_USEC_PER_SEC : VERTEX_POLL_FALLBACK_US;
     loop_timer_set(vertex->engine->options.loop, &vertex->poll_timer, now(vertex) + interval,
                    on_poll, vertex);
     vertex->quiet = vertex->state == VERTEX_IDLE;
@@ -120,13 +119,14 @@ void vertex_arm(Vertex *vertex) {
     loop_timer_clear(&vertex->timer);
     loop_timer_clear(&vertex->poll_timer);
     g_clear_pointer(&vertex->watcher, watcher_free);
+    g_clear_error(&vertex->unwatched);
     if (vertex->state == VERTEX_HIDDEN)
         return;
     vertex_set_state(vertex, VERTEX_ARMING);
     bool unwatchable = kind->flags & KIND_UNWATCHABLE;
     if (engine->options.watch && (meta->poll > 0 || (meta->poll == 0 && unwatchable)))
-        start_polling(vertex,
-                      meta->poll > 0 ? (uint64_t)meta->poll * G_USEC_PER_SEC : POLL_FALLBACK_US);
+        start_polling(vertex, meta->poll > 0 ? (uint64_t)meta->poll * G_USEC_PER_SEC
+                                             : VERTEX_POLL_FALLBACK_US);
     if (!engine->options.watch || meta->poll != 0 || unwatchable || !kind->watch) {
         if (engine->options.watch)
             arm_at_once(vertex);
@@ -370,9 +370,9 @@ static void rewatch(Vertex *vertex) {
         wait_until(vertex, VERTEX_ARMING, now(vertex) + meta->delay);
         return;
     }
-    tell_waiting(vertex, ENGINE_WATCH_LOST);
+    unwatched_note(vertex, vertex->error);
     g_clear_error(&vertex->error);
-    start_polling(vertex, POLL_FALLBACK_US);
+    start_polling(vertex, VERTEX_POLL_FALLBACK_US);
     vertex_set_state(vertex, VERTEX_ARMING);
     arm_at_once(vertex);
 }
@@ -516,6 +516,7 @@ void vertex_free(Vertex *vertex) {
     watcher_free(vertex->watcher);
     drop_members(vertex);
     g_clear_error(&vertex->error);
+    g_clear_error(&vertex->unwatched);
     g_free(vertex->fixes);
     g_free(vertex);
 }

@@ -98,7 +98,7 @@ static bool walk_all(Walk *walk, GError **error) {
         if (mark == NULL && (errno == ENOENT || errno == ENOTDIR))
             return true;
         if (mark == NULL && (last || errno != EACCES)) {
-            mark_error(error, errno, walk->at->str);
+            mark_error(walk->directory->group, errno, walk->at->str, error);
             return false;
         }
         if (last) {

@@ -37,6 +37,7 @@ typedef struct {
     int mounts_fd;
     LoopSource *source, *mounts_source;
     GHashTable *marks;       /* watch descriptor -> Mark */
+    GHashTable *refused;     /* paths that met the limit of watches */
     GHashTable *directories; /* path as written -> Directory */
     GPtrArray *dirty;        /* Directory: to be resolved again */
     WatchQueue queue;        /* of FileWatch */
@@ -130,7 +131,7 @@ void mark_lost(Mark *mark); /* the kernel says it is no more */
 void mark_set_dependent(Mark *mark, const char *name, Directory *directory);
 void mark_unset_dependent(Mark *mark, const char *name, Directory *directory);
 /* The error of a failed mark_get(), with the limit and how to raise it where that is the reason. */
-void mark_error(GError **error, int errno_value, const char *path);
+void mark_error(WatchGroup *group, int errno_value, const char *path, GError **error);
 
 /* --- watch-directory.c */
 

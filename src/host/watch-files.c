@@ -356,6 +356,7 @@ static void group_free(WatchGroup *group) {
     g_assert(g_hash_table_size(group->directories) == 0);
     g_hash_table_destroy(group->directories);
     g_hash_table_destroy(group->marks);
+    g_hash_table_destroy(group->refused);
     g_ptr_array_unref(group->dirty);
     watch_queue_clear(&group->queue);
     g_ptr_array_unref(group->rechecks);
@@ -402,6 +403,7 @@ static WatchGroup *group_new(FileWatchers *watchers, Loop *loop, GError **error)
     group->loop = loop;
     group->fd = group->mounts_fd = -1;
     group->marks = g_hash_table_new(NULL, NULL);
+    group->refused = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     group->directories = g_hash_table_new(g_str_hash, g_str_equal);
     group->dirty = g_ptr_array_new();
     watch_queue_init(&group->queue, post_group, group);

@@ -10,16 +10,17 @@ static unsigned read_limit(const char *name) {
     return g_file_get_contents(path, &text, NULL, NULL) ? (unsigned)strtoul(text, NULL, 10) : 0;
 }
 
-void mark_error(GError **error, int errno_value, const char *path) {
+void mark_error(WatchGroup *group, int errno_value, const char *path, GError **error) {
     if (errno_value != ENOSPC) {
         set_io_error(error, errno_value, "watch '%s'", path);
         return;
     }
+    g_hash_table_add(group->refused, g_strdup(path));
     unsigned limit = read_limit("max_user_watches");
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT,
                 "watch '%s': the system allows no more than %u inotify watches for each user; "
-                "raise it with: sysctl fs.inotify.max_user_watches=%u",
-                path, limit, MAX(limit * 4, 65536));
+                "raise fs.inotify.max_user_watches to at least %u",
+                path, limit, limit + g_hash_table_size(group->refused));
 }
 
 Mark *mark_get(WatchGroup *group, const char *path, uint32_t mask) {

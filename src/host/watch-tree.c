@@ -106,7 +106,7 @@ static void add_child(TreeDirectory *parent, const char *name, bool is_new) {
             return;
         g_autoptr(GError) error = NULL;
         g_autoptr(GString) path = path_below(parent, parent->tree->directory->path, name);
-        mark_error(&error, errno, path->str);
+        mark_error(parent->tree->watch->group, errno, path->str, &error);
         queued_watch_fail(&parent->tree->watch->base, error->message);
         return;
     }

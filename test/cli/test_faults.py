@@ -250,6 +250,12 @@ def test_watch_limit_is_told_and_polled(site, request):
     try:
         log = site.directory / "agent.log"
         eventually(lambda: "max_user_watches" in log.read_text(), "the limit is told")
+        told = [json.loads(line) for line in log.read_text().split("\n")[:-1] if '"watch-lost"' in line]
+        assert len(told) == 1 and told[0]["total"] == 60 and told[0]["count"] > 20 and "kind" not in told[0], told
+        assert "of 60 resources, every 60 s" in told[0]["note"] and "to at least" in told[0]["error"], told
+        place = told[0]["error"].split("'")[1]
+        why = site.run("why", "file", f"{place}/f")
+        assert f"polled instead of watched: watch: watch '{place}': the system allows no more" in why.out, why
         eventually(lambda: content(site.path("/srv/d30/f")) == "x", "all files, watched or not")
         for i in range(1, 31):
             site.path(f"/srv/d{i}/f").write_text("drift")
