@@ -123,7 +123,7 @@ const Command command_test = {
             "check) evaluates\n"
             "inputs.file with the given facts, values, secrets and time, plans and applies it on a "
             "machine that\n"
-            "exists only in memory (with inputs.files, packages and commands), and calls check "
+            "exists only in memory (with inputs.files, packages, units and commands), and calls check "
             "with a table:\n"
             "problems, resources, plan, applied, failed, files, again. Expectations are written "
             "with expect().\n"

@@ -10,8 +10,8 @@
 #include "kinds/kinds.h"
 #include "lang/lang.h"
 
-static const char *const input_names[] = { "file", "facts", "values",   "secrets",
-                                           "time", "files", "packages", "commands" };
+static const char *const input_names[] = { "file",  "facts",    "values", "secrets", "time",
+                                           "files", "packages", "units",  "commands" };
 
 static bool check_inputs(const Value *inputs, GError **error) {
     const char *name;
@@ -46,13 +46,26 @@ static void for_each(const Value *inputs, const char *name, Host *fake,
     }
 }
 
+/* With a slash at its end a directory. */
 static void add_file(Host *fake, const char *path, const char *text) {
+    if (g_str_has_suffix(path, "/")) {
+        g_autofree char *inside = g_strconcat(path, "inside", NULL);
+        (void)host_make_parents(fake, inside, NULL); /* a bad path shows when it is used */
+        return;
+    }
     (void)host_make_parents(fake, path, NULL); /* what is wrong with a path shows in the write */
     (void)host_fake_tamper_write(fake, path, text);
 }
 
 static void add_package(Host *fake, const char *name, const char *version) {
     host_fake_set_package(fake, name, *version ? version : NULL, *version ? version : "1.0");
+}
+
+static void add_unit(Host *fake, const char *name, const char *state) {
+    UnitInfo info = { .exists = true, .active = strcmp(state, "running") == 0, .can_reload = true };
+    g_autofree char *unit =
+        strchr(name, '.') ? g_strdup(name) : g_strconcat(name, ".service", NULL);
+    host_fake_set_unit(fake, unit, &info);
 }
 
 static void add_command(Host *fake, const char *line, const char *output) {
@@ -63,6 +76,7 @@ static Host *make_machine(const Value *inputs) {
     Host *fake = host_fake_new();
     for_each(inputs, "files", fake, add_file);
     for_each(inputs, "packages", fake, add_package);
+    for_each(inputs, "units", fake, add_unit);
     for_each(inputs, "commands", fake, add_command);
     return fake;
 }

@@ -140,12 +140,13 @@ static void open_env(lua_State *lua) {
     lua_setfield(lua, -2, "env");
 }
 
-/* expect(condition, message): goes on, so that all failed ones are shown. */
+/* expect(condition, message): goes on, so that all failed ones are shown. What is no message is the
+ * second result of a call like text:find(), which gives the condition. */
 static int expect(lua_State *lua) {
     Eval *eval = eval_of(lua);
     luaL_checkany(lua, 1);
     const char *message = "an expectation is not met";
-    if (!lua_isnoneornil(lua, 2))
+    if (lua_type(lua, 2) == LUA_TSTRING)
         message = lua_value_check_text(lua, 2, "the message", NULL);
     if (!lua_toboolean(lua, 1))
         eval_problem_here(eval, lua, message);

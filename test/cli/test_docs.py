@@ -1,5 +1,6 @@
 """What is documented works: examples, the generated reference, help for every row."""
 import json
+import pathlib
 import re
 import subprocess
 
@@ -101,3 +102,43 @@ def test_install_brings_manual_completion_and_unit(tmp_path):
     unit = (prefix / "lib/systemd/system/stead.service").read_text()
     installed = "/" + str((prefix / "bin/stead").relative_to(tmp_path))
     assert f"ExecStart={installed} agent /etc/stead/site.lua $STEAD_OPTIONS" in unit and "@" not in unit
+
+
+@pytest.fixture
+def walk(tmp_path):
+    """The files of the guide's first section, and a release."""
+    text = (REPOSITORY / "doc/guide.md").read_text()
+    for name, content in re.findall(r"^```\w+ title=(\S+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "shop-1.0").mkdir()
+    (tmp_path / "shop-1.0/index.html").write_text("shop\n")
+    subprocess.run(["tar", "czf", "shop-1.0.tar.gz", "shop-1.0"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+INPUTS = ("--values", "values.yaml", "--secrets", "secrets.yaml")
+
+
+def test_walk_through_of_the_guide_passes_its_own_test(walk):
+    assert stead("check", "site.lua", *INPUTS, cwd=walk).returncode == 0
+    done = stead("test", "site.test.lua", cwd=walk)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout in (REPOSITORY / "doc/guide.md").read_text().replace("\n    ", "\n")
+
+
+def test_walk_through_of_the_guide_works_on_a_tree(walk):
+    """All of it but packages, services and what they bring, which need a machine."""
+    site = (walk / "site.lua").read_text()
+    for part in (r'^pkg .*\n', r'^svc .*\n', r'^exec ".*?^}\n', r'^ini ".*?^}\n', r'    notify = svc.*\n', r', notify = exec[^}]*'):
+        site = re.sub(part, "" if "exec[" not in part else " ", site, flags=re.MULTILINE | re.DOTALL if "?" in part else re.MULTILINE)
+    (walk / "site.lua").write_text(site)
+    for directory in ("etc/nginx/sites-enabled", "etc/ssl", "srv", "home"):
+        (walk / "root" / directory).mkdir(parents=True)
+    (walk / "root/etc/group").write_text("root:x:0:\nadm:x:4:\n")
+    (walk / "root/etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    for expected in (2, 0):
+        done = stead("apply", "site.lua", *INPUTS, "--root", "root", "--detailed-exitcode", cwd=walk)
+        assert done.returncode == expected, done.stdout + done.stderr
+    assert (walk / "root/srv/shop/current").readlink() == pathlib.Path("/srv/shop/releases/1.0")
+    assert (walk / "root/srv/shop/releases/1.0/index.html").read_text() == "shop\n"
+    assert (walk / "root/etc/ssl/site/shop.key").stat().st_mode & 0o777 == 0o600
