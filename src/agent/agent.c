@@ -18,6 +18,8 @@ struct Agent {
     Value *values, *secrets;
     LoopTimer *reload_timer;
     LoopTimer *clock_timer;
+    GMutex trouble_lock; /* over the next */
+    GPtrArray *troubles; /* char *: what the ledger said in its thread, to be told in the loop's */
 };
 
 static void reload(void *data);
@@ -131,9 +133,47 @@ void agent_reload(Agent *agent) {
                    loop_now(agent->options.loop) + RELOAD_QUIET_US, reload, agent);
 }
 
+/* --- the ledger's failures, which come in its own thread */
+
+static void tell_troubles(void *data) {
+    Agent *agent = data;
+    g_mutex_lock(&agent->trouble_lock);
+    g_autoptr(GPtrArray) troubles = g_steal_pointer(&agent->troubles);
+    g_mutex_unlock(&agent->trouble_lock);
+    for (unsigned i = 0; troubles && i < troubles->len; i++)
+        agent->options.listener.warning(agent->options.listener.data, troubles->pdata[i]);
+}
+
+static void on_ledger_error(void *data, const GError *error) {
+    Agent *agent = data;
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&agent->trouble_lock);
+    if (agent->troubles) {
+        g_ptr_array_add(agent->troubles, g_strdup(error->message));
+        return;
+    }
+    agent->troubles = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(agent->troubles, g_strdup(error->message));
+    loop_post(agent->options.loop, tell_troubles, agent);
+}
+
+static void watch_ledger(Agent *agent) {
+    g_mutex_init(&agent->trouble_lock);
+    if (agent->options.ledger && agent->options.listener.warning)
+        ledger_on_error(agent->options.ledger, on_ledger_error, agent);
+}
+
+static void unwatch_ledger(Agent *agent) {
+    if (agent->options.ledger)
+        ledger_on_error(agent->options.ledger, NULL, NULL);
+    loop_unpost(agent->options.loop, tell_troubles, agent);
+    g_clear_pointer(&agent->troubles, g_ptr_array_unref);
+    g_mutex_clear(&agent->trouble_lock);
+}
+
 Agent *agent_new(const AgentOptions *options, GError **error) {
     g_autoptr(Agent) agent = g_new0(Agent, 1);
     agent->options = *options;
+    watch_ledger(agent);
     agent->watches = g_ptr_array_new_with_free_func((GDestroyNotify)host_watch_free);
     agent->local = host_real_new(NULL, NULL, error);
     if (!agent->local)
@@ -168,6 +208,7 @@ void agent_free(Agent *agent) {
     value_unref(agent->values);
     value_unref(agent->secrets);
     engine_free(agent->engine);
+    unwatch_ledger(agent);
     host_free(agent->local);
     g_free(agent);
 }

@@ -46,11 +46,6 @@ static void on_hangup(void *data, int signal_number) {
     agent_reload(watch->agent);
 }
 
-static void post_ledger_error(void *data, const GError *error) {
-    /* From the ledger's thread: stderr only. */
-    printer_warning(data, "%s", error->message);
-}
-
 static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
     Printer *printer = watch->session->printer;
     g_autoptr(GError) error = NULL;
@@ -86,7 +81,6 @@ static int run(const Arguments *arguments, char **words) {
         return EXIT_REFUSED;
     }
     Watch watch = { .session = session };
-    ledger_on_error(session->ledger, post_ledger_error, session->printer);
     g_autofree char *socket = g_build_filename(session->state_dir, "agent.sock", NULL);
     AgentOptions options = {
         .loop = loop,

@@ -47,6 +47,10 @@ struct Ledger {
     int reserved;                   /* there was space for a first step; atomic */
     int may_sweep;                  /* contents may have become unneeded; atomic */
 
+    GMutex report_lock; /* over the next two, and during the call */
+    void (*report)(void *data, const GError *error);
+    void *report_data;
+
     GMutex lock;       /* over all below */
     GHashTable *slots; /* of Slot, by kind and name */
     unsigned n_entries;
@@ -56,8 +60,6 @@ struct Ledger {
     Work work;
     GError *failure; /* why the last batch could not be written */
     GError *broken;  /* damage: nothing is written any more */
-    void (*report)(void *data, const GError *error);
-    void *report_data;
 
     GThread *writer; /* started by the first work */
     GCond wake, done;

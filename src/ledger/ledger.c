@@ -13,18 +13,15 @@
 /* --- failures --- */
 
 void ledger_on_error(Ledger *ledger, void (*report)(void *data, const GError *error), void *data) {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->report_lock);
     ledger->report = report;
     ledger->report_data = data;
 }
 
 void ledger_report(Ledger *ledger, const GError *error) {
-    g_mutex_lock(&ledger->lock);
-    void (*report)(void *, const GError *) = ledger->report;
-    void *data = ledger->report_data;
-    g_mutex_unlock(&ledger->lock);
-    if (report)
-        report(data, error);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->report_lock);
+    if (ledger->report)
+        ledger->report(ledger->report_data, error);
 }
 
 void ledger_break(Ledger *ledger, GError *error) {
@@ -191,6 +188,7 @@ static Ledger *ledger_new(const char *dir, LedgerMode mode) {
     ledger->slots = g_hash_table_new_full(slot_hash, slot_equal, (GDestroyNotify)slot_free, NULL);
     ledger->pending = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     work_init(&ledger->work);
+    g_mutex_init(&ledger->report_lock);
     g_mutex_init(&ledger->lock);
     g_mutex_init(&ledger->reader_lock);
     g_cond_init(&ledger->wake);
@@ -207,6 +205,7 @@ static void ledger_free(Ledger *ledger) {
     g_ptr_array_unref(ledger->interrupted);
     g_clear_error(&ledger->failure);
     g_clear_error(&ledger->broken);
+    g_mutex_clear(&ledger->report_lock);
     g_mutex_clear(&ledger->lock);
     g_mutex_clear(&ledger->reader_lock);
     g_cond_clear(&ledger->wake);

@@ -46,7 +46,8 @@ void ledger_close(Ledger *ledger); /* flushes; accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_close)
 
 /* Called once when writing or reading begins to fail; again only after it has worked in between.
- * From the ledger's thread or the caller's: post it to the loop. */
+ * From the ledger's thread or the caller's: post it to the loop. It must not use the ledger. Once
+ * this has returned, what was set before (NULL: nothing is) is not called any more. */
 void ledger_on_error(Ledger *ledger, void (*report)(void *data, const GError *error), void *data);
 
 /* What we own. All members owned by the entry. */
