@@ -122,6 +122,7 @@ struct Round {
 };
 
 #define LEDGER_KEY_SEPARATOR "\x1f"
+#define LEDGER_NOTIFY_MARK   LEDGER_KEY_SEPARATOR "notify" /* after the key of who notified */
 
 /* Notification on an edge. A round that starts takes what waits; what arrives meanwhile waits for
  * the next. */

@@ -39,12 +39,14 @@ static char **predecessor_keys(const Vertex *vertex) {
     const unsigned *in = graph_edges_in(engine->graph, vertex->index, &n);
     g_autoptr(GPtrArray) keys = g_ptr_array_new();
     for (unsigned i = 0; i < n; i++) {
-        const Vertex *before = engine->vertices[graph_edge(engine->graph, in[i])->from];
+        const Edge *edge = graph_edge(engine->graph, in[i]);
+        const Vertex *before = engine->vertices[edge->from];
+        const char *mark = edge->flags & EDGE_NOTIFY ? LEDGER_NOTIFY_MARK : NULL;
         for (unsigned j = 0; j < before->n_members; j++)
             if (!before->removal && !(before->members[j]->kind->flags & KIND_STATELESS))
                 g_ptr_array_add(keys,
                                 g_strconcat(before->members[j]->kind->name, LEDGER_KEY_SEPARATOR,
-                                            before->members[j]->name, NULL));
+                                            before->members[j]->name, mark, NULL));
     }
     g_ptr_array_add(keys, NULL);
     return (char **)g_ptr_array_steal(keys, NULL);
@@ -90,9 +92,10 @@ static uint64_t entry_hash(const Vertex *vertex, unsigned member) {
     unsigned n;
     const unsigned *in = graph_edges_in(engine->graph, vertex->index, &n);
     for (unsigned i = 0; i < n; i++) {
-        const Vertex *before = engine->vertices[graph_edge(engine->graph, in[i])->from];
-        for (unsigned j = 0; j < before->n_members; j++)
-            hash = mix(hash, key_hash(before->members[j]));
+        const Edge *edge = graph_edge(engine->graph, in[i]);
+        const Vertex *before = engine->vertices[edge->from];
+        for (unsigned j = 0; !before->removal && j < before->n_members; j++)
+            hash = mix(hash, key_hash(before->members[j]) + (edge->flags & EDGE_NOTIFY));
     }
     hash = (hash | ENTRY_HASHED) & ~(ENTRY_IDENTITY | ENTRY_KEEPS);
     return hash | identity_bits(resource);

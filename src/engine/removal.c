@@ -405,19 +405,35 @@ static bool find_leaving_vertex(const GPtrArray *leaving, unsigned vertex) {
     return false;
 }
 
-/* Whoever stays but needed it lets go of it first. */
+/* The key in one of LedgerEntry.needs. */
+static char *key_of_need(const char *need, bool *ret_notified) {
+    *ret_notified = g_str_has_suffix(need, LEDGER_NOTIFY_MARK);
+    return g_strndup(need, strlen(need) - (*ret_notified ? strlen(LEDGER_NOTIFY_MARK) : 0));
+}
+
+/* Whoever stays but needed it lets go of it first; who was notified by it is notified once more,
+ * when it is gone. */
 typedef struct {
     Graph *graph;
     GHashTable *by_key; /* of Leaving with an undo */
+    bool notifies;
 } StayingEdges;
 
 static void let_go_first(StayingEdges *edges, const char *kind, const char *name, char **needs) {
     int staying = graph_find(edges->graph, kind, name);
     if (staying < 0)
         return;
+    bool refreshes = graph_resource(edges->graph, (unsigned)staying)->kind->flags & KIND_REFRESHES;
     for (char **need = needs; need && *need; need++) {
-        const Leaving *leaving = g_hash_table_lookup(edges->by_key, *need);
-        if (leaving && (unsigned)staying != leaving->vertex)
+        bool notified;
+        g_autofree char *key = key_of_need(*need, &notified);
+        const Leaving *leaving = g_hash_table_lookup(edges->by_key, key);
+        if (!leaving || (unsigned)staying == leaving->vertex)
+            continue;
+        if (notified && refreshes && edges->notifies)
+            graph_add_edge(edges->graph, leaving->vertex, (unsigned)staying, EDGE_NOTIFY,
+                           (Origin){ 0 });
+        else
             graph_add_edge(edges->graph, (unsigned)staying, leaving->vertex, 0, (Origin){ 0 });
     }
 }
@@ -451,7 +467,9 @@ static void add_replacing_edges(Graph *graph, const GPtrArray *leaving) {
 }
 
 static void add_edges(Engine *engine, Graph *graph, const GPtrArray *leaving, bool reversed) {
-    StayingEdges staying = { .graph = graph, .by_key = g_hash_table_new(g_str_hash, g_str_equal) };
+    StayingEdges staying = { .graph = graph,
+                             .by_key = g_hash_table_new(g_str_hash, g_str_equal),
+                             .notifies = reversed };
     for (unsigned i = 0; i < leaving->len; i++) {
         Leaving *one = g_ptr_array_index(leaving, i);
         if (one->undo)
@@ -460,7 +478,9 @@ static void add_edges(Engine *engine, Graph *graph, const GPtrArray *leaving, bo
     for (unsigned i = 0; reversed && i < leaving->len; i++) {
         Leaving *one = g_ptr_array_index(leaving, i);
         for (char **need = one->needs; one->undo && need && *need; need++) {
-            const Leaving *needed = find_leaving(leaving, *need);
+            bool notified;
+            g_autofree char *key = key_of_need(*need, &notified);
+            const Leaving *needed = find_leaving(leaving, key);
             bool both_restored =
                 needed && one->how == ON_REMOVE_RESTORE && needed->how == ON_REMOVE_RESTORE;
             if (needed && needed != one && !both_restored)

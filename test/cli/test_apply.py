@@ -293,3 +293,25 @@ def test_symlink_out_of_the_root_is_not_followed(site, tmp_path):
     site.write('file "/srv/escape/x" { content = "x" }\nfile "/srv/up/y" { content = "y" }')
     site.apply()
     assert not list(outside.iterdir())
+
+
+def test_what_leaves_notifies_whom_it_notified(site):
+    """A virtual host that is gone is served until the server has read its directory again."""
+    reload = 'exec "reload" { cmd = "echo x >> /srv/reloads", shell = "/bin/sh", refreshonly = true }\n'
+    vhost = 'file "/srv/vhost-%s" { content = "x", notify = exec "reload" }\n'
+    site.add_programs()
+    log = site.path("/srv/reloads")
+    site.write(reload + vhost % "a" + vhost % "b" + 'file "/srv/quiet" { content = "x", before = exec "reload" }')
+    assert site.apply().code == 0
+    assert log.read_text() == "x\n"
+    site.write(reload + vhost % "a" + 'file "/srv/quiet" { content = "x", before = exec "reload" }')
+    plan = site.plan()
+    assert [(c["type"], c["change"]["actions"]) for c in plan["resource_changes"]] == [("file", ["delete"]), ("exec", ["run"])]
+    done = site.apply()
+    assert done.code == 0 and not site.path("/srv/vhost-b").exists(), done
+    assert log.read_text() == "x\nx\n"
+    site.write(reload + vhost % "a")  # one that did not notify goes silently
+    assert site.apply().code == 0
+    assert log.read_text() == "x\nx\n"
+    again = site.apply()
+    assert again.summary["changed"] == 0 and log.read_text() == "x\nx\n"
