@@ -164,6 +164,20 @@ static unsigned count_threads(void) {
     return count;
 }
 
+/* Until four are at it, however late a busy machine starts them; 10 s at most. */
+static void work_together(void *data) {
+    Test *test = data;
+    g_mutex_lock(&test->lock);
+    test->most_inside = MAX(test->most_inside, ++test->inside);
+    for (int i = 0; i < 10000 && test->most_inside < 4; i++) {
+        g_mutex_unlock(&test->lock);
+        g_usleep(1000);
+        g_mutex_lock(&test->lock);
+    }
+    test->inside--;
+    g_mutex_unlock(&test->lock);
+}
+
 static void wait_for_threads(unsigned expected) {
     for (int i = 0; i < 1000 && count_threads() > expected; i++)
         g_usleep(5000);
@@ -181,7 +195,7 @@ static void test_idle_time(void) {
         test.most_inside = 0;
         test.expected = 4;
         for (unsigned i = 0; i < 4; i++)
-            worker_pool_push(test.pool, work_slowly, done, &test);
+            worker_pool_push(test.pool, work_together, done, &test);
         run(&test);
         g_assert_cmpint(test.most_inside, ==, 4);
         wait_for_threads(before + 1);
@@ -206,7 +220,7 @@ static void test_idle_sleeps(void) {
     worker_pool_set_idle_time(test.pool, 1000);
     test.expected = 4;
     for (unsigned i = 0; i < 4; i++)
-        worker_pool_push(test.pool, work_slowly, done, &test);
+        worker_pool_push(test.pool, work_together, done, &test);
     run(&test);
     wait_for_threads(before + 1);
     g_usleep(5000);
