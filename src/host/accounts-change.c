@@ -205,6 +205,15 @@ static int64_t day_of(const char *text) {
     return text[0] != '\0' ? g_ascii_strtoll(text, NULL, 10) : -1;
 }
 
+G_STATIC_ASSERT(SHADOW_MAX == SHADOW_MIN + PASSWORD_MAX_AGE);
+G_STATIC_ASSERT(SHADOW_WARN == SHADOW_MIN + PASSWORD_WARN_DAYS);
+
+static void put_ages(char **fields, const User *user) {
+    for (unsigned age = 0; age < PASSWORD_AGES; age++)
+        if (user->ages_set[age] && day_of(fields[SHADOW_MIN + age]) != user->ages[age])
+            set_field(fields, SHADOW_MIN + age, day_text(user->ages[age]));
+}
+
 /* passwd_hash: the one that is moved over from /etc/passwd, or NULL. */
 static void put_shadow(Edit *edit, const User *user, const char *passwd_hash) {
     AccountFile *file = edit->files[ACCOUNT_SHADOW];
@@ -218,6 +227,7 @@ static void put_shadow(Edit *edit, const User *user, const char *passwd_hash) {
     }
     if (day_of(fields[SHADOW_EXPIRES]) != user->expires_day)
         set_field(fields, SHADOW_EXPIRES, day_text(user->expires_day));
+    put_ages(fields, user);
     account_file_put(file, (const char *const *)fields);
 }
 
@@ -238,7 +248,12 @@ static void put_passwd(Edit *edit, const User *user, const char *password) {
 }
 
 /* A hash that stands in /etc/passwd itself stays there as long as nothing about it changes. */
-static bool stays_in_passwd(const User *user, const char *hash) {
+static bool stays_in_passwd(Edit *edit, const User *user, const char *hash) {
+    g_auto(GStrv) shadow = account_file_find(edit->files[ACCOUNT_SHADOW], user->name);
+    for (unsigned age = 0; age < PASSWORD_AGES; age++)
+        if (user->ages_set[age] &&
+            (shadow == NULL || day_of(shadow[SHADOW_MIN + age]) != user->ages[age]))
+            return false;
     return hash != NULL && user->expires_day < 0 &&
            (user->password_hash == NULL || strcmp(user->password_hash, hash) == 0);
 }
@@ -250,7 +265,7 @@ bool accounts_put_user(Host *host, const User *user, GError **error) {
     g_auto(GStrv) old = account_file_find(edit.files[ACCOUNT_PASSWD], user->name);
     const char *hash =
         old != NULL && strcmp(old[PASSWD_PASSWORD], "x") != 0 ? old[PASSWD_PASSWORD] : NULL;
-    bool stays = stays_in_passwd(user, hash);
+    bool stays = stays_in_passwd(&edit, user, hash);
     if (!stays)
         put_shadow(&edit, user, hash);
     put_passwd(&edit, user, stays ? hash : "x");

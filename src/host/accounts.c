@@ -170,6 +170,11 @@ static bool add_shadow(Host *host, User *user, GError **error) {
         return true;
     user->password_hash = g_strdup(fields[1]);
     user->expires_day = fields[7][0] != '\0' ? g_ascii_strtoll(fields[7], NULL, 10) : -1;
+    for (unsigned age = 0; age < PASSWORD_AGES; age++) {
+        const char *days = fields[3 + age];
+        user->ages[age] = days[0] != '\0' ? g_ascii_strtoll(days, NULL, 10) : -1;
+        user->ages_set[age] = true;
+    }
     return true;
 }
 

@@ -12,13 +12,23 @@
 
 #define LIMIT_ACCOUNT_FILE (64u * 1024 * 1024) /* bytes of one of the account files */
 
+/* How long a password may be used, in days, as in shadow(5). */
+typedef enum {
+    PASSWORD_MIN_AGE,   /* before it may be changed again */
+    PASSWORD_MAX_AGE,   /* until it must be changed */
+    PASSWORD_WARN_DAYS, /* before that, when the user is told */
+    PASSWORD_AGES,
+} PasswordAge;
+
 typedef struct {
     char *name;
     uid_t uid;
     gid_t gid;
     char *comment, *home, *shell;
-    char *password_hash; /* from shadow; NULL when unreadable or absent */
-    int64_t expires_day; /* days since the epoch; -1: never */
+    char *password_hash;          /* from shadow; NULL when unreadable or absent */
+    int64_t expires_day;          /* days since the epoch; -1: never */
+    int64_t ages[PASSWORD_AGES];  /* -1: no limit */
+    bool ages_set[PASSWORD_AGES]; /* those that count; others are unknown, or left as they are */
 } User;
 
 typedef struct {
@@ -54,7 +64,8 @@ bool accounts_free_uid(Host *host, bool system, uid_t *ret_uid, GError **error);
 bool accounts_free_gid(Host *host, bool system, gid_t *ret_gid, GError **error);
 
 /* Adds or replaces by name. password_hash NULL leaves the password as it is, a new user gets none
- * that fits ("!"). /etc/shadow is made when it is missing, /etc/gshadow only kept up to date. */
+ * that fits ("!"); ages that are not set are those of /etc/login.defs then. /etc/shadow is made
+ * when it is missing, /etc/gshadow only kept up to date. */
 bool accounts_put_user(Host *host, const User *user, GError **error);
 bool accounts_put_group(Host *host, const Group *group, GError **error);
 /* STEAD_ERROR_NOT_FOUND when there is none. A user also leaves every group's members; the group of

@@ -187,6 +187,30 @@ static void test_change(void) {
     expect_line(host, "/etc/shadow", "bob:!:");
 }
 
+static void test_password_ages(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    write_file(host, "/etc/login.defs", "PASS_MAX_DAYS 90\nPASS_WARN_AGE 14\n", 0644);
+    g_autoptr(Resource) bob =
+        kind_test_resource(&kind_user, "bob", "password_max_age:=30", "password_min_age:=1", NULL);
+    g_autoptr(KindRound) plan = kind_test_plan(test, bob);
+    g_assert_cmpuint(plan->changes->changes->len, ==, 2);
+    g_assert_cmpint(value_int(changes_find(plan->changes, "password_max_age")->before), ==, 99999);
+    kind_test_expect(test, bob, ACTION_CHANGE);
+    expect_line(host, "/etc/shadow", "bob:!:19000:1:30:7:::\n");
+    kind_test_undo(test, bob, ON_REMOVE_RESTORE);
+    g_autofree char *text = file_text(host, "/etc/shadow");
+    g_assert_cmpstr(text, ==, shadow);
+    g_autoptr(Resource) endless = kind_test_resource(&kind_user, "bob", "password_max_age:=-1",
+                                                     "password_warn_days:=-1", NULL);
+    kind_test_expect(test, endless, ACTION_CHANGE);
+    expect_line(host, "/etc/shadow", "bob:!:19000:0:::::\n");
+    g_autoptr(Resource) eve = kind_test_resource(&kind_user, "eve", "password_min_age:=2", NULL);
+    kind_test_expect(test, eve, ACTION_CREATE);
+    g_autofree char *now = file_text(host, "/etc/shadow");
+    g_assert_nonnull(strstr(now, ":2:90:14:::\n"));
+}
+
 static void test_inclusive(void) {
     g_autoptr(Host) host = furnished();
     g_autoptr(KindTest) test = kind_test_new(host);
@@ -337,6 +361,9 @@ static void test_refused(void) {
         { "expiry=2025-02-30", NULL, "write a day" },
         { "expiry=2025-+1-+1", NULL, "write a day" },
         { "expiry=1970-01-01", NULL, "write a day" },
+        { "password_max_age:=-2", NULL, "refuse password_max_age -2: write 0 to 99999 days" },
+        { "password_warn_days:=100000", NULL, "refuse password_warn_days 100000" },
+        { "password_min_age:=8", "password_max_age:=7", "is above password_max_age 7" },
         { "group=ops", "gid:=500", "set either 'group' or 'gid'" },
         { "groups=a b", NULL, "refuse group name 'a b'" },
         { "uid:=65535", NULL, "refuse uid 65535" },
@@ -510,6 +537,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/user/defaults", test_defaults);
     g_test_add_func("/kinds/user/missing-group", test_missing_group);
     g_test_add_func("/kinds/user/change", test_change);
+    g_test_add_func("/kinds/user/password-ages", test_password_ages);
     g_test_add_func("/kinds/user/inclusive", test_inclusive);
     g_test_add_func("/kinds/user/uid-takes-files", test_uid_takes_files);
     g_test_add_func("/kinds/user/finishes-home", test_finishes_home);

@@ -23,6 +23,9 @@ enum {
     P_COMMENT,
     P_PASSWORD,
     P_EXPIRY,
+    P_MIN_AGE,
+    P_MAX_AGE,
+    P_WARN_DAYS,
     P_SYSTEM,
     P_ALLOWDUPLICATEUID,
     N_PARAMS
@@ -63,6 +66,15 @@ static const Param params[N_PARAMS] = {
                      "gets \"!\"." },
     [P_EXPIRY] = { "expiry", PARAM_STRING, PARAM_PROPERTY,
                    "The first day on which the account is shut, as YYYY-MM-DD, or \"never\"." },
+    [P_MIN_AGE] = { "password_min_age", PARAM_INT, PARAM_PROPERTY,
+                    "Days before the password may be changed again; -1 for no limit. Unset: a new "
+                    "user gets PASS_MIN_DAYS of /etc/login.defs." },
+    [P_MAX_AGE] = { "password_max_age", PARAM_INT, PARAM_PROPERTY,
+                    "Days after which the password must be changed; -1 for no limit. Unset: a new "
+                    "user gets PASS_MAX_DAYS." },
+    [P_WARN_DAYS] = { "password_warn_days", PARAM_INT, PARAM_PROPERTY,
+                      "Days before that during which the user is told; -1 for none. Unset: a new "
+                      "user gets PASS_WARN_AGE." },
     [P_SYSTEM] = { "system", PARAM_BOOL, 0,
                    "A new user without `uid` gets its number from the range for system users.",
                    .fallback = "false" },
@@ -70,6 +82,15 @@ static const Param params[N_PARAMS] = {
                               "Accept a `uid` that another user has.", .fallback = "false",
                               .aliases = "allowdupe" },
 };
+
+/* The rows of the ages, in the order of PasswordAge. */
+static const unsigned age_params[PASSWORD_AGES] = {
+    [PASSWORD_MIN_AGE] = P_MIN_AGE,
+    [PASSWORD_MAX_AGE] = P_MAX_AGE,
+    [PASSWORD_WARN_DAYS] = P_WARN_DAYS,
+};
+
+#define LIMIT_PASSWORD_AGE 99999 /* days: what shadow(5) calls for ever */
 
 static const Output outputs[] = {
     { "uid", PARAM_INT, "The number of the user." },
@@ -178,6 +199,27 @@ static bool validate_groups(const Resource *resource, GError **error) {
     return true;
 }
 
+static bool validate_ages(const Resource *resource, GError **error) {
+    for (unsigned age = 0; age < PASSWORD_AGES; age++) {
+        int64_t days = resource_int(resource, age_params[age], NEVER);
+        if (days >= NEVER && days <= LIMIT_PASSWORD_AGE)
+            continue;
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "refuse %s %" G_GINT64_FORMAT ": write 0 to %d days, or -1 for no limit",
+                    params[age_params[age]].name, days, LIMIT_PASSWORD_AGE);
+        return false;
+    }
+    int64_t least = resource_int(resource, P_MIN_AGE, NEVER);
+    int64_t most = resource_int(resource, P_MAX_AGE, NEVER);
+    if (most == NEVER || least <= most)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                "password_min_age %" G_GINT64_FORMAT " is above password_max_age %" G_GINT64_FORMAT
+                ": the user could never change an expired password",
+                least, most);
+    return false;
+}
+
 static bool user_validate(const Resource *resource, GError **error) {
     static const unsigned ids[] = { P_UID, P_GID };
     if (!account_name_check("user", resource->name, error))
@@ -187,7 +229,8 @@ static bool user_validate(const Resource *resource, GError **error) {
         if (id && !account_id_check(params[ids[i]].name, value_int(id), error))
             return false;
     }
-    return validate_texts(resource, error) && validate_groups(resource, error);
+    return validate_texts(resource, error) && validate_ages(resource, error) &&
+           validate_groups(resource, error);
 }
 
 /* A trailing slash means nothing here, and login(1) would not expect it. */
@@ -250,6 +293,12 @@ static void observe_shadow(Host *host, const User *user, State *actual) {
     g_autofree char *expiry = show_expiry(user->expires_day);
     bool hidden = is_shadow_hidden(host, user);
     state_set(actual, P_EXPIRY, hidden ? value_new_unknown() : value_new_string(expiry));
+    for (unsigned age = 0; age < PASSWORD_AGES; age++) {
+        if (hidden)
+            state_set(actual, age_params[age], value_new_unknown());
+        else if (user->ages_set[age])
+            state_set(actual, age_params[age], value_new_int(user->ages[age]));
+    }
     if (hidden)
         state_set(actual, P_PASSWORD, value_new_unknown());
     else if (user->password_hash)
@@ -373,8 +422,9 @@ static bool diff_absent(KindRun *run, const State *actual, Changes *changes, GEr
 }
 
 static bool user_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
-    static const unsigned compared[] = { P_UID,   P_GID,     P_GROUP,    P_GROUPS, P_HOMEDIR,
-                                         P_SHELL, P_COMMENT, P_PASSWORD, P_EXPIRY, P_MANAGEHOME };
+    static const unsigned compared[] = { P_UID,     P_GID,       P_GROUP,     P_GROUPS, P_HOMEDIR,
+                                         P_SHELL,   P_COMMENT,   P_PASSWORD,  P_EXPIRY, P_MIN_AGE,
+                                         P_MAX_AGE, P_WARN_DAYS, P_MANAGEHOME };
     if (account_wants_absent(run->resource, P_STATE))
         return diff_absent(run, actual, changes, error);
     if (!actual->exists)
@@ -510,6 +560,11 @@ static void set_fields(const Resource *resource, User *user) {
         bool valid = parse_expiry(resource_string(resource, P_EXPIRY), &user->expires_day, NULL);
         g_assert(valid);
     }
+    for (unsigned age = 0; age < PASSWORD_AGES; age++)
+        if (resource_get(resource, age_params[age])) {
+            user->ages[age] = resource_int(resource, age_params[age], NEVER);
+            user->ages_set[age] = true;
+        }
 }
 
 static bool put_groups(KindRun *run, GError **error) {
@@ -659,8 +714,9 @@ static void user_auto_edges(const Resource *resource, AutoEdges *edges) {
  * memory: the ledger never has it. */
 static Resource *user_reverse(const Resource *resource, const State *before, OnRemove how,
                               GError **error) {
-    static const unsigned restored[] = { P_UID,     P_GID,   P_GROUP,   P_GROUPS,
-                                         P_HOMEDIR, P_SHELL, P_COMMENT, P_EXPIRY };
+    static const unsigned restored[] = { P_UID,     P_GID,     P_GROUP,    P_GROUPS,
+                                         P_HOMEDIR, P_SHELL,   P_COMMENT,  P_EXPIRY,
+                                         P_MIN_AGE, P_MAX_AGE, P_WARN_DAYS };
     if (account_stays_removed(resource, P_STATE))
         return NULL;
     Resource *undo = resource_copy(resource);
