@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +89,8 @@ static void run_child(const SpawnRequest *request, Failure *failure) {
     failure->stage = STAGE_DIRECTORY;
     if (chdir(request->cwd) != 0)
         return;
+    if (request->set_umask)
+        (void)umask(request->umask); /* the child's alone, and it cannot fail */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -14,7 +14,8 @@ typedef struct {
     const char *chroot_directory; /* NULL: none */
     const char *cwd;              /* inside the chroot */
     int stdin_fd, stdout_fd, stderr_fd;
-    bool set_uid, set_gid, set_groups;
+    bool set_uid, set_gid, set_groups, set_umask;
+    mode_t umask;
     uid_t uid;
     gid_t gid;
     const gid_t *groups;

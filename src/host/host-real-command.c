@@ -121,6 +121,8 @@ static bool prepare(RealHost *self, const HostCommand *command, Preparation *pre
         .set_uid = identity->set_uid,
         .set_gid = identity->set_gid,
         .set_groups = identity->set_groups,
+        .set_umask = command->has_umask,
+        .umask = command->umask,
         .uid = identity->uid,
         .gid = identity->gid,
         .groups = identity->groups != NULL ? (gid_t *)(void *)identity->groups->data : NULL,

@@ -113,7 +113,9 @@ typedef struct {
     const char *const *env; /* "NAME=value", NULL-terminated; NULL: only PATH, HOME, LANG=C.UTF-8 */
     const char *cwd;        /* NULL: "/" of the host */
     const char *user, *group; /* NULL: as the caller; names or numbers */
-    const void *input;        /* bytes for its standard input, or NULL */
+    bool has_umask;           /* else as the caller's */
+    mode_t umask;
+    const void *input; /* bytes for its standard input, or NULL */
     size_t input_size;
     Cancel *cancel; /* deadline and cancellation: SIGTERM to its process group, SIGKILL after 3 s */
 } HostCommand;

@@ -294,6 +294,18 @@ static void test_cancelled_before(void) {
                  STEAD_ERROR_CANCELLED, "run '/bin/sh'");
 }
 
+/* The command's own, whatever ours is. */
+static void test_umask(void) {
+    g_autoptr(Host) host = machine();
+    g_autofree char *ours = g_strdup_printf("%04o\n", 0026);
+    mode_t before = umask(0026);
+    assert_output(host, &(HostCommand){ .argv = SHELL("umask") }, ours);
+    assert_output(host, &(HostCommand){ .argv = SHELL("umask"), .has_umask = true, .umask = 0077 },
+                  "0077\n");
+    assert_output(host, &(HostCommand){ .argv = SHELL("umask") }, ours);
+    umask(before);
+}
+
 static void test_user(void) {
     g_autoptr(Host) host = machine();
     g_autofree char *uid = g_strdup_printf("%u", geteuid());
@@ -448,6 +460,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/real-command/kill-after-grace", test_kill_after_grace);
     g_test_add_func("/real-command/kill-at-once", test_kill_at_once);
     g_test_add_func("/real-command/cancelled-before", test_cancelled_before);
+    g_test_add_func("/real-command/umask", test_umask);
     g_test_add_func("/real-command/user", test_user);
     g_test_add_func("/real-command/below-root-unprivileged", test_below_root_unprivileged);
     g_test_add_func("/real-command/chroot", test_chroot);

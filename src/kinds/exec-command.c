@@ -107,6 +107,11 @@ bool exec_command_init(ExecCommand *command, Host *host, const Resource *resourc
         .user = exec_text(resource, EXEC_USER),
         .group = exec_text(resource, EXEC_GROUP),
     };
+    const char *mask = resource_string(resource, EXEC_UMASK);
+    if (mask != NULL) {
+        command->command.has_umask = true;
+        command->command.umask = (mode_t)strtoul(mask, NULL, 8);
+    }
     return true;
 }
 

@@ -9,6 +9,7 @@
 #define TAIL_LINES  5 /* of a failed command's output, repeated in the error */
 #define TAIL_BYTES  1000
 #define NOTE_BYTES  160          /* of the last line of output, as a note */
+#define NOTE_ALL    (64 * 1024)  /* of all of it, from its end */
 #define KEPT_OUTPUT (256 * 1024) /* bytes of all outputs remembered until the next run */
 #define KEPT_MTIME  "mtime"      /* kept: ns, the newest of mtimes after the last run */
 
@@ -51,15 +52,21 @@ static char *tail_of(GBytes *output) {
     return size == start ? g_strdup("") : g_strconcat(":\n    ", joined, NULL);
 }
 
+static bool logs(const KindRun *run, const char *what) {
+    const char *choice = resource_string(run->resource, EXEC_LOGOUTPUT);
+    return strcmp(choice != NULL ? choice : "last", what) == 0; /* an older ledger does not say */
+}
+
 static bool failed(const KindRun *run, const char *what, const HostCommandResult *result,
                    GError **error) {
     g_autofree char *how = result->exit_status >= 0
                                ? g_strdup_printf("exit status %d", result->exit_status)
                                : g_strdup_printf("ended by signal %d (%s)", result->signal_number,
                                                  g_strsignal(result->signal_number));
-    g_autofree char *tail = knows_secret(run->resource)
-                                ? g_strdup(" (output not shown: it was given a secret)")
-                                : tail_of(result->output);
+    g_autofree char *tail =
+        knows_secret(run->resource) ? g_strdup(" (output not shown: it was given a secret)")
+        : logs(run, "never")        ? g_strdup(" (output not shown: logoutput is \"never\")")
+                                    : tail_of(result->output);
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s failed, %s%s%s", what, how,
                 result->truncated ? " (the end of its output was cut off)" : "", tail);
     return false;
@@ -305,10 +312,11 @@ static void note_output(KindRun *run, const HostCommandResult *result) {
     const char *data = g_bytes_get_data(result->output, &size);
     while (size > 0 && g_ascii_isspace(data[size - 1]))
         size--;
-    size_t start = size;
-    while (start > 0 && data[start - 1] != '\n' && size - start < NOTE_BYTES)
+    bool all = logs(run, "always");
+    size_t start = size, most = all ? NOTE_ALL : NOTE_BYTES;
+    while (start > 0 && (all || data[start - 1] != '\n') && size - start < most)
         start--;
-    if (size == start || knows_secret(run->resource))
+    if (size == start || knows_secret(run->resource) || !(all || logs(run, "last")))
         return;
     g_autofree char *line = g_utf8_make_valid(data + start, (gssize)(size - start));
     kind_run_note(run, "%s", line);

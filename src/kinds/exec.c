@@ -6,6 +6,8 @@
 #include "graph/autoedge.h"
 #include "graph/watcher.h"
 
+static const char *const log_choices[] = { "last", "always", "on_failure", "never", NULL };
+
 static const Param exec_params[] = {
     [EXEC_CMD] = { "cmd", PARAM_STRING, PARAM_NAMED,
                    "Command to run. Without a shell it is split into words as a shell would, "
@@ -28,6 +30,9 @@ static const Param exec_params[] = {
                     "User that all its commands run as, by name or number." },
     [EXEC_GROUP] = { "group", PARAM_STRING, PARAM_REWATCH,
                      "Group that all its commands run as, by name or number." },
+    [EXEC_UMASK] = { "umask", PARAM_MODE, 0,
+                     "Mode bits that files made by its commands do not get, such as \"0077\". "
+                     "Unset: that of stead itself." },
     [EXEC_RETURNS] = { "returns", PARAM_STRINGS, 0,
                        "Exit codes of cmd that mean success, from 0 to 255; 0 when unset." },
     [EXEC_REFRESHONLY] = { "refreshonly", PARAM_BOOL, 0,
@@ -60,6 +65,10 @@ static const Param exec_params[] = {
     [EXEC_UNDOCMD] = { "undocmd", PARAM_STRING, 0,
                        "Command that undoes cmd, run with the same shell and directory when the "
                        "resource leaves the configuration." },
+    [EXEC_LOGOUTPUT] = { "logoutput", PARAM_ENUM, 0,
+                         "What is told of the output of cmd: its last line (last), all of it "
+                         "(always), only the end when it fails (on_failure), or nothing (never).",
+                         .fallback = "last", .choices = log_choices },
     [EXEC_WATCHCMD] = { "watchcmd", PARAM_STRING, PARAM_REWATCH,
                         "Command that an agent keeps running: each line it prints is an event." },
     [EXEC_WATCHSHELL] = { "watchshell", PARAM_STRING, PARAM_REWATCH, "Shell for watchcmd." },
@@ -264,8 +273,9 @@ static bool exec_watch(Watcher *watcher, const Resource *resource, GError **erro
 
 static Resource *exec_reverse(const Resource *resource, const State *before, OnRemove how,
                               GError **error) {
-    static const unsigned shared[] = { EXEC_SHELL, EXEC_CWD,   EXEC_ENV,        EXEC_PATH,
-                                       EXEC_USER,  EXEC_GROUP, EXEC_REFRESHONLY };
+    static const unsigned shared[] = { EXEC_SHELL, EXEC_CWD,       EXEC_ENV,
+                                       EXEC_PATH,  EXEC_USER,      EXEC_GROUP,
+                                       EXEC_UMASK, EXEC_LOGOUTPUT, EXEC_REFRESHONLY };
     const Value *undo = resource_get(resource, EXEC_UNDOCMD);
     if (exec_text(resource, EXEC_UNDOCMD) == NULL)
         return NULL;

@@ -10,6 +10,7 @@ typedef struct {
     KindTest *test;
     unsigned runs;
     char *env, *input, *cwd, *user;
+    int umask; /* -1: the caller's */
 } Fixture;
 
 static void on_make(Host *host, const HostCommand *command, HostCommandResult *ret_result,
@@ -24,6 +25,7 @@ static void on_make(Host *host, const HostCommand *command, HostCommandResult *r
     f->input = g_strndup(command->input, command->input_size);
     f->cwd = g_strdup(command->cwd);
     f->user = g_strdup(command->user);
+    f->umask = command->has_umask ? (int)command->umask : -1;
     ret_result->output = g_bytes_new_static("made\nwarned\n", 12);
     ret_result->out = g_bytes_new_static("made\n", 5);
     ret_result->err = g_bytes_new_static("warned\n", 7);
@@ -186,7 +188,7 @@ static void test_environment(Fixture *f, gconstpointer data) {
                            "root:x:0:0:root:/root:/bin/sh\nada:x:7:7::/home/ada:/bin/sh\n");
     g_autoptr(Resource) full =
         EXEC("cmd=idle", "env:={\"A\": \"1\", \"LANG\": \"de\"}", "path:=[\"/opt\", \"/bin\"]",
-             "input=stdin\n", "cwd=/tmp", "user=ada");
+             "input=stdin\n", "cwd=/tmp", "user=ada", "umask=0027");
     g_assert_true(runs(f, full));
     g_assert_nonnull(strstr(f->env, "A=1"));
     g_assert_nonnull(strstr(f->env, "LANG=de"));
@@ -195,9 +197,11 @@ static void test_environment(Fixture *f, gconstpointer data) {
     g_assert_cmpstr(f->input, ==, "stdin\n");
     g_assert_cmpstr(f->cwd, ==, "/tmp");
     g_assert_cmpstr(f->user, ==, "ada");
+    g_assert_cmpint(f->umask, ==, 0027);
     g_autoptr(Resource) plain = EXEC("cmd=idle");
     g_assert_true(runs(f, plain));
     g_assert_null(f->env); /* the host's default, which inherits nothing */
+    g_assert_cmpint(f->umask, ==, -1);
 }
 
 static void test_words(Fixture *f, gconstpointer data) {
@@ -234,6 +238,29 @@ static void test_failures(Fixture *f, gconstpointer data) {
     g_autoptr(KindRound) round = kind_test_round(f->test, missing);
     g_assert_nonnull(
         strstr(round->error->message, "give its full path, or set shell if it is shell syntax"));
+}
+
+static void test_logoutput(Fixture *f, gconstpointer data) {
+    static const struct {
+        const char *choice, *note;
+    } cases[] = {
+        { "logoutput=last", "warned" },
+        { "logoutput=always", "made\nwarned" },
+        { "logoutput=on_failure", NULL },
+        { "logoutput=never", NULL },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Resource) idle = EXEC("cmd=idle", cases[i].choice);
+        g_autoptr(KindRound) round = kind_test_round(f->test, idle);
+        g_assert_no_error(round->error);
+        g_assert_cmpstr(round->note, ==, cases[i].note);
+    }
+    g_autoptr(Resource) never = EXEC("cmd=broken", "logoutput=never");
+    expect_failure(f, never,
+                   "cmd failed, exit status 4 (output not shown: logoutput is \"never\")");
+    g_autoptr(Resource) told = EXEC("cmd=broken", "logoutput=on_failure");
+    g_autoptr(KindRound) round = kind_test_round(f->test, told);
+    g_assert_nonnull(strstr(round->error->message, "no such thing"));
 }
 
 static void test_secret(Fixture *f, gconstpointer data) {
@@ -300,6 +327,7 @@ int main(int argc, char **argv) {
     ADD("environment", test_environment);
     ADD("words", test_words);
     ADD("failures", test_failures);
+    ADD("logoutput", test_logoutput);
     ADD("secret", test_secret);
     ADD("undo", test_undo);
     ADD("validation", test_validation);
