@@ -168,7 +168,8 @@ static unsigned count_threads(void) {
 static void work_together(void *data) {
     Test *test = data;
     g_mutex_lock(&test->lock);
-    test->most_inside = MAX(test->most_inside, ++test->inside);
+    test->inside++;
+    test->most_inside = MAX(test->most_inside, test->inside);
     for (int i = 0; i < 10000 && test->most_inside < 4; i++) {
         g_mutex_unlock(&test->lock);
         g_usleep(1000);
