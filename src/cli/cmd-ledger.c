@@ -1,35 +1,43 @@
 /* stead ledger: what stead owns on this machine. */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/session.h"
+#include "cli/time-text.h"
 #include "graph/meta.h"
+
+static const char *fate_of(const LedgerEntry *entry) {
+    if (entry->on_remove != ON_REMOVE_DEFAULT)
+        return on_remove_name((OnRemove)entry->on_remove);
+    return entry->created ? "remove" : "restore";
+}
+
+static void entry_as_json(Printer *printer, const LedgerEntry *entry) {
+    Value *map = value_new_map();
+    value_map_set(map, "kind", value_new_string(entry->kind));
+    value_map_set(map, "name", value_new_string(entry->name));
+    value_map_set(map, "created", value_new_bool(entry->created));
+    value_map_set(map, "protect", value_new_bool(entry->protect));
+    value_map_set(map, "on_remove", value_new_string(on_remove_name((OnRemove)entry->on_remove)));
+    value_map_set(map, "origin", value_new_string(entry->origin ? entry->origin : ""));
+    value_map_set(map, "since", value_new_int(entry->since));
+    value_map_set(map, "changed", value_new_int(entry->changed));
+    if (entry->preimage)
+        value_map_set(map, "preimage", value_ref(entry->preimage));
+    printer_json(printer, "entry", map);
+}
 
 static void list_entry(void *data, const LedgerEntry *entry) {
     Printer *printer = data;
     if (printer_is_json(printer)) {
-        Value *map = value_new_map();
-        value_map_set(map, "kind", value_new_string(entry->kind));
-        value_map_set(map, "name", value_new_string(entry->name));
-        value_map_set(map, "created", value_new_bool(entry->created));
-        value_map_set(map, "protect", value_new_bool(entry->protect));
-        value_map_set(map, "on_remove",
-                      value_new_string(on_remove_name((OnRemove)entry->on_remove)));
-        value_map_set(map, "origin", value_new_string(entry->origin ? entry->origin : ""));
-        value_map_set(map, "since", value_new_int(entry->since));
-        value_map_set(map, "changed", value_new_int(entry->changed));
-        if (entry->preimage)
-            value_map_set(map, "preimage", value_ref(entry->preimage));
-        printer_json(printer, "entry", map);
+        entry_as_json(printer, entry);
         return;
     }
-    const char *fate = entry->on_remove != ON_REMOVE_DEFAULT
-                           ? on_remove_name((OnRemove)entry->on_remove)
-                       : entry->created ? "remove"
-                                        : "restore";
     printer_line(printer, STYLE_PLAIN, "%s '%s' (%s, leaves by: %s%s) %s", entry->kind, entry->name,
-                 entry->created ? "created" : "adopted", fate, entry->protect ? ", protected" : "",
-                 entry->origin ? entry->origin : "");
+                 entry->created ? "created" : "adopted", fate_of(entry),
+                 entry->protect ? ", protected" : "", entry->origin ? entry->origin : "");
 }
 
 static int list(Session *session, char **words) {
@@ -42,33 +50,98 @@ static int list(Session *session, char **words) {
     return EXIT_DONE;
 }
 
-static int forget(Session *session, char **words) {
+/* The entry that words name; NULL when that was told to be wrong. */
+static const LedgerEntry *named_entry(Session *session, const char *verb, LedgerMode mode,
+                                      char **words) {
     g_autoptr(GError) error = NULL;
-    if (!words[0] || !words[1]) {
-        g_set_error(
-            &error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-            "stead ledger forget: KIND and NAME are missing; 'stead ledger list' shows them");
-        printer_error(session->printer, error);
-        return EXIT_REFUSED;
-    }
-    if (!session_open_ledger(session, LEDGER_WRITE, "ledger forget"))
-        return EXIT_REFUSED;
-    if (!ledger_find(session->ledger, words[0], words[1]))
+    g_autofree char *command = g_strconcat("ledger ", verb, NULL);
+    const LedgerEntry *entry = NULL;
+    if (!words[0] || !words[1])
+        g_set_error(&error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "stead ledger %s: KIND and NAME are missing; 'stead ledger list' shows them",
+                    verb);
+    else if (!session_open_ledger(session, mode, command))
+        return NULL;
+    else if (!(entry = ledger_find(session->ledger, words[0], words[1])))
         g_set_error(
             &error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
-            "forget %s '%s': the ledger does not have it; 'stead ledger list' shows what it has",
+            "%s %s '%s': the ledger does not have it; 'stead ledger list' shows what it has", verb,
             words[0], words[1]);
-    else {
-        ledger_forget(session->ledger, words[0], words[1]);
-        ledger_discard_interrupted(session->ledger, words[0], words[1]);
-    }
-    if (error || !ledger_flush(session->ledger, &error)) {
+    if (error)
+        printer_error(session->printer, error);
+    return entry;
+}
+
+static int forget(Session *session, char **words) {
+    g_autoptr(GError) error = NULL;
+    if (!named_entry(session, "forget", LEDGER_WRITE, words))
+        return EXIT_REFUSED;
+    ledger_forget(session->ledger, words[0], words[1]);
+    ledger_discard_interrupted(session->ledger, words[0], words[1]);
+    if (!ledger_flush(session->ledger, &error)) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;
     }
     printer_line(session->printer, STYLE_PLAIN, "forgot %s '%s'; it stays on the host as it is",
                  words[0], words[1]);
     return EXIT_DONE;
+}
+
+static void print_moment(Printer *printer, const char *title, int64_t at) {
+    if (at == 0)
+        return;
+    g_autofree char *text = time_show(at);
+    printer_line(printer, STYLE_PLAIN, "  %s %s", title, text);
+}
+
+static int show(Session *session, char **words) {
+    const LedgerEntry *entry = named_entry(session, "show", LEDGER_READ, words);
+    if (!entry)
+        return EXIT_REFUSED;
+    Printer *printer = session->printer;
+    if (printer_is_json(printer)) {
+        entry_as_json(printer, entry);
+        return EXIT_DONE;
+    }
+    list_entry(printer, entry);
+    print_moment(printer, "ours since:", entry->since);
+    print_moment(printer, "last changed by us:", entry->changed);
+    printer_line(printer, STYLE_PLAIN, "  before us:%s", entry->created ? " not there" : "");
+    for (size_t i = 0; !entry->created && entry->preimage && i < value_size(entry->preimage); i++) {
+        const char *property;
+        const Value *value = value_map_at(entry->preimage, i, &property);
+        g_autofree char *text = value_show(value, 0);
+        if (strcmp(property, "exists") != 0)
+            printer_line(printer, STYLE_PLAIN, "    %s: %s", property, text);
+    }
+    g_autoptr(GBytes) bytes = preimage_content(session->ledger, entry);
+    if (bytes)
+        printer_line(printer, STYLE_PLAIN,
+                     "  its %zu bytes are kept: 'stead ledger content %s %s' prints them",
+                     g_bytes_get_size(bytes), entry->kind, entry->name);
+    return EXIT_DONE;
+}
+
+/* As they were, so that they can be sent to a file. */
+static int content(Session *session, char **words) {
+    const LedgerEntry *entry = named_entry(session, "content", LEDGER_READ, words);
+    if (!entry)
+        return EXIT_REFUSED;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) bytes = preimage_content(session->ledger, entry);
+    gsize size = 0;
+    const void *data = bytes ? g_bytes_get_data(bytes, &size) : NULL;
+    if (!bytes)
+        g_set_error(&error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                    "content of %s '%s': none is kept: %s", words[0], words[1],
+                    entry->created ? "it was not there before stead made it"
+                                   : "it had none, or more than the ledger keeps");
+    else if (fwrite(data, 1, size, stdout) != size || fflush(stdout) != 0)
+        set_io_error(&error, errno, "write it to standard output");
+    if (!error)
+        return EXIT_DONE;
+    printer_error(session->printer, error);
+    return EXIT_REFUSED;
 }
 
 static int repair(Session *session, char **words) {
@@ -85,7 +158,10 @@ static int repair(Session *session, char **words) {
 static const struct {
     const char *name;
     int (*run)(Session *session, char **words);
-} verbs[] = { { "list", list }, { "forget", forget }, { "repair", repair } };
+} verbs[] = {
+    { "list", list },     { "show", show },     { "content", content },
+    { "forget", forget }, { "repair", repair },
+};
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
@@ -94,9 +170,9 @@ static int run(const Arguments *arguments, char **words) {
     for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++)
         if (strcmp(verbs[i].name, words[0]) == 0)
             return verbs[i].run(session, words + 1);
-    g_autoptr(GError) error =
-        g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG,
-                    "stead ledger: no such verb '%s': use list, forget or repair", words[0]);
+    g_autoptr(GError) error = g_error_new(
+        STEAD_ERROR, STEAD_ERROR_CONFIG,
+        "stead ledger: no such verb '%s': use list, show, content, forget or repair", words[0]);
     printer_error(session->printer, error);
     return EXIT_REFUSED;
 }
@@ -107,15 +183,19 @@ static const Option *const options[] = {
 
 const Command command_ledger = {
     .name = "ledger",
-    .arguments = "list | forget KIND NAME | repair",
+    .arguments = "list | show KIND NAME | content KIND NAME | forget KIND NAME | repair",
     .min_arguments = 1,
     .max_arguments = 3,
     .summary = "Show, forget or repair the record of what stead owns",
     .help = "list shows every resource stead manages or has managed and not yet undone, what was "
             "there before\n"
-            "and what happens when it leaves the configuration. forget lets go of one without "
-            "touching the\n"
-            "host. repair moves a damaged ledger aside and keeps what can still be read.",
+            "and what happens when it leaves the configuration. show tells all about one, content "
+            "prints the\n"
+            "bytes that a file had before stead first changed it, to look at or to put back by "
+            "hand. forget\n"
+            "lets go of one without touching the host. repair moves a damaged ledger aside and "
+            "keeps what\n"
+            "can still be read.",
     .example = "stead ledger list",
     .options = options,
     .run = run,

@@ -215,7 +215,6 @@ void record_retries(Vertex *vertex);
 /* preimage.c */
 bool preimage_take(Round *round, RoundMember *member,
                    GError **error); /* any thread; before the first effect */
-GBytes *preimage_content(Ledger *ledger, const LedgerEntry *entry); /* NULL: none, or not kept */
 void preimage_keep(Ledger *ledger,
                    const LedgerEntry *old); /* its definition is about to be replaced */
 

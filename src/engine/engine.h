@@ -113,6 +113,9 @@ typedef struct {
 
 EngineSummary engine_summary(const Engine *engine);
 
+/* The bytes that were there before the first change; NULL: none were, or they are not kept. */
+GBytes *preimage_content(Ledger *ledger, const LedgerEntry *entry);
+
 /* One map per resource: {kind, name, state, error, blocked_by, waits_for, checked, changed, next,
  * origin, unwatched}; times are wall us. state: "ok", "failed", "blocked", "waiting", "running",
  * "pending", "retrying", "flapping", "hidden". */

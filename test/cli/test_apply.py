@@ -236,6 +236,27 @@ def test_renamed_resource_keeps_its_file(site):
     assert site.apply().code == 0 and not site.path("/srv/x").exists()
 
 
+def test_ledger_shows_what_was_there_before(site):
+    old = bytes(range(256)) * 1000
+    site.path("/etc/adopted").write_bytes(old)
+    site.path("/etc/adopted").chmod(0o640)
+    site.write('file "/etc/adopted" { content = "new", mode = "0600" } file "/etc/made" { content = "made" }')
+    assert site.apply().code == 0
+    site.write('file "/etc/adopted" { content = "newer", mode = "0600" } file "/etc/made" { content = "made" }')
+    assert site.apply().code == 0
+    shown = site.run("ledger", "show", "file", "/etc/adopted")
+    assert shown.code == 0 and "leaves by: restore" in shown.out and 'mode: "0640"' in shown.out, shown
+    assert f"its {len(old)} bytes are kept" in shown.out, shown
+    entry = site.run("ledger", "show", "file", "/etc/adopted", "--json").of("entry")[0]
+    assert entry["preimage"]["mode"] == "0640" and not entry["created"]
+    before = subprocess.run(site.command("ledger", "content", "file", "/etc/adopted"), capture_output=True, check=True)
+    assert before.stdout == old and not before.stderr
+    made = site.run("ledger", "content", "file", "/etc/made")
+    assert made.code == 1 and "it was not there before stead made it" in made.err and not made.out, made
+    missing = site.run("ledger", "show", "file", "/etc/none")
+    assert missing.code == 1 and "the ledger does not have it" in missing.err, missing
+
+
 def test_name_that_means_another_thing_leaves_nothing_behind(site):
     site.path("/etc/hosts").write_text("x=0\n")
 
