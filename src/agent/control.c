@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/control-protocol.h"
 #include "base/json.h"
 
 struct Control {
@@ -49,84 +50,6 @@ static void on_patience(void *data) {
     client_drop(data);
 }
 
-/* --- answers ---------------------------------------------------------------------------------- */
-
-static void answer_line(GString *answer, Value *map) {
-    json_append(answer, map, JSON_COMPACT);
-    g_string_append_c(answer, '\n');
-    value_unref(map);
-}
-
-static void answer_error(Client *client, const char *text) {
-    Value *map = value_new_map();
-    value_map_set(map, "error", value_new_string(text));
-    answer_line(client->answer, map);
-}
-
-static void answer_status(void *data, const Value *status) {
-    json_append(data, status, JSON_COMPACT);
-    g_string_append_c(data, '\n');
-}
-
-static Value *summary_value(const Engine *engine) {
-    EngineSummary summary = engine_summary(engine);
-    Value *map = value_new_map();
-    value_map_set(map, "total", value_new_int(summary.total));
-    value_map_set(map, "ok", value_new_int(summary.ok));
-    value_map_set(map, "changed", value_new_int(summary.changed));
-    value_map_set(map, "removed", value_new_int(summary.removed));
-    value_map_set(map, "pending", value_new_int(summary.pending));
-    value_map_set(map, "failed", value_new_int(summary.failed));
-    value_map_set(map, "blocked", value_new_int(summary.blocked));
-    value_map_set(map, "unfinished", value_new_int(summary.unfinished));
-    value_map_set(map, "converged", value_new_bool(engine_is_converged(engine)));
-    value_map_set(map, "pid", value_new_int(getpid()));
-    return map;
-}
-
-static void ask_status(Client *client, const Value *request) {
-    engine_visit_status(client->control->engine, answer_status, client->answer);
-    Value *map = value_new_map();
-    value_map_set(map, "summary", summary_value(client->control->engine));
-    answer_line(client->answer, map);
-}
-
-static void ask_why(Client *client, const Value *request) {
-    const char *kind = value_map_string(request, "kind", ""),
-               *name = value_map_string(request, "name", "");
-    g_autoptr(Value) status = engine_status(client->control->engine, kind, name);
-    if (status)
-        answer_status(client->answer, status);
-}
-
-static const struct {
-    const char *ask;
-    void (*answer)(Client *client, const Value *request);
-} asks[] = {
-    { "status", ask_status },
-    { "why", ask_why },
-};
-
-static void answer_request(Client *client) {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(Value) request =
-        json_parse(client->request->str, client->request->len, "request", &error);
-    if (!request || value_type(request) != VALUE_MAP) {
-        answer_error(client, error ? error->message : "request: expected an object");
-        return;
-    }
-    const char *ask = value_map_string(request, "ask", "");
-    for (unsigned i = 0; i < G_N_ELEMENTS(asks); i++)
-        if (strcmp(asks[i].ask, ask) == 0) {
-            asks[i].answer(client, request);
-            Value *end = value_new_map();
-            value_map_set(end, "end", value_new_bool(true));
-            answer_line(client->answer, end);
-            return;
-        }
-    answer_error(client, "request: 'ask' must be 'status' or 'why'");
-}
-
 /* --- server ----------------------------------------------------------------------------------- */
 
 static void on_client(void *data, int fd, uint32_t events);
@@ -159,7 +82,8 @@ static void read_some(Client *client) {
     g_string_append_len(client->request, buffer, n);
     if (n > 0 && !memchr(buffer, '\n', (size_t)n))
         return;
-    answer_request(client);
+    control_answer(client->control->engine, client->request->str, client->request->len,
+                   client->answer);
     client->answering = true;
     if (!watch_client(client, EPOLLOUT))
         client_drop(client);
@@ -297,31 +221,6 @@ static bool exchange(int fd, const Value *request, GString *answer, GError **err
     return n == 0 || set_io_error(error, errno, "read the agent's answer");
 }
 
-/* The lines of an answer; the last must be {"end": true}. */
-static GPtrArray *parse_answer(const GString *answer, GError **error) {
-    g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func((GDestroyNotify)value_unref);
-    g_auto(GStrv) lines = g_strsplit(answer->str, "\n", -1);
-    for (char **line = lines; *line && **line; line++) {
-        Value *value = json_parse(*line, strlen(*line), "answer", error);
-        if (!value)
-            return NULL;
-        if (value_type(value) == VALUE_MAP && value_map_bool(value, "end", false)) {
-            value_unref(value);
-            return g_steal_pointer(&values);
-        }
-        g_ptr_array_add(values, value);
-        const char *refusal =
-            value_type(value) == VALUE_MAP ? value_map_string(value, "error", NULL) : NULL;
-        if (refusal && values->len == 1 && !value_map_get(value, "state")) {
-            g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "ask the agent: %s", refusal);
-            return NULL;
-        }
-    }
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
-                "read the agent's answer: it ends in the middle");
-    return NULL;
-}
-
 GPtrArray *control_ask(const char *path, const Value *request, GError **error) {
     int fd = connect_to(path, error);
     if (fd < 0)
@@ -329,5 +228,5 @@ GPtrArray *control_ask(const char *path, const Value *request, GError **error) {
     g_autoptr(GString) answer = g_string_new(NULL);
     bool ok = exchange(fd, request, answer, error);
     close(fd);
-    return ok ? parse_answer(answer, error) : NULL;
+    return ok ? control_parse_answer(answer->str, error) : NULL;
 }
