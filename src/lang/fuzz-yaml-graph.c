@@ -13,15 +13,15 @@ static void check_round_trip(const uint8_t *data, size_t size) {
     g_autoptr(YamlNode) root = NULL;
     if (!yaml_parse((const char *)data, size, "fuzz", &root, NULL) || !root)
         return;
-    g_autoptr(Value) value = yaml_node_to_value(root, NULL);
-    g_autofree char *printed = value ? yaml_print(value, NULL) : NULL;
+    g_autoptr(Value) value = yaml_node_to_value(root);
+    g_autofree char *printed = yaml_print(value, NULL);
     if (!printed)
         return;
     g_autoptr(GError) error = NULL;
     g_autoptr(YamlNode) again = NULL;
     yaml_parse(printed, strlen(printed), "printed", &again, &error);
     g_assert_no_error(error);
-    g_autoptr(Value) same = yaml_node_to_value(again, NULL);
+    g_autoptr(Value) same = yaml_node_to_value(again);
     g_assert_true(value_equal(value, same));
 }
 

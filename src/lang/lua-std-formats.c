@@ -20,7 +20,7 @@ static Value *decode_yaml(const char *text, size_t size, const char *where, GErr
     g_autoptr(YamlNode) root = NULL;
     if (!yaml_parse(text, size, where, &root, error))
         return NULL;
-    Value *value = root ? yaml_node_to_value(root, error) : value_new_nil();
+    Value *value = root ? yaml_node_to_value(root) : value_new_nil();
     if (!value)
         g_prefix_error(error, "%s:1: ", where);
     return value;

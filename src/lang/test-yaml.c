@@ -10,7 +10,7 @@ static Value *parse(const char *text, GError **error) {
     g_autoptr(YamlNode) root = NULL;
     if (!yaml_parse(text, strlen(text), "y", &root, error))
         return NULL;
-    return root ? yaml_node_to_value(root, error) : value_new_nil();
+    return root ? yaml_node_to_value(root) : value_new_nil();
 }
 
 static const struct {

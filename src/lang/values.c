@@ -11,7 +11,7 @@ static Value *parse_yaml(const char *text, size_t size, const char *file, GError
     g_autoptr(YamlNode) root = NULL;
     if (!yaml_parse(text, size, file, &root, error))
         return NULL;
-    Value *value = root ? yaml_node_to_value(root, error) : value_new_map();
+    Value *value = root ? yaml_node_to_value(root) : value_new_map();
     if (!value)
         g_prefix_error(error, "%s:1: ", file);
     return value;

@@ -36,7 +36,7 @@ static void unref_item(void *node) {
 static YamlNode *node_new(YamlNodeType type, yaml_mark_t mark) {
     YamlNode *node = g_new0(YamlNode, 1);
     node->type = type;
-    node->refs = 1;
+    node->refs = node->values = 1;
     node->line = (unsigned)mark.line + 1;
     node->column = (unsigned)mark.column + 1;
     if (type != YAML_NODE_SCALAR)
@@ -132,6 +132,21 @@ static void add_key(YamlNode *map, YamlNode *key) {
     }
 }
 
+/* An alias is cheap to write and dear to expand: counted here, so that nothing needs to be built.
+ */
+static bool count_child(Reader *reader, YamlNode *node, const YamlNode *child,
+                        const yaml_event_t *event) {
+    node->values += child->values;
+    node->repeated += event->type == YAML_ALIAS_EVENT ? child->values : child->repeated;
+    if (node->repeated <= YAML_MAX_REPEATED)
+        return true;
+    g_autofree char *text = g_strdup_printf(
+        "aliases stand for more than %u values (YAML_MAX_REPEATED)", YAML_MAX_REPEATED);
+    fail_at(reader, event->start_mark, text);
+    reader->error->code = STEAD_ERROR_LIMIT;
+    return false;
+}
+
 /* Reads children up to the end event; for maps keys and items take turns. */
 static bool read_children(Reader *reader, YamlNode *node) {
     for (;;) {
@@ -143,9 +158,12 @@ static bool read_children(Reader *reader, YamlNode *node) {
         YamlNode *child = ends     ? NULL
                           : is_key ? read_key(reader, node, &event)
                                    : read_node(reader, &event);
+        bool counted = child && count_child(reader, node, child, &event);
         yaml_event_delete(&event);
-        if (!child)
+        if (!counted) {
+            yaml_node_unref(child);
             return ends;
+        }
         if (is_key)
             add_key(node, child);
         else

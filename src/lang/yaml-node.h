@@ -23,10 +23,13 @@ typedef struct YamlNode {
     GHashTable *index; /* maps with many keys: text of a key -> its number + 1 */
     GPtrArray *items;  /* lists and maps: of YamlNode; an alias holds a reference to its target */
     unsigned refs;
+    unsigned values;   /* in it and below, with aliases expanded */
+    unsigned repeated; /* those of them that only aliases bring */
 } YamlNode;
 
 /* One document; NULL root for an empty one. Repeated keys, keys that are no scalars, unknown tags,
- * several documents and nesting beyond LIMIT_NESTING are errors `where:line:column: text`. */
+ * several documents, nesting beyond LIMIT_NESTING and aliases that stand for more than
+ * YAML_MAX_REPEATED values are errors `where:line:column: text`. */
 bool yaml_parse(const char *text, size_t size, const char *where, YamlNode **ret_root,
                 GError **error);
 void yaml_node_unref(YamlNode *node); /* accepts NULL */
@@ -35,8 +38,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(YamlNode, yaml_node_unref)
 bool yaml_node_is_null(const YamlNode *node);
 /* The member of a map with that key, or NULL. */
 const YamlNode *yaml_node_get(const YamlNode *map, const char *key);
-/* Typed; aliases are expanded, up to YAML_MAX_NODES in all: the only error, without a place. */
-Value *yaml_node_to_value(const YamlNode *node, GError **error);
+Value *yaml_node_to_value(const YamlNode *node); /* typed; aliases are expanded */
 Value *yaml_scalar_to_value(const YamlNode *node);
 Value *yaml_text_to_value(const char *text); /* as a plain scalar */
 
@@ -50,4 +52,4 @@ bool yaml_is_printable(const char *text);
 /* The inside of a double-quoted scalar; text is UTF-8. */
 void yaml_append_escaped(GString *out, const char *text);
 
-#define YAML_MAX_NODES 4000000u
+#define YAML_MAX_REPEATED 1000000u

@@ -24,8 +24,7 @@ static Value *texts_value(const YamlNode *node) {
     return value;
 }
 
-static Value *input_of(const YamlLoader *loader, const Param *param, const YamlNode *node,
-                       GError **error) {
+static Value *input_of(const Param *param, const YamlNode *node) {
     switch (param->type) {
     case PARAM_STRING:
     case PARAM_PATH:
@@ -35,11 +34,8 @@ static Value *input_of(const YamlLoader *loader, const Param *param, const YamlN
             return text_value(node);
         break;
     case PARAM_STRINGS:
-    case PARAM_MAP: {
-        /* Typed first, only for its check that aliases stay within bounds. */
-        g_autoptr(Value) typed = yaml_node_to_value(node, error);
-        return typed ? texts_value(node) : NULL;
-    }
+    case PARAM_MAP:
+        return texts_value(node);
     case PARAM_BOOL:
     case PARAM_INT:
     case PARAM_FLOAT:
@@ -47,7 +43,7 @@ static Value *input_of(const YamlLoader *loader, const Param *param, const YamlN
     case PARAM_ANY:
         break;
     }
-    return yaml_node_to_value(node, error);
+    return yaml_node_to_value(node);
 }
 
 /* In mgmt an empty text is the same as none; only what is kept on the host, like the content of a
@@ -100,8 +96,8 @@ static bool set_param(YamlLoader *loader, Resource *resource, const YamlNode *ke
         return false;
     }
     g_autoptr(GError) error = NULL;
-    g_autoptr(Value) input = input_of(loader, param, node, &error);
-    Value *value = input ? param_convert(param, input, &error) : NULL;
+    g_autoptr(Value) input = input_of(param, node);
+    Value *value = param_convert(param, input, &error);
     if (value) {
         resource_put(resource, (unsigned)index, value);
         return true;
@@ -123,8 +119,8 @@ static bool set_meta(YamlLoader *loader, Resource *resource, const YamlNode *map
         const YamlNode *key = g_ptr_array_index(map->keys, i);
         const YamlNode *node = g_ptr_array_index(map->items, i);
         g_autoptr(GError) error = NULL;
-        g_autoptr(Value) value = yaml_node_to_value(node, &error);
-        if (value && meta_set(resource_own_meta(resource), key->text, value, &error))
+        g_autoptr(Value) value = yaml_node_to_value(node);
+        if (meta_set(resource_own_meta(resource), key->text, value, &error))
             continue;
         yaml_loader_problem(loader, is_meta(key->text) ? node : key, "%s: %s", shown,
                             error->message);

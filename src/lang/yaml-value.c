@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "lang/yaml-node.h"
 
 static bool is_one_of(const char *text, const char *const *words) {
@@ -99,32 +98,17 @@ Value *yaml_scalar_to_value(const YamlNode *node) {
     return value ? value : value_new_bytes(node->text, node->size);
 }
 
-static Value *node_value(const YamlNode *node, unsigned *budget) {
-    if (*budget == 0)
-        return NULL;
-    --*budget;
+Value *yaml_node_to_value(const YamlNode *node) {
     if (node->type == YAML_NODE_SCALAR)
         return yaml_scalar_to_value(node);
-    g_autoptr(Value) value = node->type == YAML_NODE_LIST ? value_new_list() : value_new_map();
+    Value *value = node->type == YAML_NODE_LIST ? value_new_list() : value_new_map();
     for (unsigned i = 0; i < node->items->len; i++) {
-        Value *item = node_value(g_ptr_array_index(node->items, i), budget);
-        if (!item)
-            return NULL;
+        Value *item = yaml_node_to_value(g_ptr_array_index(node->items, i));
         if (node->type == YAML_NODE_LIST)
             value_list_append(value, item);
         else
             value_map_set(value, ((const YamlNode *)g_ptr_array_index(node->keys, i))->text, item);
     }
-    return g_steal_pointer(&value);
-}
-
-Value *yaml_node_to_value(const YamlNode *node, GError **error) {
-    unsigned budget = YAML_MAX_NODES;
-    Value *value = node_value(node, &budget);
-    if (!value)
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT,
-                    "more than %u values once aliases are expanded (YAML_MAX_NODES)",
-                    YAML_MAX_NODES);
     return value;
 }
 
