@@ -6,6 +6,7 @@
 
 #define COMMENT_CHARS     "#;"
 #define DEFAULT_SEPARATOR " = "
+#define MORE_INDENT       "    " /* before what goes on with a value */
 
 typedef enum { LINE_BLANK, LINE_COMMENT, LINE_SECTION, LINE_KEY, LINE_MORE } LineType;
 
@@ -140,8 +141,12 @@ static size_t end_of(const Ini *ini, size_t index) {
     return index;
 }
 
-static char quote_of(const char *value, size_t size) {
-    bool quoted = size >= 2 && (*value == '"' || *value == '\'') && value[size - 1] == *value;
+/* The quotes around the value of the key at index; those of one line in several are part of it. */
+static char quote_of(const Ini *ini, size_t index) {
+    const char *value = ini->lines[index].value;
+    size_t size = ini->lines[index].value_size;
+    bool quoted = value != NULL && size >= 2 && (*value == '"' || *value == '\'') &&
+                  value[size - 1] == *value && end_of(ini, index) == index + 1;
     return quoted ? *value : '\0';
 }
 
@@ -154,7 +159,7 @@ IniFound ini_find(GBytes *bytes, const IniEntry *entry, char **ret_value) {
     const Line *line = &ini.lines[at];
     if (line->value == NULL)
         return INI_BARE;
-    bool strip = entry->quote == INI_QUOTE_KEEP && quote_of(line->value, line->value_size) != '\0';
+    bool strip = entry->quote == INI_QUOTE_KEEP && quote_of(&ini, at) != '\0';
     GString *value = g_string_new_len(line->value + strip, (gssize)line->value_size - 2 * strip);
     for (size_t i = at + 1; i < end_of(&ini, at); i++) {
         const char *more = ini.text.lines[i].start;
@@ -169,16 +174,24 @@ IniFound ini_find(GBytes *bytes, const IniEntry *entry, char **ret_value) {
 
 /* --- setting */
 
-static void append_value(const IniEntry *entry, char quote, GString *out) {
+/* Several lines are what ini_find() gave, put back. */
+static void append_value(const Ini *ini, const IniEntry *entry, char quote, GString *out) {
     static const char quotes[] = { [INI_QUOTE_KEEP] = '\0',
                                    [INI_QUOTE_NONE] = '\0',
                                    [INI_QUOTE_SINGLE] = '\'',
                                    [INI_QUOTE_DOUBLE] = '"' };
     if (entry->quote != INI_QUOTE_KEEP)
         quote = quotes[entry->quote];
+    else if (strchr(entry->value, '\n') != NULL)
+        quote = '\0';
     if (quote != '\0')
         g_string_append_c(out, quote);
-    g_string_append(out, entry->value);
+    for (const char *c = entry->value; *c != '\0'; c++) {
+        if (*c != '\n')
+            g_string_append_c(out, *c);
+        else
+            g_string_append_printf(out, "%s%s", ini->text.eol, MORE_INDENT);
+    }
     if (quote != '\0')
         g_string_append_c(out, quote);
 }
@@ -217,7 +230,7 @@ static char *new_line(const Ini *ini, const IniEntry *entry) {
     g_string_append(line, entry->key);
     if (entry->value != NULL) {
         g_string_append(line, separator);
-        append_value(entry, '\0', line);
+        append_value(ini, entry, '\0', line);
     }
     return g_string_free(line, FALSE);
 }
@@ -234,8 +247,7 @@ static char *changed_line(const Ini *ini, size_t at, const IniEntry *entry) {
             g_string_append_len(out, key_end, line->value - key_end);
         else
             g_string_append(out, separator);
-        append_value(entry, line->value != NULL ? quote_of(line->value, line->value_size) : '\0',
-                     out);
+        append_value(ini, entry, quote_of(ini, at), out);
     }
     return g_string_free(out, FALSE);
 }

@@ -109,7 +109,12 @@ static const Case cases[] = {
       { "section=S", "key=k", "value=c" },
       "[S]\nk = c\nz = 1\n",
       ACTION_CHANGE,
-      "" },
+      NULL },
+    { "k = \"a\"\r\n\tb\r\n",
+      { "key=k", "value=c" },
+      "k = c\r\n",
+      ACTION_CHANGE,
+      "k = \"a\"\r\n    b\r\n" },
     /* bare keys */
     { "[S]\nskip\n", { "section=S", "key=skip" }, "[S]\nskip\n", ACTION_NONE, NULL },
     { "[S]\n", { "section=S", "key=skip" }, "[S]\nskip\n", ACTION_CREATE, "" },
