@@ -375,7 +375,8 @@ void apt_parse_policy(const char *output,
             name = g_strndup(*line, length - 1);
         } else if (name != NULL && g_str_has_prefix(*line, "  Candidate: ")) {
             const char *candidate = *line + strlen("  Candidate: ");
-            visit(data, name, strcmp(candidate, "(none)") == 0 ? NULL : candidate);
+            bool none = *candidate == '\0' || strcmp(candidate, "(none)") == 0;
+            visit(data, name, none ? NULL : candidate);
         }
     }
 }
