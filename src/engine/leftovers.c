@@ -53,9 +53,13 @@ static Resource *resource_of(const Engine *engine, const char *kind, const char 
                              const Value *step) {
     const Value *made = value_type(step) == VALUE_MAP ? value_map_get(step, "resource") : NULL;
     const LedgerEntry *entry = made ? NULL : ledger_find(engine->options.ledger, kind, name);
-    if (entry)
+    const char *origin = made ? value_map_string(step, "origin", NULL) : NULL;
+    if (entry) {
         made = entry->resource;
-    return made ? resource_from_value(made, engine->options.kinds, NULL) : NULL;
+        origin = entry->origin;
+    }
+    return made ? resource_from_value(made, engine->options.kinds, origin_parse(origin), NULL)
+                : NULL;
 }
 
 /* Whether the step is over: nobody else cleans up after it, and that is done. */

@@ -108,6 +108,11 @@ static State *preimage_of(Engine *engine, const Kind *kind, const LedgerEntry *e
     return before;
 }
 
+static Resource *resource_of(const Search *search, const LedgerEntry *entry, GError **error) {
+    return resource_from_value(entry->resource, search->engine->options.kinds,
+                               origin_parse(entry->origin), error);
+}
+
 /* Undoing is a resource of its own, in a group with what is undone likewise. What is removed takes
  * no automatic edges, they point the other way; what is restored needs the same things as anything
  * that is made. */
@@ -116,10 +121,7 @@ static Resource *finish_undo(Resource *undo, const LedgerEntry *entry, OnRemove 
     meta->autoedge = how == ON_REMOVE_RESTORE;
     meta->protect = false;
     meta->on_remove = ON_REMOVE_DEFAULT;
-    g_auto(GStrv) place = g_strsplit(entry->origin ? entry->origin : "", ":", 2);
-    if (place[0] && place[1])
-        undo->origin =
-            (Origin){ .file = g_intern_string(place[0]), .line = (unsigned)atoi(place[1]) };
+    undo->origin = origin_parse(entry->origin);
     return undo;
 }
 
@@ -128,10 +130,12 @@ static bool undo_of(Search *search, const LedgerEntry *entry, OnRemove how, Reso
     *ret_undo = NULL;
     if (!kind || !kind->reverse)
         return true;
-    g_autoptr(Resource) resource =
-        resource_from_value(entry->resource, search->engine->options.kinds, &search->error);
+    g_autoptr(Resource) resource = resource_of(search, entry, &search->error);
     if (!resource) {
-        g_prefix_error(&search->error, "undo %s '%s': ", entry->kind, entry->name);
+        g_prefix_error(
+            &search->error,
+            "undo what the ledger has ('stead ledger forget %s %s' leaves it as it is): ",
+            entry->kind, entry->name);
         return false;
     }
     g_autoptr(State) before = preimage_of(search->engine, kind, entry);
@@ -149,8 +153,7 @@ static const char *renamed_to(Search *search, const LedgerEntry *entry) {
     const Kind *kind = kind_set_find(search->engine->options.kinds, entry->kind);
     if (!kind)
         return NULL;
-    g_autoptr(Resource) resource =
-        resource_from_value(entry->resource, search->engine->options.kinds, NULL);
+    g_autoptr(Resource) resource = resource_of(search, entry, NULL);
     if (!resource)
         return NULL;
     if (!search->identities)
@@ -168,8 +171,7 @@ static void move_to_heir(Search *search, const LedgerEntry *entry, const char *h
 
 /* A place in which the configuration still declares something stays until that is gone too. */
 static bool still_holds(Search *search, const LedgerEntry *entry) {
-    g_autoptr(Resource) resource =
-        resource_from_value(entry->resource, search->engine->options.kinds, NULL);
+    g_autoptr(Resource) resource = resource_of(search, entry, NULL);
     const char *path = resource ? path_of(resource) : NULL;
     if (!path)
         return false;
@@ -261,8 +263,7 @@ static LedgerEntry *detached(const Search *search, const LedgerEntry *entry, con
 }
 
 static void note_changed(Search *search, const LedgerEntry *entry, const Resource *now) {
-    g_autoptr(Resource) was =
-        resource_from_value(entry->resource, search->engine->options.kinds, NULL);
+    g_autoptr(Resource) was = resource_of(search, entry, NULL);
     if (!was || same_thing(was, now))
         return;
     Changed *changed = g_new(Changed, 1);
@@ -328,7 +329,9 @@ static LedgerEntry *entry_of_step(const Search *search, const LedgerStep *step, 
     const Value *made = value_map_get(step->preimage, "resource");
     if (!before || !made)
         return NULL;
-    g_autoptr(Resource) resource = resource_from_value(made, search->engine->options.kinds, NULL);
+    const char *origin = value_map_string(step->preimage, "origin", "");
+    g_autoptr(Resource) resource =
+        resource_from_value(made, search->engine->options.kinds, origin_parse(origin), NULL);
     if (!resource) /* of a kind or with a parameter that a later version does not have */
         return NULL;
     LedgerEntry *entry = ledger_entry_new(step->kind, step->name);
@@ -338,7 +341,7 @@ static LedgerEntry *entry_of_step(const Search *search, const LedgerStep *step, 
     entry->created = !value_map_bool(before, "exists", false);
     entry->on_remove = (int)resource_meta(resource)->on_remove;
     entry->protect = resource_meta(resource)->protect;
-    entry->origin = g_strdup(value_map_string(step->preimage, "origin", ""));
+    entry->origin = g_strdup(origin);
     entry->needs = g_strdupv(needs);
     entry->since = entry->changed = (int64_t)loop_wall_now(search->engine->options.loop);
     return entry;
@@ -353,8 +356,7 @@ static LedgerEntry *undeclared_entry(const Search *search, const LedgerStep *ste
     int at = graph_find(search->graph, step->kind, step->name);
     if (!entry || at < 0)
         return g_steal_pointer(&entry);
-    g_autoptr(Resource) was =
-        resource_from_value(entry->resource, search->engine->options.kinds, NULL);
+    g_autoptr(Resource) was = resource_of(search, entry, NULL);
     return same_thing(was, graph_resource(search->graph, (unsigned)at))
                ? NULL
                : detached(search, entry, was);

@@ -140,9 +140,8 @@ static Origin get_origin(const Value *map) {
 static bool add_resources(Graph *graph, const Value *list, const KindSet *kinds, GError **error) {
     for (size_t i = 0; i < value_size(list); i++) {
         const Value *item = value_list_at(list, i);
-        Resource *resource = resource_from_value(item, kinds, error);
-        if (resource)
-            resource->origin = get_origin(item);
+        Origin origin = value_type(item) == VALUE_MAP ? get_origin(item) : (Origin){ .file = NULL };
+        Resource *resource = resource_from_value(item, kinds, origin, error);
         if (!resource || !graph_add(graph, resource, DUPLICATE_REFUSE, NULL, error)) {
             g_prefix_error(error, "resource %zu: ", i);
             return false;

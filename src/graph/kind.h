@@ -213,5 +213,7 @@ const Kind *kind_set_find(const KindSet *set, const char *name);
 void kind_set_unknown(const KindSet *set, const char *name, GError **error);
 
 /* A resource as resource_to_value() gave it, from a plan or the ledger: kind, parameters and meta
- * are checked as if they came from a configuration. Origin is left out. */
-Resource *resource_from_value(const Value *value, const KindSet *kinds, GError **error);
+ * are checked, and filled up, as if they came from a configuration; the kind's own check is left
+ * out when there are secrets, whose text is not saved. */
+Resource *resource_from_value(const Value *value, const KindSet *kinds, Origin origin,
+                              GError **error);

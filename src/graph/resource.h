@@ -71,6 +71,7 @@ gboolean resource_key_equal(gconstpointer a, gconstpointer b);
 char *resource_identity(const Resource *resource);
 char *resource_show(const Resource *resource);  /* file '/etc/x'; caller frees */
 char *origin_show(Origin origin);               /* "site.lua:12"; NULL: not from a file */
+Origin origin_parse(const char *text);          /* the reverse; NULL and "" are no place */
 char *resource_where(const Resource *resource); /* "site.lua:12: " or ""; caller frees */
 /* Puts "site.lua:12: file '/etc/x': " before the message. */
 void resource_prefix(const Resource *resource, GError **error);

@@ -139,9 +139,20 @@ static void test_show(void) {
     g_autoptr(GError) error = g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG, "oh");
     resource_prefix(file, &error);
     g_assert_cmpstr(error->message, ==, "a.lua:7: file '/x': oh");
-    g_assert_null(origin_show((Origin){ 0 }));
+    g_assert_null(origin_show((Origin){ .file = NULL }));
     g_autofree char *whole = origin_show((Origin){ .file = "b.lua" });
     g_assert_cmpstr(whole, ==, "b.lua");
+}
+
+static void test_origin(void) {
+    Origin origin = origin_parse("a:b.lua:12");
+    g_assert_cmpstr(origin.file, ==, "a:b.lua");
+    g_assert_cmpuint(origin.line, ==, 12);
+    g_autofree char *text = origin_show(origin);
+    g_assert_cmpstr(text, ==, "a:b.lua:12");
+    g_assert_null(origin_parse(":0").file);
+    g_assert_null(origin_parse("").file);
+    g_assert_null(origin_parse(NULL).file);
 }
 
 static void test_value_round_trip(void) {
@@ -155,14 +166,16 @@ static void test_value_round_trip(void) {
                     "{\"kind\":\"exec\",\"meta\":{\"sema\":[\"a\",\"b:2\"]},\"name\":\"x\","
                     "\"params\":{\"cmd\":\"true\",\"timeout\":5000000}}");
     g_autoptr(GError) error = NULL;
-    g_autoptr(Resource) b = resource_from_value(value, &test_kinds, &error);
+    g_autoptr(Resource) b =
+        resource_from_value(value, &test_kinds, (Origin){ .file = NULL }, &error);
     g_assert_no_error(error);
     g_assert_true(resource_equal(a, b));
 
     g_autoptr(Resource) file = test_resource(&test_file, "/x", 1);
     g_assert_true(resource_receive(file, "content", "exec", "x", "stdout", NULL));
     g_autoptr(Value) file_value = resource_to_value(file);
-    g_autoptr(Resource) again = resource_from_value(file_value, &test_kinds, &error);
+    g_autoptr(Resource) again =
+        resource_from_value(file_value, &test_kinds, (Origin){ .file = NULL }, &error);
     g_assert_no_error(error);
     g_assert_true(resource_equal(file, again));
 }
@@ -181,11 +194,13 @@ static void test_value_is_checked(void) {
           "file '/x': parameter 'retry': expected a number from -1 to 32767, found -7" },
         { "{\"kind\": \"file\", \"name\": \"/x\", \"receives\": [{\"param\": \"content\"}]}",
           "file '/x': expected param, kind, name and output in item 1 of 'receives'" },
+        /* what another version may have left out */
+        { "{\"kind\": \"exec\", \"name\": \"x\"}", "exec 'x': parameter 'cmd' is required" },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(Value) value = json_parse(bad[i][0], strlen(bad[i][0]), "case", NULL);
         g_autoptr(GError) error = NULL;
-        g_assert_null(resource_from_value(value, &test_kinds, &error));
+        g_assert_null(resource_from_value(value, &test_kinds, (Origin){ .file = NULL }, &error));
         g_assert_cmpstr(error->message, ==, bad[i][1]);
     }
 }
@@ -201,6 +216,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/resource/copy-and-equal", test_copy_and_equal);
     g_test_add_func("/resource/default-meta-is-no-difference", test_default_meta_is_no_difference);
     g_test_add_func("/resource/show", test_show);
+    g_test_add_func("/resource/origin", test_origin);
     g_test_add_func("/resource/value-round-trip", test_value_round_trip);
     g_test_add_func("/resource/value-is-checked", test_value_is_checked);
     return g_test_run();

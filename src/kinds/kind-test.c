@@ -371,7 +371,7 @@ static Resource *resource_from_ledger(const Resource *resource) {
     g_autoptr(GError) error = NULL;
     const KindSet set = { &resource->kind, 1 };
     g_autoptr(Value) value = through_ledger(resource_to_value(resource));
-    Resource *back = resource_from_value(value, &set, &error);
+    Resource *back = resource_from_value(value, &set, resource->origin, &error);
     g_assert_no_error(error);
     return back;
 }

@@ -128,7 +128,8 @@ LedgerEntry *entry_from_text(GBytes *text, const char *path, GError **error) {
     g_autoptr(Value) map = json_parse(json, size, path, NULL);
     const char *kind = value_type(map) == VALUE_MAP ? value_map_string(map, "kind", NULL) : NULL;
     const char *name = kind ? value_map_string(map, "name", NULL) : NULL;
-    if (!name) {
+    int64_t on_remove = name ? value_map_int(map, "on_remove", 0) : -1;
+    if (on_remove < 0 || on_remove > LEDGER_ON_REMOVE_MAX) {
         set_damaged_error(error, path, "an entry is not what was written");
         return NULL;
     }
@@ -138,7 +139,7 @@ LedgerEntry *entry_from_text(GBytes *text, const char *path, GError **error) {
     entry->preimage = take_member(map, "preimage");
     entry->kept = take_member(map, "kept");
     entry->needs = read_needs(value_map_get(map, "needs"));
-    entry->on_remove = (int)value_map_int(map, "on_remove", 0);
+    entry->on_remove = (int)on_remove;
     entry->protect = value_map_int(map, "protect", 0) != 0;
     entry->created = value_map_int(map, "created", 0) != 0;
     entry->origin = g_strdup(value_map_string(map, "origin", NULL));

@@ -50,6 +50,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_close)
  * this has returned, what was set before (NULL: nothing is) is not called any more. */
 void ledger_on_error(Ledger *ledger, void (*report)(void *data, const GError *error), void *data);
 
+/* Of the OnRemove there are; an entry with another is not read. */
+#define LEDGER_ON_REMOVE_MAX 4
+
 /* What we own. All members owned by the entry. */
 typedef struct {
     char *kind, *name;
@@ -59,7 +62,7 @@ typedef struct {
                         seen (adopted) */
     Value *kept;     /* what the kind keeps; may be NULL */
     char **needs;    /* "kind\x1fname" of its predecessors in the last graph; NULL-terminated */
-    int on_remove;   /* OnRemove */
+    int on_remove;   /* OnRemove, 0 to LEDGER_ON_REMOVE_MAX */
     bool protect;
     bool created;           /* did not exist before us */
     char *origin;           /* "file:line" */
