@@ -1,0 +1,58 @@
+/* The first byte chooses: dpkg's database, or what apt says. What is listed is also found. */
+#include <stdint.h>
+#include <string.h>
+
+#include "host/apt.h"
+#include "host/dpkg-status.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_package(const DpkgStatus *status, const char *name) {
+    PackageInfo info;
+    dpkg_status_find(status, name, &info);
+    g_assert_false(info.config_files);
+    g_free(info.version);
+}
+
+static void check_status(const char *text, size_t size) {
+    g_autoptr(DpkgStatus) status = dpkg_status_parse(text, size);
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    dpkg_status_list_installed(status, names);
+    size_t blocks = 1; /* separated by empty lines */
+    for (size_t i = 1; i < size; i++)
+        blocks += text[i] == '\n' && text[i - 1] == '\n';
+    g_assert_cmpuint(names->len, <=, blocks);
+    for (unsigned i = 0; i < names->len; i++)
+        check_package(status, names->pdata[i]);
+    check_package(status, "");
+    check_package(status, ":");
+}
+
+static void count_policy(void *data, const char *name, const char *candidate) {
+    g_assert_true(name && *name);
+    g_assert_true(!candidate || *candidate);
+    ++*(unsigned *)data;
+}
+
+static void check_apt(const char *text, size_t size) {
+    g_autofree char *output = g_strndup(text, size);
+    static char name[] = "nginx";
+    const PackageAction action = { .name = name };
+    unsigned n_packages = 0;
+    apt_parse_policy(output, count_policy, &n_packages);
+    g_autofree char *removals = apt_unasked_removals(output, &action, 1);
+    g_assert_true(!removals || *removals);
+    g_autofree char *failure = apt_failure(output);
+    g_assert_true(failure && !strchr(failure, '\n'));
+    (void)apt_wants_configure(output);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size == 0)
+        return 0;
+    if (data[0] == 'a')
+        check_apt((const char *)data + 1, size - 1);
+    else
+        check_status((const char *)data + 1, size - 1);
+    return 0;
+}

@@ -1,0 +1,75 @@
+/*
+ * A resource that edits a file of somebody else, and that file: the kind ("ini" or "line"), then
+ * parameters as `name=text`, each on a line, an empty line, the file. When the resource is valid
+ * and applies, the plan said the same, a second round has nothing to do, and it can be undone.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "host/host-fake.h"
+#include "kinds/kind-test.h"
+#include "kinds/kinds.h"
+
+#define TEXT_MAX 4096 /* bytes; regular expressions take their time on long texts */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static bool set_param(Resource *resource, char *line) {
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return false;
+    *equals = '\0';
+    g_autoptr(Value) text = value_new_string(equals + 1);
+    g_autoptr(Value) yes = value_new_bool(true);
+    bool is_flag = strcmp(equals + 1, "true") == 0;
+    return resource_set(resource, line, text, NULL) ||
+           (is_flag && resource_set(resource, line, yes, NULL));
+}
+
+static bool finish(Resource *resource) {
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
+    g_autoptr(Value) path = value_new_string("/etc/f");
+    return resource_set(resource, "path", path, NULL) && resource_finish(resource, problems);
+}
+
+/* NULL: not valid. */
+static Resource *read_resource(const char *head, size_t size) {
+    g_autofree char *text = g_strndup(head, size);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    const Kind *kind = lines[0] && strcmp(lines[0], "ini") == 0 ? &kind_ini : &kind_line;
+    g_autoptr(Resource) resource = resource_new(kind, "edit", (Origin){ .file = NULL });
+    for (unsigned i = 1; lines[0] && lines[i]; i++)
+        if (!set_param(resource, lines[i]))
+            return NULL;
+    return finish(resource) ? g_steal_pointer(&resource) : NULL;
+}
+
+static void check_edit(const Resource *resource, GBytes *content) {
+    g_autoptr(Host) host = host_fake_new();
+    g_assert_true(host_write(host, "/etc/f", content, NULL, NULL));
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(KindRound) plan = kind_test_plan(test, resource);
+    g_autoptr(KindRound) round = kind_test_round(test, resource);
+    g_assert_true((plan->error != NULL) == (round->error != NULL));
+    if (round->error)
+        return;
+    g_assert_cmpint(plan->changes->action, ==, round->changes->action);
+    test->reason = REASON_POLL;
+    g_autoptr(KindRound) second = kind_test_round(test, resource);
+    g_assert_no_error(second->error);
+    g_assert_cmpint(second->changes->action, ==, ACTION_NONE);
+    if (round->changes->action != ACTION_NONE)
+        kind_test_undo(test, resource, ON_REMOVE_RESTORE);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const uint8_t *gap = memmem(data, size, "\n\n", 2);
+    if (!gap || size > TEXT_MAX)
+        return 0;
+    g_autoptr(Resource) resource = read_resource((const char *)data, (size_t)(gap - data));
+    if (!resource)
+        return 0;
+    g_autoptr(GBytes) content = g_bytes_new(gap + 2, size - (size_t)(gap - data) - 2);
+    check_edit(resource, content);
+    return 0;
+}
