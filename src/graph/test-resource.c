@@ -144,7 +144,7 @@ static void test_show(void) {
     g_assert_cmpstr(whole, ==, "b.lua");
 }
 
-static void test_origin(void) {
+static void test_origin_text(void) {
     Origin origin = origin_parse("a:b.lua:12");
     g_assert_cmpstr(origin.file, ==, "a:b.lua");
     g_assert_cmpuint(origin.line, ==, 12);
@@ -216,7 +216,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/resource/copy-and-equal", test_copy_and_equal);
     g_test_add_func("/resource/default-meta-is-no-difference", test_default_meta_is_no_difference);
     g_test_add_func("/resource/show", test_show);
-    g_test_add_func("/resource/origin", test_origin);
+    g_test_add_func("/resource/origin-text", test_origin_text);
     g_test_add_func("/resource/value-round-trip", test_value_round_trip);
     g_test_add_func("/resource/value-is-checked", test_value_is_checked);
     return g_test_run();
