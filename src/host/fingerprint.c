@@ -88,6 +88,11 @@ static bool fits(const Fingerprint *fingerprint, const FileInfo *info) {
            fingerprint->device == info->device;
 }
 
+/* Whether a, which can be trusted, says of the file in info what b says. */
+static bool says_same(const Fingerprint *a, const Fingerprint *b, const FileInfo *info) {
+    return fits(a, info) && !is_racy(a) && memcmp(a->digest, b->digest, sizeof a->digest) == 0;
+}
+
 static void print_hex(const uint8_t digest[32], char ret_hex[DIGEST_HEX_SIZE]) {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < 32; i++) {
@@ -131,10 +136,17 @@ void fingerprint_put(FingerprintCache *cache, const char *path, const FileInfo *
         .taken_ns = taken_ns,
     };
     parse_hex(hex, fingerprint.digest);
+    bool racy = is_racy(&fingerprint);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&cache->lock);
-    Entry *entry = entry_get(cache, path);
-    entry->fingerprint = fingerprint;
+    Entry *entry = g_hash_table_lookup(cache->entries, path);
+    if (entry == NULL && racy)
+        return; /* nobody would ever trust it */
+    if (entry == NULL)
+        entry = entry_get(cache, path);
     entry->generation = cache->generation;
+    if (says_same(&entry->fingerprint, &fingerprint, info))
+        return; /* as it was loaded: nothing to save */
+    entry->fingerprint = fingerprint;
     mark_changed(cache, entry);
 }
 

@@ -29,6 +29,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FingerprintCache, fingerprint_cache_free)
 /* Fills ret_hex and returns true when path's entry fits info and can be trusted. */
 bool fingerprint_find(FingerprintCache *cache, const char *path, const FileInfo *info,
                       char ret_hex[DIGEST_HEX_SIZE]);
+/* Only what is new counts as a change; what could not be trusted is not kept at all, except in
+ * place of something else. */
 void fingerprint_put(FingerprintCache *cache, const char *path, const FileInfo *info,
                      int64_t taken_ns, const char *hex);
 void fingerprint_forget(FingerprintCache *cache, const char *path);

@@ -97,6 +97,34 @@ static void test_changes(void) {
     fingerprint_forget(cache, "/b"); /* freed with the cache, not reported */
 }
 
+/* What is saved costs a row each: neither what says nothing new nor what nobody may trust. */
+static void test_nothing_new(void) {
+    g_autoptr(FingerprintCache) cache = fingerprint_cache_new();
+    FileInfo info = quiet_file();
+    Fingerprint known = { .inode = 7, .device = 1, .size = 100, .taken_ns = 11 * second };
+    known.mtime_ns = known.ctime_ns = 10 * second;
+    char hex[DIGEST_HEX_SIZE];
+    memset(known.digest, 0xaa, sizeof known.digest);
+    fingerprint_load(cache, "/loaded", &known);
+    fingerprint_distrust(cache);
+    fingerprint_put(cache, "/loaded", &info, 12 * second, HEX_A);
+    assert_changes(cache, "");
+    g_assert_true(fingerprint_find(cache, "/loaded", &info, hex));
+    fingerprint_put(cache, "/racy", &info, info.ctime_ns, HEX_A);
+    assert_changes(cache, "");
+
+    /* The same look with other bytes: the old digest must not come back, trusted or not. */
+    fingerprint_put(cache, "/loaded", &info, info.ctime_ns, HEX_B);
+    g_assert_false(fingerprint_find(cache, "/loaded", &info, hex));
+    assert_changes(cache, "+/loaded ");
+    fingerprint_put(cache, "/loaded", &info, 12 * second, HEX_B); /* can be trusted from now on */
+    assert_changes(cache, "+/loaded ");
+    info.inode++;
+    fingerprint_put(cache, "/loaded", &info, 12 * second, HEX_B);
+    assert_changes(cache, "+/loaded ");
+    g_assert_true(fingerprint_find(cache, "/loaded", &info, hex));
+}
+
 static void test_distrust(void) {
     g_autoptr(FingerprintCache) cache = fingerprint_cache_new();
     FileInfo info = quiet_file();
@@ -118,6 +146,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/fingerprint/every-field-counts", test_every_field_counts);
     g_test_add_func("/fingerprint/racy", test_racy);
     g_test_add_func("/fingerprint/changes", test_changes);
+    g_test_add_func("/fingerprint/nothing-new", test_nothing_new);
     g_test_add_func("/fingerprint/distrust", test_distrust);
     return g_test_run();
 }
