@@ -285,3 +285,33 @@ bool host_real_clean(Host *host, const char *path, GError **error) {
     return temporary_remove(place.fd, temporary) ||
            set_io_error(error, errno, "remove the temporary of '%s'", path);
 }
+
+/* Takes ownership of fd. path: for errors. */
+static bool clean_below(int fd, const char *path, const Cancel *cancel, GError **error) {
+    DIR *directory = fdopendir(fd);
+    g_assert(directory != NULL); /* fails only for a wrong descriptor */
+    const struct dirent *entry;
+    bool ok = cancel_check(cancel, error);
+    while (ok && (entry = readdir(directory)) != NULL) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+            continue;
+        if (temporary_is_name(name)) {
+            ok = temporary_remove(fd, name) || errno == EBUSY || /* in use: not ours */
+                 set_io_error(error, errno, "remove '%s/%s'", path, name);
+        } else if (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) {
+            g_autofree char *below = g_build_filename(path, name, NULL);
+            int opened = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            ok = opened < 0 || clean_below(opened, below, cancel, error);
+        }
+    }
+    (void)closedir(directory); /* only read from */
+    return ok;
+}
+
+bool host_real_clean_tree(Host *host, const char *path, const Cancel *cancel, GError **error) {
+    if (host->ops->write != real_write)
+        return true; /* only the real host leaves temporaries */
+    int fd = real_open(real_host(host), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    return fd < 0 || clean_below(fd, path, cancel, error); /* who cannot read it will say so */
+}

@@ -31,6 +31,7 @@ typedef struct {
     PackageDatabase *packages;
     UnitManagers *units;
     LastParent last_parent; /* only below a root */
+    gint cannot_name; /* atomic: a file made without a name cannot be given one */
 } RealHost;
 
 static inline RealHost *real_host(Host *host) {
@@ -75,6 +76,8 @@ void file_info_from_stat(const struct stat *st, FileInfo *ret_info);
 
 /* The temporary that writes to place go through: same directory, name derived from its name. */
 void temporary_path(const Place *place, char ret_temporary[TEMPORARY_SIZE]);
+/* Whether a file of that name is a temporary of any stead, on its way to another name. */
+bool temporary_is_name(const char *name);
 /* Removes a temporary that nobody is writing any more. False with errno EBUSY when somebody is;
  * true also when there is none. */
 bool temporary_remove(int fd, const char *temporary);

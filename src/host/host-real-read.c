@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "host/host-real-private.h"
+#include "host/written.h"
 
 #define READ_CHUNK (64 * 1024)
 /* Reading a FIFO or a terminal by mistake must not hang or take the terminal over. */
@@ -140,6 +141,8 @@ static int64_t realtime_ns(void) {
 bool real_digest(Host *host, const char *path, const FileInfo *info, char ret_hex[DIGEST_HEX_SIZE],
                  GError **error) {
     RealHost *self = real_host(host);
+    if (info != NULL && written_digest(host, path, info, ret_hex))
+        return true;
     bool remember = info != NULL && info->type == FILE_REGULAR && self->fingerprints != NULL;
     if (remember && fingerprint_find(self->fingerprints, path, info, ret_hex))
         return true;

@@ -1,6 +1,8 @@
 /*
- * Writing content. It goes into a temporary in the same directory which is then renamed, so that a
- * kill or a full disk leaves either the old or the new file. There is no fsync: on power loss,
+ * Writing content. A file that does not exist yet is written without a name and then gets it; where
+ * something is to be replaced, or the file system or the kernel cannot do that, content goes into a
+ * temporary in the same directory which is then renamed. So a kill or a full disk leaves either the
+ * old or the new file. There is no fsync: on power loss,
  * ext4 (auto_da_alloc), btrfs and xfs write the data of a file out before or with the rename that
  * puts it over another one, and a file that was new is found missing by the next run. An fdatasync
  * would cost several times as much as all the rest.
@@ -22,6 +24,7 @@
 
 #include "host/host-real-private.h"
 #include "host/watch-files.h"
+#include "host/written.h"
 
 #define DEFAULT_FILE_MODE 0644
 
@@ -32,6 +35,15 @@
 
 #define XATTR_NAMES_SIZE 4096
 #define XATTR_VALUE_SIZE 65536
+
+/* One write. All but wanted is borrowed. */
+typedef struct {
+    RealHost *host;
+    const Place *place;
+    const char *path; /* as the caller said it */
+    GBytes *content;
+    FileAttributes wanted;
+} Write;
 
 /* ".stead.<FNV-1a of the name>.tmp": short whatever the length of the name, and found again. */
 void temporary_path(const Place *place, char ret_temporary[TEMPORARY_SIZE]) {
@@ -47,6 +59,10 @@ void temporary_path(const Place *place, char ret_temporary[TEMPORARY_SIZE]) {
     char *digits = ret_temporary + directory + strlen(".stead.");
     for (int i = 15; i >= 0; i--, hash >>= 4)
         digits[i] = "0123456789abcdef"[hash & 15];
+}
+
+bool temporary_is_name(const char *name) {
+    return g_str_has_prefix(name, ".stead.") && g_str_has_suffix(name, ".tmp");
 }
 
 /* Some file systems have no locks: there, as on every system before flock, the last one wins. */
@@ -232,45 +248,42 @@ static bool rename_error(int errno_value, GError **error) {
 }
 
 /* Sets *ret_renamed unless it had to go into the file that is there. */
-static bool put_in_place(const Place *place, const char *temporary, GBytes *content,
-                         const FileAttributes *attributes, bool *ret_renamed, GError **error) {
+static bool put_in_place(const Write *write, const char *temporary, bool *ret_renamed,
+                         GError **error) {
+    const Place *place = write->place;
     *ret_renamed = renameat(place->fd, temporary, place->fd, place->name) == 0;
     if (*ret_renamed)
         return true;
     int problem = errno;
     (void)unlinkat(place->fd, temporary, 0); /* the first error counts */
     if (problem == EBUSY)
-        return overwrite_in_place(place, content, attributes, error);
+        return overwrite_in_place(place, write->content, &write->wanted, error);
     return rename_error(problem, error);
 }
 
 /* Takes ownership of fd and keeps its lock until after the rename. Closing it then is an event of
  * the new name. */
-static bool finish_write(RealHost *self, const Place *place, const char *path,
-                         const char *temporary, int fd, GBytes *content,
-                         const FileAttributes *attributes, GError **error) {
+static bool finish_write(Write *write, int fd, const char *temporary, GError **error) {
     struct stat after;
     bool renamed;
-    g_auto(OwnWrite) own = own_write_begin(self->file_watchers, path);
-    bool ok = put_in_place(place, temporary, content, attributes, &renamed, error);
-    bool known = renamed && own.watchers != NULL && fstat(fd, &after) == 0;
+    g_auto(OwnWrite) own = own_write_begin(write->host->file_watchers, write->path);
+    bool ok = put_in_place(write, temporary, &renamed, error);
+    bool known = renamed && fstat(fd, &after) == 0;
     (void)close(fd); /* errors of a local file system have shown in write() */
-    if (known)
-        own_write_end(&own, IN_MOVED_TO | IN_CLOSE_WRITE, &after);
-    return ok;
+    if (!known)
+        return ok;
+    written_note(&write->host->host, write->path, &after, write->content);
+    own_write_end(&own, IN_MOVED_TO | IN_CLOSE_WRITE, &after);
+    return true;
 }
 
-static bool replace_file(RealHost *self, const Place *place, const char *path, GBytes *content,
-                         const FileAttributes *attributes, GError **error) {
-    struct stat old, st;
-    bool exists = fstatat(place->fd, place->name, &old, AT_SYMLINK_NOFOLLOW) == 0;
-    if (exists && S_ISDIR(old.st_mode))
-        return rename_error(EISDIR, error);
-    bool keeps = exists && S_ISREG(old.st_mode);
-    FileAttributes wanted = attributes_complete(attributes, keeps ? &old : NULL, DEFAULT_FILE_MODE);
+/* Through a temporary with a name. old: what is there, or NULL. */
+static bool replace_file(Write *write, const struct stat *old, GError **error) {
+    const Place *place = write->place;
     char temporary[TEMPORARY_SIZE];
+    struct stat st;
     temporary_path(place, temporary);
-    int fd = temporary_create(place->fd, temporary, attributes_first_mode(&wanted), &st);
+    int fd = temporary_create(place->fd, temporary, attributes_first_mode(&write->wanted), &st);
     if (fd < 0 && errno == EBUSY)
         return set_io_error(error, errno, "another process is writing it");
     if (fd < 0)
@@ -278,16 +291,86 @@ static bool replace_file(RealHost *self, const Place *place, const char *path, G
                             errno == ENOENT ? "its directory does not exist"
                                             : "make a temporary beside it");
 
-    bool ok =
-        write_all(fd, content, exists ? "the old content is untouched" : "no file was made", error);
-    if (ok && keeps && copy_xattrs(place, fd))
+    bool ok = write_all(fd, write->content,
+                        old != NULL ? "the old content is untouched" : "no file was made", error);
+    if (ok && old != NULL && S_ISREG(old->st_mode) && copy_xattrs(place, fd))
         ok = fstat(fd, &st) == 0;
-    ok = ok && attributes_apply(fd, &st, &wanted, error);
+    ok = ok && attributes_apply(fd, &st, &write->wanted, error);
     if (ok)
-        return finish_write(self, place, path, temporary, fd, content, &wanted, error);
+        return finish_write(write, fd, temporary, error);
     (void)unlinkat(place->fd, temporary, 0); /* the first error counts */
     (void)close(fd);
     return false;
+}
+
+/* --- what was not there */
+
+/* A new inode without a name in the directory of place. Returns -1 where there is no such thing. */
+static int open_nameless(const Place *place, mode_t mode) {
+    const char *slash = strrchr(place->name, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - place->name);
+    char directory[PATH_MAX] = ".";
+    if (length >= sizeof directory)
+        return -1;
+    if (slash != NULL) {
+        memcpy(directory, place->name, MAX(length, 1));
+        directory[MAX(length, 1)] = '\0';
+    }
+    return openat(place->fd, directory, O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+}
+
+/* Needs a right that the kernel gives to everybody only since 6.10. */
+static bool give_name(RealHost *self, const Place *place, int fd) {
+    if (linkat(fd, "", place->fd, place->name, AT_EMPTY_PATH) == 0)
+        return true;
+    if (errno == ENOENT)
+        g_atomic_int_set(&self->cannot_name, true);
+    return false;
+}
+
+typedef enum { CREATE_DONE, CREATE_FAILED, CREATE_OTHERWISE } CreateResult;
+
+/* One name in the directory is made instead of one made and changed, which is most of the work of
+ * a file system; and the name is refused when somebody else has made it since. Whatever does not
+ * work this way works, or says why it does not, with a temporary that has a name. */
+static CreateResult create_file(Write *write, GError **error) {
+    RealHost *self = write->host;
+    if (g_atomic_int_get(&self->cannot_name))
+        return CREATE_OTHERWISE;
+    int fd = open_nameless(write->place, attributes_first_mode(&write->wanted));
+    if (fd < 0)
+        return CREATE_OTHERWISE;
+    struct stat st;
+    bool ok = write_all(fd, write->content, "no file was made", error);
+    ok = ok && (fstat(fd, &st) == 0 || set_io_error(error, errno, "stat it"));
+    ok = ok && attributes_apply(fd, &st, &write->wanted, error);
+    CreateResult result = ok ? CREATE_DONE : CREATE_FAILED;
+    g_auto(OwnWrite) own = own_write_begin(self->file_watchers, write->path);
+    if (ok && !give_name(self, write->place, fd))
+        result = CREATE_OTHERWISE;
+    if (result == CREATE_DONE) {
+        written_note(&self->host, write->path, &st, write->content);
+        if (own.watchers != NULL && fstat(fd, &st) == 0)
+            own_write_end(&own, IN_CREATE, &st);
+    }
+    (void)close(fd); /* errors of a local file system have shown in write() */
+    return result;
+}
+
+static bool write_file(Write *write, const FileAttributes *attributes, GError **error) {
+    const Place *place = write->place;
+    struct stat old;
+    bool exists = fstatat(place->fd, place->name, &old, AT_SYMLINK_NOFOLLOW) == 0;
+    if (exists && S_ISDIR(old.st_mode))
+        return rename_error(EISDIR, error);
+    bool keeps = exists && S_ISREG(old.st_mode);
+    write->wanted = attributes_complete(attributes, keeps ? &old : NULL, DEFAULT_FILE_MODE);
+    if (!exists) {
+        CreateResult result = create_file(write, error);
+        if (result != CREATE_OTHERWISE)
+            return result == CREATE_DONE;
+    }
+    return replace_file(write, exists ? &old : NULL, error);
 }
 
 bool real_write(Host *host, const char *path, GBytes *content, const FileAttributes *attributes,
@@ -296,7 +379,8 @@ bool real_write(Host *host, const char *path, GBytes *content, const FileAttribu
     g_auto(Place) place = { .fd = AT_FDCWD };
     if (!place_open(self, &place, "write", path, error))
         return false;
-    if (replace_file(self, &place, path, content, attributes, error))
+    Write write = { .host = self, .place = &place, .path = path, .content = content };
+    if (write_file(&write, attributes, error))
         return true;
     g_prefix_error(error, "write '%s': ", path);
     return false;

@@ -1,6 +1,7 @@
 #include "host/host.h"
 
 #include "host/host-ops.h"
+#include "host/written.h"
 
 static _Thread_local uint64_t current_writer;
 
@@ -11,6 +12,7 @@ void host_writer_begin(uint64_t owner) {
 
 void host_writer_end(void) {
     current_writer = 0;
+    written_forget();
 }
 
 uint64_t host_writer(void) {

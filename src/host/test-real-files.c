@@ -12,6 +12,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "host/host-real-private.h"
 #include "host/test-real.h"
 
 #define TEMPORARY_OF_F ".stead.af63db4c8601ead9.tmp" /* FNV-1a of "f" */
@@ -141,7 +142,13 @@ static void test_write_refuses_directory(RealFixture *fixture, gconstpointer has
     assert_names(fixture, "/", "f");
 }
 
+/* As on a system where files must be made with a name. */
+static void write_with_names(RealFixture *fixture) {
+    real_host(fixture->host)->cannot_name = true;
+}
+
 static void test_write_over_leftover(RealFixture *fixture, gconstpointer has_root) {
+    write_with_names(fixture);
     scratch_put(fixture, "/" TEMPORARY_OF_F, "half wri");
     assert_put(fixture, "/f", "whole");
     assert_text(fixture, "/f", "whole");
@@ -152,6 +159,7 @@ static void test_write_over_leftover(RealFixture *fixture, gconstpointer has_roo
 }
 
 static void test_write_waits_for_other(RealFixture *fixture, gconstpointer has_root) {
+    write_with_names(fixture);
     g_autofree char *temporary = scratch_local(fixture, "/" TEMPORARY_OF_F);
     g_autofree char *final = scratch_local(fixture, "/f");
     pid_t other = fork();
@@ -171,6 +179,35 @@ static void test_write_waits_for_other(RealFixture *fixture, gconstpointer has_r
     g_assert_cmpint(waitpid(other, &status, 0), ==, other);
     g_assert_cmpint(status, ==, 0); /* its rename was not disturbed */
     assert_names(fixture, "/", "f");
+}
+
+/* What is new has no name before it is whole: no temporary is seen at any time, nor does one that
+ * is there matter. */
+static void test_write_nameless(RealFixture *fixture, gconstpointer has_root) {
+    int fd = open(fixture->scratch, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        g_test_skip("the file system of /tmp has no files without names");
+        return;
+    }
+    (void)close(fd);
+    scratch_put(fixture, "/" TEMPORARY_OF_F, "theirs");
+    g_autofree char *local = scratch_local(fixture, "/" TEMPORARY_OF_F);
+    fd = open(local, O_RDONLY | O_CLOEXEC);
+    g_assert_cmpint(flock(fd, LOCK_EX), ==, 0);
+    assert_put(fixture, "/f", "ours"); /* nobody to wait for */
+    (void)close(fd);
+    assert_text(fixture, "/" TEMPORARY_OF_F, "theirs");
+    assert_text(fixture, "/f", "ours");
+    g_assert_false(real_host(fixture->host)->cannot_name);
+}
+
+/* The same result where files must be made with a name. */
+static void test_write_named(RealFixture *fixture, gconstpointer has_root) {
+    write_with_names(fixture);
+    test_write_new(fixture, has_root);
+    g_autofree char *name = scratch_path(fixture, "/f");
+    g_assert_true(host_remove(fixture->host, name, NULL));
+    test_write_attributes(fixture, has_root);
 }
 
 typedef struct {
@@ -239,6 +276,65 @@ static void test_kill(RealFixture *fixture, gconstpointer has_root) {
     g_autofree char *name = scratch_path(fixture, "/f");
     g_assert_true(host_real_clean(fixture->host, name, NULL));
     assert_names(fixture, "/", "f");
+}
+
+/* The same for a file that was not there: it is whole or missing, and nothing else is left. */
+static void test_kill_new(RealFixture *fixture, gconstpointer has_root) {
+    g_autofree char *large = g_strnfill(300000, 'n');
+    g_autofree char *name = scratch_path(fixture, "/f");
+    unsigned seen = 0;
+    for (int i = 0; i < 30; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            for (;;) {
+                put(fixture, "/f", large, NULL, NULL);
+                host_remove(fixture->host, name, NULL);
+            }
+        g_usleep((gulong)g_test_rand_int_range(100, 3000));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GBytes) found = host_read(fixture->host, name, 1 << 20, &error);
+        if (found == NULL)
+            assert_code(error, STEAD_ERROR_NOT_FOUND);
+        else
+            g_assert_cmpmem(g_bytes_get_data(found, NULL), g_bytes_get_size(found), large, 300000);
+        seen += found != NULL;
+        assert_names(fixture, "/", found != NULL ? "f" : "");
+        (void)host_remove(fixture->host, name, NULL); /* what is replaced goes another way */
+    }
+    g_test_message("there after %u of 30 kills", seen);
+}
+
+static void test_clean_tree(RealFixture *fixture, gconstpointer has_root) {
+    scratch_run(fixture,
+                "mkdir -p d/sub/deep out && echo x > d/" TEMPORARY_OF_F
+                " && echo x > d/sub/deep/" TEMPORARY_OF_F " && echo x > d/sub/f"
+                " && ln -s /nowhere d/sub/" TEMPORARY_OF_F " && echo x > out/" TEMPORARY_OF_F
+                " && ln -s ../out d/link && echo x > d/.stead.mine");
+    g_autofree char *d = scratch_path(fixture, "/d");
+    g_autofree char *link = scratch_path(fixture, "/d/link");
+    g_autofree char *missing = scratch_path(fixture, "/no/such");
+    g_autoptr(GError) error = NULL;
+    g_assert_true(host_real_clean_tree(fixture->host, d, NULL, &error));
+    g_assert_true(host_real_clean_tree(fixture->host, link, NULL, &error));
+    g_assert_true(host_real_clean_tree(fixture->host, missing, NULL, &error));
+    g_assert_no_error(error);
+    assert_names(fixture, "/d", ".stead.mine link sub");
+    assert_names(fixture, "/d/sub", "deep f");
+    assert_names(fixture, "/d/sub/deep", "");
+    assert_names(fixture, "/out", TEMPORARY_OF_F);
+    scratch_put(fixture, "/d/sub/" TEMPORARY_OF_F, "being written");
+    g_autofree char *local = scratch_local(fixture, "/d/sub/" TEMPORARY_OF_F);
+    int fd = open(local, O_RDONLY | O_CLOEXEC);
+    g_assert_cmpint(flock(fd, LOCK_EX), ==, 0);
+    g_assert_true(host_real_clean_tree(fixture->host, d, NULL, &error));
+    assert_names(fixture, "/d/sub", TEMPORARY_OF_F " deep f");
+    (void)close(fd);
+    g_autoptr(Cancel) cancel = cancel_new(0);
+    cancel_request(cancel);
+    g_assert_false(host_real_clean_tree(fixture->host, d, cancel, &error));
+    assert_code(error, STEAD_ERROR_CANCELLED);
 }
 
 /* In a child: mounts something in a mount namespace of our own, and opens the host there. */
@@ -387,6 +483,50 @@ static void test_digest_remembers(RealFixture *fixture, gconstpointer has_root) 
     assert_digest(fixture, "/f", &changed, "bbbb", 4);
     g_assert_true(host_remove(fixture->host, name, NULL));
     g_assert_false(fingerprint_find(fixture->fingerprints, name, &changed, hex));
+}
+
+/* What this thread has just written need not be read back; what has changed since is. */
+static void test_digest_of_written(RealFixture *fixture, gconstpointer has_root) {
+    g_autofree char *local = scratch_local(fixture, "/f");
+    for (int replaced = 0; replaced < 2; replaced++) {
+        host_writer_begin(1);
+        assert_put(fixture, "/f", "ours");
+        FileInfo info = stat_of(fixture, "/f");
+        assert_digest(fixture, "/f", &info, "ours", 4);
+        struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+                                     { .tv_sec = info.mtime_ns / 1000000000,
+                                       .tv_nsec = info.mtime_ns % 1000000000 } };
+        /* Nobody turns back the clock in this instant; it shows that nothing is read. */
+        scratch_run(fixture, "printf evil > f");
+        g_assert_cmpint(utimensat(AT_FDCWD, local, times, 0), ==, 0);
+        info = stat_of(fixture, "/f");
+        assert_digest(fixture, "/f", &info, "ours", 4);
+        assert_digest(fixture, "/f", NULL, "evil", 4);
+        times[1].tv_sec++;
+        g_assert_cmpint(utimensat(AT_FDCWD, local, times, 0), ==, 0);
+        info = stat_of(fixture, "/f");
+        assert_digest(fixture, "/f", &info, "evil", 4);
+        /* Another file in its place, with the same times. */
+        assert_put(fixture, "/f", "ours");
+        FileInfo again = stat_of(fixture, "/f");
+        scratch_run(fixture, "cp -p f g; printf evil > g; touch -r f g; mv g f");
+        info = stat_of(fixture, "/f");
+        g_assert_cmpint(info.mtime_ns, ==, again.mtime_ns);
+        assert_digest(fixture, "/f", &info, "evil", 4);
+        assert_put(fixture, "/f", "ours");
+        for (int after = 0; after < 2; after++) {
+            info = stat_of(fixture, "/f");
+            times[1] = (struct timespec){ .tv_sec = info.mtime_ns / 1000000000,
+                                          .tv_nsec = info.mtime_ns % 1000000000 };
+            scratch_run(fixture, "printf evil > f");
+            g_assert_cmpint(utimensat(AT_FDCWD, local, times, 0), ==, 0);
+            if (after == 0)
+                host_writer_end(); /* nothing is remembered any more */
+            info = stat_of(fixture, "/f");
+            assert_digest(fixture, "/f", &info, "evil", 4);
+            assert_put(fixture, "/f", "ours"); /* and nothing is noted */
+        }
+    }
 }
 
 static void test_directory(RealFixture *fixture, gconstpointer has_root) {
@@ -728,7 +868,12 @@ int main(int argc, char **argv) {
     add_real_test("/real-files/write-refuses-directory", test_write_refuses_directory);
     add_real_test("/real-files/write-over-leftover", test_write_over_leftover);
     add_real_test("/real-files/write-waits-for-other", test_write_waits_for_other);
+    add_real_test("/real-files/write-nameless", test_write_nameless);
+    add_real_test("/real-files/write-named", test_write_named);
     add_real_test("/real-files/write-race", test_write_race);
+    add_real_test("/real-files/kill-new", test_kill_new);
+    add_real_test("/real-files/clean-tree", test_clean_tree);
+    add_real_test("/real-files/digest-of-written", test_digest_of_written);
     add_real_test("/real-files/clean", test_clean);
     add_real_test("/real-files/kill", test_kill);
     add_real_test("/real-files/full-disk", test_full_disk);

@@ -378,6 +378,18 @@ static void test_own_tree(RealFixture *fixture, gconstpointer has_root) {
     settle(loop);
     g_assert_cmpuint(mine.changed, ==, 0);
     g_assert_cmpuint(other.changed, ==, 3);
+    /* While it has no name yet, its owner and mode change. */
+    FileAttributes attributes = { .set = FILE_SET_MODE, .mode = 0777 };
+    if (geteuid() == 0)
+        attributes = (FileAttributes){ FILE_SET_MODE | FILE_SET_UID, .mode = 0777, .uid = 12 };
+    host_writer_begin(OWNER);
+    g_assert_true(put(fixture, "/d/sub/odd", "x", &attributes, NULL));
+    host_writer_end();
+    settle(loop);
+    g_assert_cmpuint(mine.changed, ==, 0);
+    expect(&mine, "touch 'd/sub/#12'", true);
+    expect(&mine, "chmod 600 'd/sub/#12'", true);
+    expect(&mine, "rm 'd/sub/#12'", true);
     expect(&mine, "echo x > d/sub/f", true);
     /* Somebody is faster in a directory of ours than we are in watching it. */
     g_autofree char *fresh = scratch_path(fixture, "/d/fresh");

@@ -172,11 +172,6 @@ void tree_drop_old_stamps(Tree *tree) {
 
 /* --- looking into directories */
 
-/* A temporary of any stead; it is on its way to another name. */
-static bool is_temporary(const char *name) {
-    return g_str_has_prefix(name, ".stead.") && g_str_has_suffix(name, ".tmp");
-}
-
 static bool is_directory(DIR *stream, const struct dirent *entry) {
     struct stat st;
     if (entry->d_type != DT_UNKNOWN)
@@ -196,7 +191,7 @@ static void scan(TreeDirectory *directory) {
     const struct dirent *entry;
     while ((entry = readdir(stream)) != NULL && !tree->watch->base.dead) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            is_temporary(entry->d_name))
+            temporary_is_name(entry->d_name))
             continue;
         if (is_directory(stream, entry))
             add_child(directory, entry->d_name, directory->is_new);
@@ -227,8 +222,20 @@ void trees_scan(WatchGroup *group) {
         group_post(group);
 }
 
+/* The owner or mode of a file that has no name yet (O_TMPFILE) is changed: the kernel tells it with
+ * the number of its inode for a name. When it gets one, that is an event of its own. */
+static bool is_nameless(const TreeDirectory *directory, const char *name, uint32_t events) {
+    if (events != IN_ATTRIB || name[0] != '#' || name[1 + strspn(name + 1, "0123456789")] != '\0')
+        return false;
+    const Tree *tree = directory->tree;
+    g_autoptr(GString) path = path_below(directory, tree->directory->real_path, name);
+    g_string_prepend(path, tree->watch->group->watchers->root);
+    struct stat st;
+    return lstat(path->str, &st) != 0 && errno == ENOENT;
+}
+
 void tree_event(TreeDirectory *directory, const char *name, uint32_t events) {
-    if (name[0] == '\0' || is_temporary(name))
+    if (name[0] == '\0' || temporary_is_name(name) || is_nameless(directory, name, events))
         return; /* what happens to a directory itself is an event in the one above */
     if ((events & IN_ISDIR) && (events & (IN_DELETE | IN_MOVED_FROM)))
         drop_child(directory, name);

@@ -319,5 +319,7 @@ bool file_clean(KindRun *run, GError **error) {
     GError *problem = NULL;
     return host_real_clean(run->host, spec.path, error) &&
            host_real_clean(run->host, candidate, error) &&
+           (!file_has_tree(run, &spec) ||
+            host_real_clean_tree(run->host, spec.path, run->cancel, error)) &&
            (host_remove(run->host, candidate, &problem) || forgive_missing(problem, error));
 }

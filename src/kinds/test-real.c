@@ -155,6 +155,15 @@ static void test_killed(Fixture *f, gconstpointer data) {
     g_assert_true(kind_file.clean(&run, NULL));
     g_assert_true(kind_file.clean(&run, NULL));
     g_assert_false(g_file_test(left, G_FILE_TEST_EXISTS));
+
+    g_autofree char *below = g_build_filename(f->root, "etc/sub", NULL);
+    g_autofree char *half = g_build_filename(below, ".stead.00112233aabbccdd.tmp", NULL);
+    g_assert_cmpint(g_mkdir(below, 0755), ==, 0);
+    g_assert_true(g_file_set_contents(half, "half", -1, NULL));
+    g_autoptr(Resource) tree = FILE_("/etc/", "recurse:=true", "mode=0644");
+    run.resource = tree;
+    g_assert_true(kind_file.clean(&run, NULL));
+    g_assert_false(g_file_test(half, G_FILE_TEST_EXISTS));
 }
 
 /* --- many writers of one file --- */
