@@ -113,7 +113,12 @@ static bool evaluate(Agent *agent, GError **error) {
                     agent->options.file);
         return false;
     }
-    return engine_load(agent->engine, result.graph, error);
+    if (!engine_load(agent->engine, result.graph, error))
+        return false;
+    if (engine_warning(agent->engine) && agent->options.listener.warning)
+        agent->options.listener.warning(agent->options.listener.data,
+                                        engine_warning(agent->engine));
+    return true;
 }
 
 static void reload(void *data) {

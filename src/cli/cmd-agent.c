@@ -82,6 +82,7 @@ static int run(const Arguments *arguments, char **words) {
     }
     Watch watch = { .session = session };
     g_autofree char *socket = g_build_filename(session->state_dir, "agent.sock", NULL);
+    g_autofree char *configuration = session_configuration(session, words[0]);
     AgentOptions options = {
         .loop = loop,
         .host = session->host,
@@ -99,6 +100,8 @@ static int run(const Arguments *arguments, char **words) {
             .flap_limit = arguments->flap < 0 ? DEFAULT_FLAP_LIMIT : (unsigned)arguments->flap,
             .converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6),
             .state_dir = session->state_dir,
+            .configuration = configuration,
+            .take_over = arguments->replace,
         },
         .listener = {
             .event = on_event,
@@ -111,14 +114,23 @@ static int run(const Arguments *arguments, char **words) {
 }
 
 static const Option *const options[] = {
-    &option_root,         &option_state,
-    &option_values,       &option_secrets,
-    &option_env,          &option_noop,
-    &option_sema,         &option_parallel,
-    &option_flap,         &option_converged_timeout,
-    &option_no_autoedges, &option_json,
-    &option_quiet,        &option_verbose,
-    &option_no_color,     NULL,
+    &option_root,
+    &option_state,
+    &option_values,
+    &option_secrets,
+    &option_env,
+    &option_noop,
+    &option_sema,
+    &option_parallel,
+    &option_flap,
+    &option_converged_timeout,
+    &option_no_autoedges,
+    &option_replace,
+    &option_json,
+    &option_quiet,
+    &option_verbose,
+    &option_no_color,
+    NULL,
 };
 
 const Command command_agent = {

@@ -65,12 +65,19 @@ static int exit_code(const Apply *apply, const EngineSummary *summary) {
     return code;
 }
 
-/* Runs graph to convergence. plan, when given, limits what may be changed. */
-static int converge(Session *session, Graph *graph, Plan *plan) {
+/* What to converge, and how. */
+typedef struct {
+    Graph *graph;
+    const char *configuration; /* path of what it was made from */
+    bool take_over;
+    Plan *plan; /* limits what may be changed; NULL: nothing does */
+} Task;
+
+static int converge(Session *session, const Task *task) {
     const Arguments *arguments = session->arguments;
     g_autoptr(GError) error = NULL;
     g_autoptr(Loop) loop = loop_new(&error);
-    Apply apply = { .session = session, .loop = loop, .total = graph_size(graph) };
+    Apply apply = { .session = session, .loop = loop, .total = graph_size(task->graph) };
     g_autoptr(LoopSource) on_int =
         loop ? loop_watch_signal(loop, SIGINT, on_signal, &apply, &error) : NULL;
     g_autoptr(LoopSource) on_term =
@@ -90,8 +97,10 @@ static int converge(Session *session, Graph *graph, Plan *plan) {
         .watch = arguments->converged_timeout > 0,
         .converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6),
         .state_dir = session->state_dir,
-        .approve = plan ? plan_approves : NULL,
-        .approve_data = plan,
+        .configuration = task->configuration,
+        .take_over = task->take_over,
+        .approve = task->plan ? plan_approves : NULL,
+        .approve_data = task->plan,
         .listener = on_event,
         .listener_data = &apply,
     };
@@ -101,7 +110,10 @@ static int converge(Session *session, Graph *graph, Plan *plan) {
         loop_timer_set(loop, &timeout, loop_now(loop) + (uint64_t)(arguments->timeout * 1e6),
                        on_timeout, &apply);
     uint64_t started = loop_now(loop);
-    bool ran = engine_load(engine, graph, &error) && loop_run(loop, &error);
+    bool ran = engine_load(engine, task->graph, &error);
+    if (engine_warning(engine))
+        printer_warning(session->printer, "%s", engine_warning(engine));
+    ran = ran && loop_run(loop, &error);
     loop_timer_clear(&timeout);
     EngineSummary summary = engine_summary(engine);
     if (!ran || (session->ledger && !ledger_flush(session->ledger, &error))) {
@@ -134,7 +146,15 @@ static int apply_plan(Session *session, const char *file) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;
     }
-    return converge(session, graph, plan);
+    g_autofree char *configuration =
+        session_configuration(session, value_map_string(saved, "configuration", file));
+    Task task = {
+        .graph = graph,
+        .configuration = configuration,
+        .take_over = session->arguments->replace || value_map_bool(saved, "replace", false),
+        .plan = plan,
+    };
+    return converge(session, &task);
 }
 
 static int run(const Arguments *arguments, char **words) {
@@ -150,7 +170,13 @@ static int run(const Arguments *arguments, char **words) {
     LedgerMode mode = arguments->noop ? LEDGER_READ : LEDGER_WRITE;
     if (!session_load_beside_ledger(session, words[0], mode, "apply", &result))
         return EXIT_REFUSED;
-    return converge(session, result.graph, NULL);
+    g_autofree char *configuration = session_configuration(session, words[0]);
+    Task task = {
+        .graph = result.graph,
+        .configuration = configuration,
+        .take_over = arguments->replace,
+    };
+    return converge(session, &task);
 }
 
 static const Option *const options[] = {
@@ -160,6 +186,7 @@ static const Option *const options[] = {
     &option_secrets,
     &option_env,
     &option_noop,
+    &option_replace,
     &option_sema,
     &option_parallel,
     &option_converged_timeout,
@@ -184,8 +211,9 @@ const Command command_apply = {
             "in parallel.\n"
             "FILE is a configuration or a plan saved with `stead plan --out`. What left the "
             "configuration\n"
-            "since the last run is removed or restored. A resource that fails blocks only what "
-            "depends on\n"
+            "since the last run is removed or restored; when it did because another FILE was "
+            "applied before,\n"
+            "that is refused without --replace. A resource that fails blocks only what depends on\n"
             "it. The first interrupt finishes what runs, the second cancels it, the third kills "
             "commands;\n"
             "running again goes on where it stopped and loses no notification.",

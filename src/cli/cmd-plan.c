@@ -15,6 +15,7 @@ static int run(const Arguments *arguments, char **words) {
     g_auto(LangResult) result = { 0 };
     if (!session || !session_load_beside_ledger(session, words[0], LEDGER_READ, "plan", &result))
         return EXIT_REFUSED;
+    g_autofree char *configuration = session_configuration(session, words[0]);
     PlanOptions options = {
         .kinds = &builtin_kinds,
         .host = session->host,
@@ -22,6 +23,8 @@ static int run(const Arguments *arguments, char **words) {
         .parallel = (unsigned)MAX(0, arguments->parallel),
         .state_dir = session->state_dir,
         .noop = arguments->noop,
+        .configuration = configuration,
+        .take_over = arguments->replace,
     };
     g_autoptr(GError) error = NULL;
     g_autoptr(Plan) plan = plan_new(result.graph, &options, &error);
@@ -29,6 +32,8 @@ static int run(const Arguments *arguments, char **words) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;
     }
+    if (plan_warning(plan))
+        printer_warning(session->printer, "%s", plan_warning(plan));
     if (printer_is_json(session->printer))
         printer_json(session->printer, "plan", plan_to_value(plan));
     else
@@ -41,10 +46,10 @@ static int run(const Arguments *arguments, char **words) {
 }
 
 static const Option *const options[] = {
-    &option_root,  &option_state,    &option_values, &option_secrets,
-    &option_env,   &option_out,      &option_json,   &option_detailed_exitcode,
-    &option_noop,  &option_parallel, &option_verify, &option_no_autoedges,
-    &option_quiet, &option_no_color, NULL,
+    &option_root,         &option_state,   &option_values,   &option_secrets,
+    &option_env,          &option_out,     &option_json,     &option_detailed_exitcode,
+    &option_noop,         &option_replace, &option_parallel, &option_verify,
+    &option_no_autoedges, &option_quiet,   &option_no_color, NULL,
 };
 
 const Command command_plan = {

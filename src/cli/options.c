@@ -63,6 +63,14 @@ const Option option_parallel = {
     "N",
     "Work on at most N resources at once (default: twice the number of processors)",
 };
+const Option option_replace = {
+    "replace",
+    0,
+    G_OPTION_ARG_NONE,
+    TO(replace),
+    NULL,
+    "Take over from the FILE that was applied last: undo what only that one declares",
+};
 const Option option_sema = {
     "sema",
     0,

@@ -80,6 +80,8 @@ bool saved_plan_write(const Session *session, const Plan *plan, const char *conf
     g_autoptr(Value) saved = plan_to_value(plan);
     g_autofree char *path = g_canonicalize_filename(configuration, NULL);
     value_map_set(saved, "configuration", value_new_string(path));
+    if (session->arguments->replace)
+        value_map_set(saved, "replace", value_new_bool(true));
     value_map_set(saved, "root", value_new_string(host_root(session->host)));
     g_autofree char *text = json_print(saved, JSON_INDENT);
     if (g_file_set_contents_full(file, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error))

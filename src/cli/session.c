@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -113,6 +114,15 @@ bool session_load(Session *session, const char *file, LangResult *ret_result) {
         printer_warning(session->printer, "%s", (char *)g_ptr_array_index(result->warnings, i));
     printer_problems(session->printer, problems);
     return ok;
+}
+
+char *session_configuration(const Session *session, const char *file) {
+    g_autofree char *path = g_canonicalize_filename(file, NULL);
+    const char *last = session->ledger ? ledger_configuration(session->ledger) : NULL;
+    struct stat one, other;
+    bool same = last && stat(path, &one) == 0 && stat(last, &other) == 0 &&
+                one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+    return same ? g_strdup(last) : g_steal_pointer(&path);
 }
 
 /* A ledger being opened in a thread of its own. */

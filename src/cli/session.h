@@ -40,5 +40,9 @@ bool session_load(Session *session, const char *file, LangResult *ret_result);
 bool session_load_beside_ledger(Session *session, const char *file, LedgerMode mode,
                                 const char *command, LangResult *ret_result);
 
+/* What file is called in the ledger: its absolute path, links kept, or the name by which the ledger
+ * knows this very file. Caller frees. */
+char *session_configuration(const Session *session, const char *file);
+
 /* The inputs of an evaluation, for those who evaluate again (agent). Borrows from session. */
 LangInputs session_inputs(const Session *session);

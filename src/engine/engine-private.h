@@ -169,6 +169,7 @@ struct Engine {
     uint64_t n_unwatched;       /* ever */
     uint64_t next_writer;
     unsigned n_changed, n_removed;
+    char *warning;        /* of the last load, or NULL */
     unsigned n_uncleaned; /* killed steps whose leftovers could not be removed */
 };
 

@@ -68,6 +68,7 @@ void engine_free(Engine *engine) {
     loop_timer_clear(&engine->unwatched_timer);
     g_ptr_array_unref(engine->eligible);
     semaphore_set_free(engine->semaphores);
+    g_free(engine->warning);
     g_free(engine);
 }
 
@@ -99,6 +100,10 @@ void engine_recheck(Engine *engine) {
     for (unsigned i = 0; engine->graph && i < graph_size(engine->graph); i++)
         if (engine->vertices[i])
             vertex_event(engine->vertices[i], VERTEX_EVENT_CHANGE);
+}
+
+const char *engine_warning(const Engine *engine) {
+    return engine->warning;
 }
 
 bool engine_load(Engine *engine, Graph *graph, GError **error) {

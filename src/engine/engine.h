@@ -73,6 +73,12 @@ typedef struct {
     uint64_t recheck_failed;    /* us after which a failed vertex is tried again; 0: never */
     unsigned flap_limit;        /* corrections a minute before backing off; 0: never */
     const char *state_dir;      /* for kinds, may be NULL */
+    /* Absolute path of what the graphs are made from, noted in the ledger; NULL: neither noted nor
+     * compared. When the ledger was last applied from another one, and things would be undone
+     * because the graph has them not, loading is refused, or with noop and in a plan told by
+     * engine_warning(), unless it is to take over. */
+    const char *configuration;
+    bool take_over;
     /* Asked in a worker before the first effect on a resource; false stops it with error. NULL: all
      * may. */
     bool (*approve)(void *data, const Resource *resource, const Changes *changes, GError **error);
@@ -90,6 +96,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Engine, engine_free)
  * only what differs. On error (a protected resource left, a removal is impossible) the running
  * graph stays. The swap itself happens as soon as no affected round is running any more. */
 bool engine_load(Engine *engine, Graph *graph, GError **error);
+
+/* What whoever applies the graph loaded last should know first; NULL: nothing. */
+const char *engine_warning(const Engine *engine);
 
 /* Stop ladder: the 1st call lets running rounds finish, the 2nd cancels them, the 3rd kills their
  * commands. The loop quits when nothing runs any more. */

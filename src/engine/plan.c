@@ -10,6 +10,7 @@ struct Plan {
     GPtrArray *items;   /* of PlanItem, in the order shown */
     GHashTable *by_key; /* Resource (key) -> PlanItem, borrowed */
     unsigned unchanged;
+    char *warning;
 };
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -162,12 +163,15 @@ Plan *plan_new(Graph *graph, const PlanOptions *options, GError **error) {
         .parallel = options->parallel,
         .noop = options->noop,
         .state_dir = options->state_dir,
+        .configuration = options->configuration,
+        .take_over = options->take_over,
         .listener = on_event,
         .listener_data = &run,
     };
     g_autoptr(Engine) engine = engine_new(&engine_options);
     if (!engine_load(engine, graph, error) || !loop_run(loop, error))
         return NULL;
+    plan->warning = g_strdup(engine_warning(engine));
     engine_visit_status(engine, add_blocked, plan);
     sort_items(plan);
     return g_steal_pointer(&plan);
@@ -179,6 +183,7 @@ void plan_free(Plan *plan) {
     g_hash_table_unref(plan->by_key);
     g_ptr_array_unref(plan->items);
     graph_unref(plan->graph);
+    g_free(plan->warning);
     g_free(plan);
 }
 
@@ -194,6 +199,10 @@ const PlanItem *plan_item(const Plan *plan, unsigned index) {
 
 Graph *plan_graph(const Plan *plan) {
     return plan->graph;
+}
+
+const char *plan_warning(const Plan *plan) {
+    return plan->warning;
 }
 
 unsigned plan_count_unchanged(const Plan *plan) {

@@ -13,7 +13,9 @@ typedef struct {
     Ledger *ledger; /* read; may be NULL */
     unsigned parallel;
     const char *state_dir;
-    bool noop; /* everything is only looked at */
+    bool noop;                 /* everything is only looked at */
+    const char *configuration; /* as in EngineOptions */
+    bool take_over;
 } PlanOptions;
 
 /* One resource that would change, fail, or cannot be judged. All members owned by the plan. */
@@ -39,6 +41,8 @@ const PlanItem *plan_item(const Plan *plan, unsigned index);
 Graph *plan_graph(const Plan *plan); /* borrowed; as given, without removals */
 unsigned plan_count_unchanged(const Plan *plan);
 bool plan_changes_anything(const Plan *plan);
+/* As engine_warning(); borrowed. */
+const char *plan_warning(const Plan *plan);
 bool plan_has_errors(const Plan *plan);
 
 /* {format_version, graph_digest, graph, resource_changes, resource_drift, errored}. Every change:

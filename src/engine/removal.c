@@ -527,6 +527,54 @@ static Graph *combine(Engine *engine, const Graph *graph, const GPtrArray *leavi
     return NULL;
 }
 
+/* --- another configuration -------------------------------------------------------------------- */
+
+#define LEAVING_SHOWN 3
+
+/* "16 resources of that (pkg 'nginx', file '/etc/motd', user 'web' and 13 more)"; NULL: none. */
+static char *show_leaving(const GPtrArray *leaving) {
+    g_autoptr(GString) names = g_string_new(NULL);
+    unsigned n = 0;
+    for (unsigned i = 0; i < leaving->len; i++) {
+        const Leaving *one = g_ptr_array_index(leaving, i);
+        if (!one->undo || n++ >= LEAVING_SHOWN)
+            continue;
+        g_autofree char *name = resource_show(one->undo);
+        g_string_append_printf(names, "%s%s", names->len ? ", " : "", name);
+    }
+    if (n == 0)
+        return NULL;
+    if (n > LEAVING_SHOWN)
+        g_string_append_printf(names, " and %u more", n - LEAVING_SHOWN);
+    return g_strdup_printf("%u resource%s of that one (%s)", n, n == 1 ? "" : "s", names->str);
+}
+
+/* Whether what leaves does so because another configuration is applied than the last time: that is
+ * a mistake more often than not. */
+static bool check_configuration(Engine *engine, const GPtrArray *leaving, GError **error) {
+    const char *last = ledger_configuration(engine->options.ledger);
+    const char *now = engine->options.configuration;
+    g_clear_pointer(&engine->warning, g_free);
+    if (!last || !now || engine->options.take_over || strcmp(last, now) == 0)
+        return true;
+    g_autofree char *leave = show_leaving(leaving);
+    if (!leave)
+        return true;
+    static const char remedy[] = "keep a second configuration apart with --state DIR, or let this "
+                                 "one take over with --replace";
+    if (!engine->remembers) {
+        engine->warning = g_strdup_printf("the last configuration applied here was '%s'; applying "
+                                          "'%s' would remove or restore %s and is refused: %s",
+                                          last, now, leave, remedy);
+        return true;
+    }
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "refuse to apply '%s': the last configuration applied here was '%s', and %s would "
+                "be removed or restored; nothing was changed; %s",
+                now, last, leave, remedy);
+    return false;
+}
+
 static GHashTable *removals_of(const GPtrArray *leaving) {
     GHashTable *removals = NULL;
     for (unsigned i = 0; i < leaving->len; i++) {
@@ -584,7 +632,8 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
         g_propagate_error(error, search.error);
         return NULL;
     }
-    if (engine->remembers && !reserve(&search, error))
+    if (!check_configuration(engine, leaving, error) ||
+        (engine->remembers && !reserve(&search, error)))
         return NULL;
     GHashTable *removals = removals_of(leaving);
     Graph *result = NULL;
@@ -600,6 +649,8 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
         g_hash_table_unref(removals);
         return NULL;
     }
+    if (engine->remembers && engine->options.configuration)
+        ledger_set_configuration(engine->options.ledger, engine->options.configuration);
     leftovers_clean(engine, result);
     if (engine->remembers)
         moves_commit(moves, engine->options.ledger);

@@ -19,7 +19,8 @@
  *
  * resource is the index that is held in memory: one short row for everything that has an entry, a
  * status or used retries. entry_hash and status_hash are text_hash() of the bodies, 0: none. Bodies
- * are JSON. edge: two step_key() joined by the same separator. */
+ * are JSON. edge: two step_key() joined by the same separator. meta: "configuration" (see
+ * ledger_configuration()). */
 static const char *const migrations[] = {
     "CREATE TABLE resource ("
     " id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,"
@@ -34,6 +35,7 @@ static const char *const migrations[] = {
     " action TEXT NOT NULL, corrective INTEGER NOT NULL, reported INTEGER NOT NULL,"
     " latency INTEGER NOT NULL, who TEXT, error TEXT, changes TEXT) STRICT;"
     "CREATE INDEX journal_by_time ON journal (time);",
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 };
 #define SCHEMA_VERSION ((int)G_N_ELEMENTS(migrations))
 
@@ -66,6 +68,8 @@ static const char *const statements[SQL_COUNT] = {
         " AND corrective >= ?5 ORDER BY time DESC, id DESC LIMIT ?6",
     [SQL_PRUNE_JOURNAL] = "DELETE FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?1"
                           " OR (time < ?2 AND id <= (SELECT max(id) FROM journal) - ?3)",
+    [SQL_GET_META] = "SELECT value FROM meta WHERE key = ?",
+    [SQL_PUT_META] = "INSERT OR REPLACE INTO meta VALUES (?, ?)",
     [SQL_SALVAGE_RESOURCES] =
         "SELECT id, kind, name, entry_hash, resource_hash, flags, status_hash,"
         " retries FROM resource WHERE id >= ? ORDER BY id",
@@ -79,6 +83,7 @@ static const char *const statements[SQL_COUNT] = {
 struct Database {
     sqlite3 *db;
     char *path;
+    int version; /* of the schema as it was when opened; not set by DATABASE_DAMAGED */
     sqlite3_stmt *statements[SQL_COUNT]; /* prepared on first use */
 };
 
@@ -159,6 +164,20 @@ GBytes *database_get(Database *database, Sql sql, int64_t id, GError **error) {
     GBytes *bytes = g_bytes_new(text, (size_t)sqlite3_column_bytes(statement, 0));
     (void)sqlite3_reset(statement);
     return bytes;
+}
+
+char *database_get_meta(Database *database, const char *key) {
+    if (database->version == 1)
+        return NULL;
+    sqlite3_stmt *statement = database_statement(database, SQL_GET_META, NULL);
+    if (!statement)
+        return NULL;
+    bind_text(statement, 1, key);
+    char *value = NULL;
+    if (database_step(database, statement, NULL) > 0)
+        value = g_strdup((const char *)sqlite3_column_text(statement, 0));
+    (void)sqlite3_reset(statement);
+    return value;
 }
 
 void bind_text(sqlite3_stmt *statement, int index, const char *text) {
@@ -302,6 +321,7 @@ static Database *open_for_writing(const char *path, GError **error) {
         !execute(database, "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 4194304",
                  error))
         return NULL;
+    database->version = SCHEMA_VERSION;
     return g_steal_pointer(&database);
 }
 
@@ -311,13 +331,8 @@ static Database *check_for_reading(Database *opened, DatabaseMode mode, GError *
     if (!database || (mode != DATABASE_READ && !execute(database, "BEGIN", error)) ||
         !check_identity(database, &version, error))
         return NULL;
-    if (version == SCHEMA_VERSION)
-        return g_steal_pointer(&database);
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "open '%s': it was written by an older stead (format %d, this one reads %d); "
-                "the next 'stead apply' brings it up to date",
-                database->path, version, SCHEMA_VERSION);
-    return NULL;
+    database->version = version; /* of an older one, what it has: writing brings it up to date */
+    return g_steal_pointer(&database);
 }
 
 static Database *open_untouched(const char *path, GError **error) {

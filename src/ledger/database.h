@@ -43,6 +43,8 @@ typedef enum {
                              changes */
     SQL_GET_JOURNAL,   /* since, until, kind, name, only_corrective, limit -> as SQL_PUT_JOURNAL */
     SQL_PRUNE_JOURNAL, /* rows to keep, oldest time, rows to keep of any age */
+    SQL_GET_META,      /* key -> value */
+    SQL_PUT_META,      /* key, value */
     /* From an id on, in its order; for damaged databases. */
     SQL_SALVAGE_RESOURCES, /* id -> as SQL_ALL_RESOURCES */
     SQL_SALVAGE_ENTRIES,   /* id -> id, body */
@@ -67,6 +69,9 @@ bool database_run(Database *database, Sql sql, GError **error);
 /* The first column of the one row with this id as a block, NULL with error STEAD_ERROR_DAMAGED when
  * there is none. */
 GBytes *database_get(Database *database, Sql sql, int64_t id, GError **error);
+
+/* Caller frees. NULL: there is none, it cannot be read, or the schema is older than it. */
+char *database_get_meta(Database *database, const char *key);
 
 void bind_text(sqlite3_stmt *statement, int index, const char *text); /* NULL: null; not copied */
 void bind_bytes(sqlite3_stmt *statement, int index, GBytes *bytes);   /* as text; not copied */

@@ -32,6 +32,8 @@ typedef struct {
     GHashTable *fingerprints; /* path -> Fingerprint, NULL: forgotten */
     GPtrArray *journal;       /* of JournalEntry */
     GPtrArray *ends;          /* of IntentEnd */
+    char *configuration;      /* to be noted with the rest; NULL: as it is */
+    bool must_note;           /* also when there is no rest */
     GPtrArray *contents;      /* digests of contents to be synced before a row names them */
 } Work;
 
@@ -54,6 +56,7 @@ struct Ledger {
     GMutex lock;       /* over all below */
     GHashTable *slots; /* of Slot, by kind and name */
     unsigned n_entries;
+    char *configuration; /* the graph came from last; NULL: unknown */
     int64_t last_id;
     const char *last_kind; /* of the latest slot, interned: mostly that of the next */
     GHashTable *pending;   /* edges, set */
@@ -75,6 +78,8 @@ struct Ledger {
     bool reader_untouched;
     bool live; /* the writer has, or is about to have, the database open */
 };
+
+#define META_CONFIGURATION "configuration"
 
 /* ledger.c */
 /* Something could not be read: nothing will be written. Takes ownership. */

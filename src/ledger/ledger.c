@@ -122,6 +122,8 @@ static bool load_database(Ledger *ledger, GError **error) {
         g_propagate_error(error, g_steal_pointer(&problem));
         return false;
     }
+    if (ledger->reader)
+        ledger->configuration = database_get_meta(ledger->reader, META_CONFIGURATION);
     return !ledger->reader || (load_rows(ledger, SQL_ALL_RESOURCES, load_resource, error) &&
                                load_rows(ledger, SQL_ALL_PENDING, load_edge, error));
 }
@@ -212,6 +214,7 @@ static void ledger_free(Ledger *ledger) {
     g_cond_clear(&ledger->done);
     if (ledger->lock_fd >= 0)
         close(ledger->lock_fd); /* last: gives the directory to the next */
+    g_free(ledger->configuration);
     g_free(ledger->path);
     g_free(ledger->dir);
     g_free(ledger);

@@ -84,6 +84,14 @@ uint64_t ledger_resource_hash(Ledger *ledger, const char *kind, const char *name
 const LedgerEntry *ledger_find(Ledger *ledger, const char *kind, const char *name);
 void ledger_trim(Ledger *ledger); /* gives back the memory of all that ledger_find() returned */
 unsigned ledger_count(Ledger *ledger); /* entries */
+
+/* Absolute path of the configuration that was last applied to what this keeps; NULL: unknown, as in
+ * ledgers of before it was noted. Valid until it is set. */
+const char *ledger_configuration(Ledger *ledger);
+/* Where there was another, it is written at once; where none was known, with what is written next:
+ * a run that changes nothing writes nothing. */
+void ledger_set_configuration(Ledger *ledger, const char *path);
+
 /* In the order of kind and name. What is visited is valid during the call; entries may be put and
  * forgotten in it. The first only names them and reads nothing; it leaves out those that want,
  * which may not use the ledger, says false of (NULL: none). resource_hash as by

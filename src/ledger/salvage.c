@@ -141,6 +141,12 @@ static void take_pending(Salvage *salvage) {
     }
 }
 
+static void take_configuration(Salvage *salvage) {
+    g_autofree char *path = database_get_meta(salvage->from, META_CONFIGURATION);
+    if (path && g_path_is_absolute(path))
+        ledger_set_configuration(salvage->to, path);
+}
+
 static void finish_rows(Salvage *salvage) {
     GHashTableIter iter;
     gpointer value;
@@ -215,6 +221,7 @@ bool salvage_database(const char *path, const char *scratch, Ledger *to, Salvage
         scan(&salvage, SQL_SALVAGE_STATUSES, take_status);
         scan(&salvage, SQL_SALVAGE_JOURNAL, take_journal);
         take_pending(&salvage);
+        take_configuration(&salvage);
         finish_rows(&salvage);
     }
     return ledger_flush(to, error);

@@ -180,6 +180,27 @@ void ledger_disown(Ledger *ledger, const char *kind, const char *name) {
     writer_add_slot(ledger, slot, SLOT_ENTRY_DIRTY);
 }
 
+/* --- whose it is --- */
+
+const char *ledger_configuration(Ledger *ledger) {
+    return ledger->configuration;
+}
+
+void ledger_set_configuration(Ledger *ledger, const char *path) {
+    g_assert(ledger->mode == LEDGER_WRITE);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ledger->lock);
+    if (g_strcmp0(ledger->configuration, path) == 0)
+        return;
+    bool known = ledger->configuration != NULL;
+    g_free(ledger->configuration);
+    ledger->configuration = g_strdup(path);
+    g_free(ledger->work.configuration);
+    ledger->work.configuration = g_strdup(path);
+    ledger->work.must_note |= known;
+    if (known)
+        writer_wake(ledger);
+}
+
 /* --- visits --- */
 
 static int by_name(gconstpointer a, gconstpointer b) {

@@ -23,6 +23,7 @@ static const char *const names[] = { "ledger.db", "ledger.db-wal", "intent.log" 
 /* --- the ledger to damage --- */
 
 static void fill(Ledger *ledger) {
+    ledger_set_configuration(ledger, "/srv/site.lua");
     put_samples(ledger, N_ENTRIES);
     for (int i = 1; i <= N_JOURNAL; i++)
         ledger_journal(ledger, sample_journal(i, "/a", true));
@@ -434,11 +435,38 @@ static void test_newer(Fixture *fixture, gconstpointer data) {
     g_autofree char *copy = copy_ledger(fixture);
     set_version(copy, 99);
     assert_open_error(copy, STEAD_ERROR_REFUSED,
-                      "written by a newer stead (format 99, this one knows 1)");
+                      "written by a newer stead (format 99, this one knows 2)");
     g_assert_cmpint(in_child(look, copy), ==, DAMAGED);
     assert_kept(copy, N_ENTRIES);
     set_version(copy, 0);
     assert_open_error(copy, STEAD_ERROR_DAMAGED, "it is not a ledger of stead");
+}
+
+/* As the first version made them: without meta. */
+static void make_old(const char *dir) {
+    g_autofree char *path = g_build_filename(dir, "ledger.db", NULL);
+    sqlite3 *db;
+    g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
+    g_assert_cmpint(sqlite3_exec(db, "DROP TABLE meta; PRAGMA user_version = 1", NULL, NULL, NULL),
+                    ==, SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void test_older(Fixture *fixture, gconstpointer data) {
+    make_ledger(fixture, false);
+    g_autofree char *copy = copy_ledger(fixture);
+    make_old(copy);
+    g_autoptr(Ledger) reader = ledger_open(copy, LEDGER_READ, "test", NULL);
+    g_assert_cmpuint(ledger_count(reader), ==, N_ENTRIES);
+    g_assert_null(ledger_configuration(reader));
+    fixture->ledger = ledger_open(copy, LEDGER_WRITE, "test", NULL);
+    g_assert_cmpuint(ledger_count(fixture->ledger), ==, N_ENTRIES);
+    ledger_set_configuration(fixture->ledger, "/srv/site.lua");
+    ledger_put(fixture->ledger, sample_entry("/new", 1));
+    g_clear_pointer(&fixture->ledger, ledger_close);
+    fixture->ledger = ledger_open(copy, LEDGER_WRITE, "test", NULL);
+    g_assert_cmpuint(ledger_count(fixture->ledger), ==, N_ENTRIES + 1);
+    g_assert_cmpstr(ledger_configuration(fixture->ledger), ==, "/srv/site.lua");
 }
 
 static void test_intents(Fixture *fixture, gconstpointer data) {
@@ -502,6 +530,7 @@ static void test_repair_keeps(Fixture *fixture, gconstpointer data) {
     fixture_open(fixture);
     Ledger *ledger = fixture->ledger;
     g_assert_cmpuint(ledger_count(ledger), ==, N_ENTRIES);
+    g_assert_cmpstr(ledger_configuration(ledger), ==, "/srv/site.lua");
     g_assert_true(ledger_is_pending(ledger, "file", "/etc/app/0007.conf", "svc", "app"));
     g_assert_cmpint(ledger_get_retries(ledger, "file", "/etc/app/0007.conf"), ==, 2);
     g_autoptr(LedgerEntry) entry = sample_entry("/etc/app/0007.conf", 1);
@@ -530,6 +559,7 @@ int main(int argc, char **argv) {
     ADD_TEST("/damage/lost-wal", test_lost_wal);
     ADD_TEST("/damage/lost-database", test_lost_database);
     ADD_TEST("/damage/newer", test_newer);
+    ADD_TEST("/damage/older", test_older);
     ADD_TEST("/damage/intents", test_intents);
     ADD_TEST("/damage/whole", test_whole);
     ADD_TEST("/damage/repair-keeps", test_repair_keeps);

@@ -441,10 +441,37 @@ static void test_secrets(Fixture *fixture, gconstpointer data) {
     assert_nowhere(fixture->dir, "battery");
 }
 
+/* Of a new ledger it is written with the first entry, not for itself alone. */
+static void test_configuration(Fixture *fixture, gconstpointer data) {
+    fixture_open(fixture);
+    g_assert_null(ledger_configuration(fixture->ledger));
+    ledger_set_configuration(fixture->ledger, "/srv/one.lua");
+    assert_flushed(fixture->ledger);
+    g_assert_false(ledger_exists(fixture->dir));
+    g_autoptr(GBytes) content = g_bytes_new_static("before", 6);
+    char hex[DIGEST_HEX_SIZE];
+    g_assert_true(ledger_store_content(fixture->ledger, content, hex, NULL));
+    assert_flushed(fixture->ledger); /* a batch without rows does not lose it */
+    ledger_put(fixture->ledger, sample_entry("/etc/x", 1));
+    fixture_reopen(fixture);
+    g_assert_cmpstr(ledger_configuration(fixture->ledger), ==, "/srv/one.lua");
+
+    g_autofree char *before = describe_files(fixture->dir);
+    ledger_set_configuration(fixture->ledger, "/srv/one.lua");
+    fixture_reopen(fixture);
+    g_autofree char *after = describe_files(fixture->dir);
+    g_assert_cmpstr(before, ==, after);
+
+    ledger_set_configuration(fixture->ledger, "/srv/two.lua"); /* at once */
+    fixture_reopen(fixture);
+    g_assert_cmpstr(ledger_configuration(fixture->ledger), ==, "/srv/two.lua");
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     ADD_TEST("/ledger/fresh", test_fresh);
     ADD_TEST("/ledger/modes", test_modes);
+    ADD_TEST("/ledger/configuration", test_configuration);
     ADD_TEST("/ledger/put", test_put);
     ADD_TEST("/ledger/replace", test_replace);
     ADD_TEST("/ledger/matches", test_matches);

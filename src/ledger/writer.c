@@ -44,6 +44,8 @@ void work_init(Work *work) {
     work->journal = g_ptr_array_new_with_free_func((GDestroyNotify)journal_entry_free);
     work->ends = g_ptr_array_new_with_free_func((GDestroyNotify)intent_end_free);
     work->contents = g_ptr_array_new_with_free_func(g_free);
+    work->configuration = NULL;
+    work->must_note = false;
 }
 
 void work_clear(Work *work) {
@@ -53,12 +55,13 @@ void work_clear(Work *work) {
     g_ptr_array_unref(work->journal);
     g_ptr_array_unref(work->ends);
     g_ptr_array_unref(work->contents);
+    g_free(work->configuration);
 }
 
 static unsigned work_size(const Work *work) {
     return work->slots->len + g_hash_table_size(work->pending) +
            g_hash_table_size(work->fingerprints) + work->journal->len + work->ends->len +
-           work->contents->len;
+           work->contents->len + work->must_note;
 }
 
 /* Puts what is in from before what is in to. */
@@ -117,6 +120,12 @@ static void batch_free(Batch *batch) {
     g_free(batch);
 }
 
+static bool has_rows(const Batch *batch) {
+    return batch->slots->len > 0 || g_hash_table_size(batch->work.pending) > 0 ||
+           g_hash_table_size(batch->work.fingerprints) > 0 || batch->work.journal->len > 0 ||
+           batch->work.must_note;
+}
+
 /* Takes all work. Called with the lock held. */
 static Batch *batch_take(Ledger *ledger) {
     Batch *batch = g_new(Batch, 1);
@@ -140,6 +149,8 @@ static Batch *batch_take(Ledger *ledger) {
         slot->flags &= ~(unsigned)(SLOT_ENTRY_DIRTY | SLOT_STATUS_DIRTY | SLOT_WAITS);
         g_array_append_val(batch->slots, write);
     }
+    if (!has_rows(batch)) /* it waits for some */
+        ledger->work.configuration = g_steal_pointer(&batch->work.configuration);
     return batch;
 }
 
@@ -167,6 +178,9 @@ static void batch_return(Ledger *ledger, Batch *batch) {
     prepend(&work->journal, &batch->work.journal);
     prepend(&work->ends, &batch->work.ends);
     prepend(&work->contents, &batch->work.contents);
+    if (!work->configuration)
+        work->configuration = g_steal_pointer(&batch->work.configuration);
+    work->must_note |= batch->work.must_note;
     limit_journal(ledger);
 }
 
@@ -261,13 +275,23 @@ static bool write_journal(Ledger *ledger, const GPtrArray *journal, GError **err
     return journal_prune(ledger->database, last->time, error);
 }
 
+static bool write_configuration(Database *database, const char *path, GError **error) {
+    sqlite3_stmt *statement = path ? database_statement(database, SQL_PUT_META, error) : NULL;
+    if (!statement)
+        return !path;
+    bind_text(statement, 1, META_CONFIGURATION);
+    bind_text(statement, 2, path);
+    return database_step(database, statement, error) >= 0;
+}
+
 static bool write_rows(Ledger *ledger, const Batch *batch, GError **error) {
     for (unsigned i = 0; i < batch->slots->len; i++)
         if (!write_slot(ledger->database, &g_array_index(batch->slots, SlotWrite, i), error))
             return false;
     return write_pending(ledger->database, batch->work.pending, error) &&
            write_fingerprints(ledger->database, batch->work.fingerprints, error) &&
-           write_journal(ledger, batch->work.journal, error);
+           write_journal(ledger, batch->work.journal, error) &&
+           write_configuration(ledger->database, batch->work.configuration, error);
 }
 
 /* What is in memory fits one file only: neither its absence nor another may be written to. */
@@ -293,11 +317,6 @@ static bool open_database(Ledger *ledger, GError **error) {
     if (ledger->database && ledger->inode == 0)
         ledger->inode = ledger_inode(ledger);
     return ledger->database != NULL;
-}
-
-static bool has_rows(const Batch *batch) {
-    return batch->slots->len > 0 || g_hash_table_size(batch->work.pending) > 0 ||
-           g_hash_table_size(batch->work.fingerprints) > 0 || batch->work.journal->len > 0;
 }
 
 static bool commit(Ledger *ledger, const Batch *batch, GError **error) {

@@ -336,3 +336,57 @@ def test_what_leaves_notifies_whom_it_notified(site):
     assert log.read_text() == "x\nx\n"
     again = site.apply()
     assert again.summary["changed"] == 0 and log.read_text() == "x\nx\n"
+
+
+def two_files(site):
+    site.write('file "/srv/a" { content = "a\\n" }\nfile "/srv/b" { content = "b\\n" }')
+    other = site.write('file "/srv/c" { content = "c\\n" }', "other.lua")
+    assert site.apply().summary["changed"] == 2
+    return other
+
+
+def test_another_file_is_refused(site):
+    other = two_files(site)
+    refused = site.run("apply", file=other)
+    assert refused.code == 1 and not site.path("/srv/c").exists() and site.path("/srv/a").exists()
+    for part in (str(other), str(site.file), "2 resources", "file '/srv/a'", "--state DIR", "--replace"):
+        assert part in refused.err, refused
+    with site.agent() as agent:  # the first one still may
+        agent.wait("converged")
+    assert site.run("agent", file=other).code == 1
+    planned = site.run("plan", file=other)
+    assert planned.code == 0 and "2 to remove" in planned.out and "--replace" in planned.err
+    looked = site.run("apply", "--noop", file=other)
+    assert looked.code == 0 and "--replace" in looked.err and site.path("/srv/a").exists()
+    assert site.run("apply", "--state", str(site.directory / "second"), file=other).code == 0
+    assert site.path("/srv/a").exists() and site.path("/srv/c").exists()
+
+
+def test_another_file_takes_over(site):
+    other = two_files(site)
+    assert "--replace" not in site.run("plan", "--replace", file=other).err
+    assert site.apply("--replace", file=other).summary["removed"] == 2
+    assert site.apply(file=other).summary["changed"] == 0  # it is the one now
+    assert site.run("apply").code == 1 and site.path("/srv/c").exists()
+
+
+def test_saved_plan_of_another_file(site):
+    other = two_files(site)
+    assert site.run("plan", "--out", "plan.json", file=other).code == 0
+    refused = site.run("apply", file="plan.json")
+    assert refused.code == 1 and str(other) in refused.err and site.path("/srv/a").exists()
+    assert site.run("plan", "--replace", "--out", "plan.json", file=other).code == 0
+    assert site.apply(file="plan.json").summary["removed"] == 2
+    assert site.apply(file=other).summary["changed"] == 0
+
+
+def test_same_file_by_another_way_or_without_leaving(site):
+    two_files(site)
+    link = site.directory / "link.lua"
+    link.symlink_to(site.file)
+    site.write('file "/srv/a" { content = "a\\n" }')
+    assert site.apply(file=link).summary["removed"] == 1
+    more = site.write('file "/srv/a" { content = "a\\n" }\nfile "/srv/d" { content = "d\\n" }', "more.lua")
+    assert site.apply(file=more).summary["changed"] == 1  # nothing leaves: it is the one from now on
+    site.write('file "/srv/d" { content = "d\\n" }', "more.lua")
+    assert site.apply(file=more).summary["removed"] == 1

@@ -120,7 +120,7 @@ def test_carriage_returns_and_byte_order_mark(site):
     refused(site, "site.lua:1:", "did you mean 'content'")
     write_bytes(site, b"\xef\xbb\xbfgraph: x\r\nresources:\r\n  file:\r\n  - name: y\r\n    path: /srv/y\r\n    state: exists\r\n",
                 "site.yaml")
-    assert site.apply(file="site.yaml").code == 0 and site.path("/srv/y").exists()
+    assert site.apply("--replace", file="site.yaml").code == 0 and site.path("/srv/y").exists()
 
 
 def test_names_that_no_host_can_have(site):
