@@ -95,6 +95,7 @@ static bool probe_diff(KindRun *run, const State *actual, Changes *changes, GErr
         return false;
     if (run->refresh && changes->action == ACTION_NONE)
         changes->action = ACTION_RESTART;
+    changes->routine = probe(run->resource->name)->routine;
     return true;
 }
 

@@ -26,6 +26,7 @@ static void item_free(void *data) {
 static Changes *changes_copy(const Changes *changes) {
     Changes *copy = changes_new();
     copy->action = changes->action;
+    copy->routine = changes->routine;
     copy->uncertain = changes->uncertain;
     for (unsigned i = 0; i < changes->changes->len; i++) {
         const Change *change = &g_array_index(changes->changes, Change, i);

@@ -54,7 +54,7 @@ static char **predecessor_keys(const Vertex *vertex) {
 
 /* Bits of an entry's hash: never 0; which thing is meant, so that a name that means another one is
  * noticed without reading; and whether the kind keeps something in the entry, so that only those
- * that do are read. */
+ * that do are read. Without ENTRY_HASHED it is that of no definition: one that never came true. */
 #define ENTRY_HASHED         (UINT64_C(1) << 63)
 #define ENTRY_IDENTITY       (UINT64_C(0xffffff) << ENTRY_IDENTITY_SHIFT) /* 0: unknown */
 #define ENTRY_IDENTITY_SHIFT 1
@@ -306,13 +306,20 @@ void record_success(Vertex *vertex, Round *round) {
         member_succeeded(vertex, i, round);
 }
 
+/* What is still wrong at the next look never was right: making it so is no repair of drift. */
+static void put_unproven(Vertex *vertex, unsigned i, const RoundMember *member) {
+    LedgerEntry *entry = make_entry(vertex, i, member);
+    entry->resource_hash &= ~ENTRY_HASHED;
+    ledger_put(ledger_of(vertex), entry);
+}
+
 /* first: the first member that failed, when i is another one. */
 static void member_failed(Vertex *vertex, unsigned i, Round *round, EngineEventType type,
                           const Resource *first) {
     RoundMember *member = &round->members[i];
     /* Half-done work is ours too: without an entry nothing would ever undo it. */
     if (member->begun && member->first && !vertex->removal)
-        ledger_put(ledger_of(vertex), make_entry(vertex, i, member));
+        put_unproven(vertex, i, member);
     if (remembered(vertex) && type == ENGINE_FAILED)
         journal(vertex, i, member, round, round->error);
     remember_status(vertex, i, type == ENGINE_FAILED ? "failed" : "retrying", round->error);

@@ -123,8 +123,9 @@ static bool look(RoundMember *member, GError **error) {
         !diff(run, member->actual, member->changes, error) || !cancel_check(run->cancel, error))
         return false;
     Action action = member->changes->action;
-    /* Doing what a notification asks for repairs nothing. */
-    if (run->refresh && (action == ACTION_RUN || action == ACTION_RESTART))
+    /* Doing what a notification asks for repairs nothing, nor does what is done anyway. */
+    if (member->changes->routine ||
+        (run->refresh && (action == ACTION_RUN || action == ACTION_RESTART)))
         member->corrective = false;
     return true;
 }

@@ -432,6 +432,57 @@ static void test_drift_and_intent(void) {
     teardown(&fixture);
 }
 
+static Journal journal_of(const Fixture *fixture, const char *name) {
+    Journal journal = { 0 };
+    JournalFilter filter = { .kind = "probe", .name = name };
+    g_assert_true(
+        ledger_read_journal(fixture->run->ledger, &filter, count_journal, &journal, NULL));
+    return journal;
+}
+
+/* What never was right cannot have drifted, whoever tries it next. */
+static void test_first_failure_is_no_drift(void) {
+    Fixture fixture = setup();
+    probe("a")->wrong = 1;
+    probe("a")->fail = 2;
+    run_graph(&fixture, "a", "");
+    engine_retry_failed(fixture.run->engine);
+    probe("a")->wrong = 1;
+    test_advance(fixture.run, SECOND); /* fails again */
+    restart(&fixture);
+    g_assert_nonnull(ledger_find(fixture.run->ledger, "probe", "a"));
+    probe("a")->wrong = 1;
+    run_graph(&fixture, "a", "");
+    g_assert_cmpint(probe("a")->applies, ==, 3);
+    Journal journal = journal_of(&fixture, "a");
+    g_assert_cmpuint(journal.intended, ==, 3);
+    g_assert_cmpuint(journal.corrective, ==, 0);
+    probe("a")->wrong = 1;
+    probe("a")->fail = 1;
+    probe_event(probe("a"));
+    test_advance(fixture.run, SECOND); /* drift whose repair fails */
+    restart(&fixture);
+    probe("a")->wrong = 1;
+    run_graph(&fixture, "a", ""); /* ... is drift still */
+    g_assert_cmpuint(journal_of(&fixture, "a").corrective, ==, 2);
+    teardown(&fixture);
+}
+
+/* What is done at each look was not wrong. */
+static void test_routine_is_no_drift(void) {
+    Fixture fixture = setup();
+    probe("a")->wrong = 1;
+    probe("a")->routine = true;
+    run_graph(&fixture, "a", "");
+    probe("a")->wrong = 1;
+    probe_event(probe("a"));
+    test_advance(fixture.run, SECOND);
+    Journal journal = journal_of(&fixture, "a");
+    g_assert_cmpuint(journal.corrective, ==, 0);
+    g_assert_cmpuint(journal.intended, ==, 2);
+    teardown(&fixture);
+}
+
 /* What a notification makes run is asked for, not drift. */
 static void test_refresh_is_no_drift(void) {
     Fixture fixture = setup();
@@ -505,6 +556,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/remember/protected", test_protected);
     g_test_add_func("/remember/forget-and-report", test_forget_and_report);
     g_test_add_func("/remember/drift-and-intent", test_drift_and_intent);
+    g_test_add_func("/remember/first-failure-is-no-drift", test_first_failure_is_no_drift);
+    g_test_add_func("/remember/routine-is-no-drift", test_routine_is_no_drift);
     g_test_add_func("/remember/refresh-is-no-drift", test_refresh_is_no_drift);
     g_test_add_func("/remember/flapping", test_flapping_backs_off);
     g_test_add_func("/remember/noop", test_noop_remembers_nothing);

@@ -233,13 +233,20 @@ static void try_failed(Vertex *vertex) {
     try_run(vertex);
 }
 
-/* Remembers a correction; more than the limit within a minute is two writers fighting. */
+/* Whether the member was done again without anybody asking for it. */
+static bool is_repeated(const Round *round, const RoundMember *member) {
+    bool routine = member->same && member->changes && member->changes->routine && !round->refresh;
+    return (member->corrective || routine) && has_change(member);
+}
+
+/* Remembers a correction; more than the limit within a minute is two writers fighting, or a command
+ * that causes its own events. */
 static void note_fix(Vertex *vertex, const Round *round) {
     unsigned limit = vertex->engine->options.flap_limit;
-    bool corrective = false;
+    bool repeated = false;
     for (unsigned i = 0; i < round->n_members; i++)
-        corrective |= round->members[i].corrective && !changes_empty(round->members[i].changes);
-    if (limit == 0 || !corrective)
+        repeated |= is_repeated(round, &round->members[i]);
+    if (limit == 0 || !repeated)
         return;
     if (!vertex->fixes)
         vertex->fixes = g_new0(uint64_t, FLAP_MEMORY);

@@ -79,6 +79,7 @@ typedef struct {
 typedef struct {
     Action action;
     GArray *changes; /* of Change */
+    bool routine;    /* nothing was found wrong: done whenever there is reason to look; no drift */
     bool uncertain;  /* plan: whether or what happens is decided only when applied */
 } Changes;
 

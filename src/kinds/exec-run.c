@@ -242,10 +242,13 @@ static bool check_created(KindRun *run, GError **error) {
     return false;
 }
 
+static bool has_guard(const Resource *resource) {
+    return exec_has_list(resource, EXEC_CREATES) || exec_has_list(resource, EXEC_IFCMD) ||
+           exec_has_list(resource, EXEC_NIFCMD);
+}
+
 static bool decide(KindRun *run, Decision *decision, GError **error) {
     const Resource *resource = run->resource;
-    bool has_guard = exec_has_list(resource, EXEC_CREATES) || exec_has_list(resource, EXEC_IFCMD) ||
-                     exec_has_list(resource, EXEC_NIFCMD);
     *decision = DECIDE_NO;
     if (run->reason == REASON_VERIFY)
         return true; /* its success is all that can be said */
@@ -256,7 +259,7 @@ static bool decide(KindRun *run, Decision *decision, GError **error) {
     if (resource_bool(resource, EXEC_REFRESHONLY) && !run->refresh)
         return true;
     /* Without a guard it would run each time it is looked at: only an event is a reason to. */
-    if (!has_guard && !run->refresh && run->reason == REASON_POLL)
+    if (!has_guard(resource) && !run->refresh && run->reason == REASON_POLL)
         return true;
     return decide_by_guards(run, decision, error);
 }
@@ -354,6 +357,7 @@ bool exec_diff(KindRun *run, const State *actual, Changes *changes, GError **err
     if (actual->exists)
         return true;
     changes->action = ACTION_RUN;
+    changes->routine = !has_guard(run->resource);
     changes->uncertain = state_get(actual, EXEC_CMD) != NULL;
     changes_add(changes, "cmd", NULL, shown_command(run->resource), NULL);
     return true;

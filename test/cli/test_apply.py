@@ -338,6 +338,21 @@ def test_what_leaves_notifies_whom_it_notified(site):
     assert again.summary["changed"] == 0 and log.read_text() == "x\nx\n"
 
 
+def test_only_drift_is_called_so(site):
+    site.add_programs("/bin/sh")
+    site.write('''exec "each time" { cmd = ": > /each", shell = "/bin/sh" }
+    exec "guarded" { cmd = ": > /guarded", shell = "/bin/sh", nifcmd = { "test -e /guarded" }, nifshell = "/bin/sh" }
+    exec "late" { cmd = "test -e /ready", shell = "/bin/sh" }''')
+    assert site.run("apply").code == 4
+    site.path("/ready").write_text("")
+    second = site.run("apply")
+    assert second.code == 0 and "ran exec 'late'" in second.out and "ran exec 'each time'" in second.out
+    assert "drift" not in second.out
+    site.path("/guarded").unlink()
+    third = site.run("apply")
+    assert "ran exec 'guarded', drift repaired" in third.out and third.out.count("drift") == 1
+
+
 def two_files(site):
     site.write('file "/srv/a" { content = "a\\n" }\nfile "/srv/b" { content = "b\\n" }')
     other = site.write('file "/srv/c" { content = "c\\n" }', "other.lua")
