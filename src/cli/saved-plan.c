@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cli/plan-key.h"
 #include "kinds/kinds.h"
 
 /* --- secrets ---------------------------------------------------------------------------------- */
@@ -71,6 +72,44 @@ static Value *fill(const Value *value, const Value *secrets, GError **error) {
     return g_steal_pointer(&copy);
 }
 
+static bool digest_secrets(const Session *session, const Graph *graph, bool make_key,
+                           char ret_hex[DIGEST_HEX_SIZE], GError **error) {
+    PlanKey key;
+    if (!plan_key_get(session->state_dir, make_key, &key, error))
+        return false;
+    graph_digest_secrets(graph, key.bytes, sizeof key.bytes, ret_hex);
+    return true;
+}
+
+static bool add_secrets_digest(const Session *session, const Graph *graph, Value *saved,
+                               GError **error) {
+    char digest[DIGEST_HEX_SIZE];
+    if (!value_is_secret(value_map_get(saved, "graph")))
+        return true;
+    if (!digest_secrets(session, graph, true, digest, error))
+        return false;
+    value_map_set(saved, "secrets_digest", value_new_string(digest));
+    return true;
+}
+
+static bool check_secrets(const Session *session, const Graph *graph, const Value *saved,
+                          const char *file, GError **error) {
+    char digest[DIGEST_HEX_SIZE];
+    if (!value_is_secret(value_map_get(saved, "graph")))
+        return true;
+    if (!digest_secrets(session, graph, false, digest, error)) {
+        g_prefix_error(error, "refuse '%s': ", file);
+        return false;
+    }
+    if (strcmp(digest, value_map_string(saved, "secrets_digest", "")) == 0)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "refuse '%s': a secret has changed since, or it was edited or damaged; make a new "
+                "plan",
+                file);
+    return false;
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 bool saved_plan_write(const Session *session, const Plan *plan, const char *configuration,
@@ -80,6 +119,10 @@ bool saved_plan_write(const Session *session, const Plan *plan, const char *conf
     g_autoptr(Value) saved = plan_to_value(plan);
     g_autofree char *path = g_canonicalize_filename(configuration, NULL);
     value_map_set(saved, "configuration", value_new_string(path));
+    if (!add_secrets_digest(session, plan_graph(plan), saved, error)) {
+        g_prefix_error(error, "save the plan: ");
+        return false;
+    }
     if (session->arguments->replace)
         value_map_set(saved, "replace", value_new_bool(true));
     value_map_set(saved, "root", value_new_string(host_root(session->host)));
@@ -126,11 +169,10 @@ static bool check_digest(const Graph *graph, const Value *saved, const char *fil
     graph_digest(graph, digest);
     if (strcmp(digest, value_map_string(saved, "graph_digest", "")) == 0)
         return true;
-    bool secrets = value_is_secret(value_map_get(saved, "graph"));
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "refuse '%s': its graph does not fit its digest; %s; make a new plan", file,
-                secrets ? "a secret has changed since, or it was edited or damaged"
-                        : "it was edited or damaged");
+                "refuse '%s': its graph does not fit its digest; it was edited or damaged; make a "
+                "new plan",
+                file);
     return false;
 }
 
@@ -152,7 +194,8 @@ Graph *saved_plan_read(const Session *session, const char *file, Value **ret_sav
         return NULL;
     g_autoptr(Value) whole = fill(value_map_get(saved, "graph"), session->secrets, error);
     g_autoptr(Graph) graph = whole ? sealed_graph(whole, error) : NULL;
-    if (!graph || !check_digest(graph, saved, file, error))
+    if (!graph || !check_digest(graph, saved, file, error) ||
+        !check_secrets(session, graph, saved, file, error))
         return NULL;
     *ret_saved = g_steal_pointer(&saved);
     return g_steal_pointer(&graph);

@@ -225,7 +225,8 @@ static void compare_entries(GHashTable *then, GHashTable *now, Mismatches *found
 }
 
 bool plan_matches(const Plan *plan, const Value *saved, GError **error) {
-    /* Secrets are compared as a file has them: by name. The digest of the graph knows them all. */
+    /* Secrets are compared as a file has them: by name. Whether they are the same ones is asked of
+     * their keyed digest, by whoever read the file. */
     g_autoptr(Value) open = plan_to_value(plan);
     g_autofree char *text = json_print(open, JSON_COMPACT);
     g_autoptr(Value) fresh = json_parse(text, strlen(text), "plan", error);

@@ -12,14 +12,13 @@ typedef struct {
     unsigned vertex;
 } Entry;
 
-/* Secrets in clear: a new password must give a new digest. */
-static void append_canonical(GString *out, const Resource *resource) {
+static void append_canonical(GString *out, const Resource *resource, JsonFlags flags) {
     g_autoptr(Value) value = resource_to_value(resource);
     g_string_append(out, resource->kind->name);
     g_string_append_c(out, '\x1f');
     g_string_append(out, resource->name);
     g_string_append_c(out, '\x1f');
-    json_append(out, value, JSON_COMPACT | JSON_REVEAL);
+    json_append(out, value, flags);
 }
 
 static int compare_entries(const void *a, const void *b) {
@@ -34,13 +33,14 @@ static int compare_keys(const void *a, const void *b) {
 }
 
 /* Sorts by what is in them; ret_ranks is the place of each vertex. Equal ones share it. */
-static void digest_resources(const Graph *graph, Digest *digest, unsigned *ret_ranks) {
+static void digest_resources(const Graph *graph, JsonFlags flags, Digest *digest,
+                             unsigned *ret_ranks) {
     unsigned n = graph_size(graph);
     g_autoptr(GString) text = g_string_new(NULL);
     g_autofree size_t *starts = g_new(size_t, n + 1);
     for (unsigned v = 0; v < n; v++) {
         starts[v] = text->len;
-        append_canonical(text, graph_resource(graph, v));
+        append_canonical(text, graph_resource(graph, v), flags);
     }
     starts[n] = text->len;
     g_autofree Entry *entries = g_new(Entry, n);
@@ -72,13 +72,26 @@ static void digest_edges(const Graph *graph, Digest *digest, const unsigned *ran
     digest_update(digest, keys, n * sizeof *keys);
 }
 
-void graph_digest(const Graph *graph, char ret_hex[DIGEST_HEX_SIZE]) {
+static void digest_graph(const Graph *graph, JsonFlags flags, char ret_hex[DIGEST_HEX_SIZE]) {
     g_assert(graph->sealed);
     g_autoptr(Digest) digest = digest_new();
     g_autofree unsigned *ranks = g_new(unsigned, graph_size(graph));
-    digest_resources(graph, digest, ranks);
+    digest_resources(graph, flags, digest, ranks);
     digest_edges(graph, digest, ranks);
     digest_finish(digest, ret_hex);
+}
+
+void graph_digest(const Graph *graph, char ret_hex[DIGEST_HEX_SIZE]) {
+    digest_graph(graph, JSON_COMPACT, ret_hex);
+}
+
+void graph_digest_secrets(const Graph *graph, const uint8_t *key, size_t key_size,
+                          char ret_hex[DIGEST_HEX_SIZE]) {
+    char clear[DIGEST_HEX_SIZE];
+    digest_graph(graph, JSON_COMPACT | JSON_REVEAL, clear);
+    g_autofree char *keyed =
+        g_compute_hmac_for_string(G_CHECKSUM_SHA256, key, key_size, clear, DIGEST_HEX_SIZE - 1);
+    memcpy(ret_hex, keyed, DIGEST_HEX_SIZE);
 }
 
 /* --- to a value */

@@ -72,9 +72,13 @@ const unsigned *graph_edges_out(const Graph *graph, unsigned vertex, unsigned *r
 unsigned graph_leader(const Graph *graph, unsigned vertex);
 const unsigned *graph_members(const Graph *graph, unsigned leader, unsigned *ret_count);
 
-/* Both show a sealed graph as declared, whether grouped or not. The digest is of resources (secrets
- * in clear) and edges, independent of the order of declaration, places left out. */
+/* All show a sealed graph as declared, whether grouped or not. The digest is of resources (secrets
+ * by name) and edges, independent of the order of declaration, places left out. */
 void graph_digest(const Graph *graph, char ret_hex[DIGEST_HEX_SIZE]);
+/* Of the same with secrets in clear. Whoever sees it could try secrets, were it not for the key:
+ * random, and kept from them. */
+void graph_digest_secrets(const Graph *graph, const uint8_t *key, size_t key_size,
+                          char ret_hex[DIGEST_HEX_SIZE]);
 /* {"resources": [...], "edges": [{"from": index, "to": index, "notify", "auto", "send"}]}, for
  * saved plans and --format json; secrets by name. */
 Value *graph_to_value(const Graph *graph);

@@ -39,7 +39,7 @@ static void test_digest(void) {
     digest_of(sample(true, "hunter2"), other);
     g_assert_cmpstr(one, ==, other);
     digest_of(sample(false, "hunter3"), other);
-    g_assert_cmpstr(one, !=, other);
+    g_assert_cmpstr(one, ==, other); /* everybody may see it: it tells nothing of secrets */
 
     Graph *more = sample(false, "hunter2");
     test_edge(more, 1, 2, 0); /* replaces the notifying edge */
@@ -48,6 +48,23 @@ static void test_digest(void) {
     Graph *renamed = sample(false, "hunter2");
     (void)test_add(renamed, &test_pkg, "p", 1);
     digest_of(renamed, other);
+    g_assert_cmpstr(one, !=, other);
+}
+
+static void secret_digest_of(const char *password, const char *key, char ret[DIGEST_HEX_SIZE]) {
+    g_autoptr(Graph) graph = sample(false, password);
+    test_seal(graph);
+    graph_digest_secrets(graph, (const uint8_t *)key, strlen(key), ret);
+}
+
+static void test_secret_digest(void) {
+    char one[DIGEST_HEX_SIZE], other[DIGEST_HEX_SIZE];
+    secret_digest_of("hunter2", "key", one);
+    secret_digest_of("hunter2", "key", other);
+    g_assert_cmpstr(one, ==, other);
+    secret_digest_of("hunter3", "key", other);
+    g_assert_cmpstr(one, !=, other);
+    secret_digest_of("hunter2", "another", other);
     g_assert_cmpstr(one, !=, other);
 }
 
@@ -123,6 +140,7 @@ static void test_damage_is_refused(void) {
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/graph-value/digest", test_digest);
+    g_test_add_func("/graph-value/secret-digest", test_secret_digest);
     g_test_add_func("/graph-value/round-trip", test_round_trip);
     g_test_add_func("/graph-value/secrets-are-not-shown", test_secrets_are_not_shown);
     g_test_add_func("/graph-value/hidden-twins", test_hidden_twins);

@@ -235,6 +235,28 @@ def test_saved_plan_with_secrets(site):
     assert site.path("/srv/x").read_text() == "tiger"
 
 
+def test_saved_plan_lets_nobody_try_secrets(site):
+    """What a plan says of a secret needs the key of the state directory, which no plan has."""
+    site.write('file "/srv/x" { content = secret "pin" }')
+    arguments = ("--secrets", "secrets.yaml", "--out", "plan.json")
+    plans = []
+    for pin in ("1234", "1235"):
+        site.write(f'pin: "{pin}"\n', "secrets.yaml")
+        assert site.run("plan", *arguments).code == 0
+        plans.append(json.loads((site.directory / "plan.json").read_text()))
+    one, other = plans
+    assert one["graph_digest"] == other["graph_digest"] and one["secrets_digest"] != other["secrets_digest"]
+    key = site.path("/var/lib/stead/plan.key")
+    assert key.stat().st_mode & 0o777 == 0o600 and len(key.read_bytes()) == 32
+    key.unlink()
+    refused = site.run("apply", "--secrets", "secrets.yaml", file="plan.json")
+    assert refused.code == 1 and "plan.key" in refused.err and not site.path("/srv/x").exists()
+    assert site.run("plan", *arguments).code == 0
+    again = json.loads((site.directory / "plan.json").read_text())
+    assert again["secrets_digest"] != other["secrets_digest"]
+    assert site.run("apply", "--secrets", "secrets.yaml", file="plan.json").code == 0
+
+
 def test_saved_plan_of_a_changed_secret(site):
     """What was there before is a secret too, and stays one in the file."""
     site.write('file "/srv/x" { content = secret "hunter" }')
