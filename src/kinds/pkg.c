@@ -182,7 +182,7 @@ static bool pkg_observe(KindRun *run, State *actual, GError **error) {
     const char *state = info.broken         ? "broken"
                         : info.version      ? "installed"
                         : info.config_files ? "uninstalled"
-                                            : "purged";
+                                            : "absent";
     state_set(actual, P_STATE, value_new_string(state));
     state_set(actual, P_HELD, value_new_bool(info.held));
     if (!info.version)
@@ -303,7 +303,7 @@ static bool diff_installed(KindRun *run, const State *actual, Want want, const c
 
 static bool diff_removed(const State *actual, Want want, Changes *changes) {
     bool gone = !actual->exists && !is_broken(actual);
-    if (want == WANT_PURGED && !g_str_equal(found_state(actual), "purged"))
+    if (want == WANT_PURGED && !g_str_equal(found_state(actual), "absent"))
         change_state(changes, actual, "purged");
     else if (want == WANT_REMOVED && !gone)
         change_state(changes, actual, "uninstalled");

@@ -93,6 +93,9 @@ static void test_removed(void) {
     kind_test_expect(test, absent, ACTION_REMOVE);
     kind_test_expect(test, purged, ACTION_REMOVE); /* its configuration files are left */
     kind_test_expect(test, never, ACTION_NONE);
+    g_autoptr(Resource) wanted = kind_test_resource(&kind_pkg, "nginx", NULL);
+    g_autoptr(KindRound) plan = kind_test_plan(test, wanted);
+    g_assert_cmpstr(value_string(changes_find(plan->changes, "state")->before), ==, "absent");
     g_assert_null(kind_test_reverse(test, absent, ON_REMOVE_RESTORE));
     resource_own_meta(absent)->on_remove = ON_REMOVE_RESTORE; /* asked for */
     kind_test_undo(test, absent, ON_REMOVE_RESTORE);
