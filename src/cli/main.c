@@ -13,7 +13,7 @@ static void print_usage(FILE *to) {
           to);
     for (const Command *const *command = commands; *command; command++)
         fprintf(to, "  %-10s %s\n", (*command)->name, (*command)->summary);
-    fputs("\n`stead COMMAND --help` tells more. Manual: stead(1).\n", to);
+    fputs("\n`stead COMMAND --help` or `stead help COMMAND` tells more. Manual: stead(1).\n", to);
 }
 
 /* A GOptionEntry for each row, pointing into arguments. */
@@ -99,12 +99,20 @@ static int unknown_command(const char *name) {
     return EXIT_REFUSED;
 }
 
+static int help_on(const char *name) {
+    const Command *command = command_find(name);
+    char *words[] = { (char *)(uintptr_t)name, (char *)(uintptr_t) "--help", NULL };
+    return command ? run_command(command, words) : unknown_command(name);
+}
+
 int main(int argc, char **argv) {
     setlocale(LC_ALL, "C.UTF-8");
     if (argc < 2) {
         print_usage(stderr);
         return EXIT_REFUSED;
     }
+    if (strcmp(argv[1], "help") == 0 && argc > 2)
+        return help_on(argv[2]);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_usage(stdout);

@@ -13,11 +13,16 @@
 /* Characters of a value. */
 #define SHOWN_IN_LINE 40
 #define SHOWN_IN_PLAN 70
+/* Failures that have scrolled by are told again at the end: when so many lines came after one. */
+#define REPEAT_AFTER_LINES 20
+#define FAILURES_REPEATED  20
 
 struct Printer {
     bool json, color, quiet, verbose, terminal;
     int64_t started, last_progress;
     bool progress_shown;
+    unsigned lines;      /* of events, since the first failure */
+    GPtrArray *failures; /* char *: name, message */
 };
 
 Printer *printer_new(const Arguments *arguments) {
@@ -29,6 +34,7 @@ Printer *printer_new(const Arguments *arguments) {
     printer->terminal = isatty(STDERR_FILENO) && !printer->json;
     printer->color = isatty(STDOUT_FILENO) && !printer->json && !arguments->no_color &&
                      !(no_color && *no_color) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+    printer->failures = g_ptr_array_new_with_free_func(g_free);
     printer->started = g_get_monotonic_time();
     return printer;
 }
@@ -46,6 +52,7 @@ void printer_free(Printer *printer) {
         return;
     hide_progress(printer);
     fflush(stdout);
+    g_ptr_array_unref(printer->failures);
     g_free(printer);
 }
 
@@ -277,6 +284,41 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
                  tail->str);
 }
 
+static int find_failure(const Printer *printer, const char *name) {
+    size_t size = strlen(name);
+    for (unsigned i = 0; i < printer->failures->len; i++) {
+        const char *line = printer->failures->pdata[i];
+        if (strncmp(line, name, size) == 0 && g_str_has_prefix(line + size, ": "))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Keeps what failed last, until it comes right after all. */
+static void note_failure(Printer *printer, const EngineEvent *event) {
+    bool failed = event->type == ENGINE_FAILED;
+    if (!event->resource || event->type > ENGINE_FAILED || (!failed && !printer->failures->len))
+        return;
+    g_autofree char *name = resource_show(event->resource);
+    int at = find_failure(printer, name);
+    if (at >= 0)
+        (void)g_ptr_array_remove_index(printer->failures, (unsigned)at);
+    if (failed && printer->failures->len < FAILURES_REPEATED)
+        g_ptr_array_add(printer->failures,
+                        g_strdup_printf("%s: %s", name, event->error ? event->error->message : ""));
+}
+
+static void repeat_failures(Printer *printer, unsigned n_failed) {
+    if (n_failed == 0 || printer->lines <= REPEAT_AFTER_LINES)
+        return;
+    printer_line(printer, STYLE_BAD, "failed:");
+    for (unsigned i = 0; i < printer->failures->len; i++)
+        printer_line(printer, STYLE_PLAIN, "  %s", (char *)printer->failures->pdata[i]);
+    if (n_failed > printer->failures->len)
+        printer_line(printer, STYLE_PLAIN, "  and %u more; stead status",
+                     n_failed - printer->failures->len);
+}
+
 void printer_event(Printer *printer, const EngineEvent *event) {
     bool shown = looks[event->type].loud || !printer->quiet;
     if (event->type == ENGINE_OK || event->type == ENGINE_CONVERGED ||
@@ -286,6 +328,8 @@ void printer_event(Printer *printer, const EngineEvent *event) {
         event_as_json(printer, event);
     else if (shown)
         event_as_text(printer, event);
+    note_failure(printer, event);
+    printer->lines += shown && printer->failures->len > 0;
     fflush(stdout); /* whoever reads a log wants each line when it happens */
 }
 
@@ -440,6 +484,7 @@ void printer_summary(Printer *printer, const EngineSummary *summary, uint64_t du
         summary_as_json(printer, summary, duration);
         return;
     }
+    repeat_failures(printer, summary->failed);
     g_autoptr(GString) text = g_string_new(NULL);
     g_string_append_printf(text, "%u resources: %u right", summary->total, summary->ok);
     const struct {

@@ -405,3 +405,17 @@ def test_same_file_by_another_way_or_without_leaving(site):
     assert site.apply(file=more).summary["changed"] == 1  # nothing leaves: it is the one from now on
     site.write('file "/srv/d" { content = "d\\n" }', "more.lua")
     assert site.apply(file=more).summary["removed"] == 1
+
+
+def test_failures_are_told_again_after_a_long_run(site):
+    for count in (25, 2):
+        site.write(f'for i = 1, {count} do file("/proc" .. i .. "/x/y") {{ content = "x" }} end\n'
+                   f'for i = 1, 40 do file("/srv/{count}-" .. i) {{ content = "x" }} end')
+        run = site.run("apply", "--parallel", "1")
+        assert run.code == 4, run
+        tail = run.out[run.out.index("\nfailed:\n"):].splitlines()[2:-1]
+        assert len([line for line in tail if line.startswith("  file '/proc")]) == min(count, 20)
+        assert ("  and 5 more; stead status" in tail) == (count == 25)
+    site.write('file "/proc1/x/y" { content = "x" }')
+    site.run("apply")  # undoes the rest
+    assert "\nfailed:" not in "\n" + site.run("apply").out  # it has not scrolled by

@@ -47,3 +47,9 @@ def test_state_of_root_tells_others_what_to_do(site, command):
     done = stead(*command, "--root", site.root, "--state", state, cwd=site.directory, user=65534, group=65534)
     assert done.returncode == 1, done
     assert "; run stead as root, or practise below --root DIR\n" in done.stderr, done.stderr
+
+
+def test_help_of_a_command():
+    assert stead("help", "plan").stdout == stead("plan", "--help").stdout != ""
+    unknown = stead("help", "plam")
+    assert unknown.returncode == 1 and "did you mean 'plan'" in unknown.stderr
