@@ -212,10 +212,29 @@ static bool too_many(const LineSpec *spec, unsigned n_matches, size_t first, GEr
     return false;
 }
 
+/* Several lines and a match are what line_reverse() makes to undo several replacements. */
+static bool puts_lines_back(const LineSpec *spec) {
+    return spec->match != NULL && g_strv_length(spec->lines) > 1;
+}
+
+/* As many lines as were replaced get what was there before, each its own; when the number is
+ * another, somebody has decided otherwise since. */
+static void find_replaced(const LineSpec *spec, const EditText *text, Found *found) {
+    size_t n = 0;
+    for (size_t i = 0; i < text->n_lines; i++) {
+        if (!line_matches(spec->match, &text->lines[i]))
+            continue;
+        found_add(found, text, i, 1);
+        n++;
+    }
+    found->right = n != g_strv_length(spec->lines);
+}
+
 /* As Puppet's file_line: the line anywhere is enough, whatever else matches, unless multiple asks
  * for every match to be the line. */
 static bool find_wanted(const LineSpec *spec, const EditText *text, Found *found, GError **error) {
     bool there = *spec->content == '\0', multiple = resource_bool(spec->resource, LINE_MULTIPLE);
+    bool differs = false;
     unsigned n_matches = 0;
     size_t first = 0;
     for (size_t i = 0; i < text->n_lines; i++) {
@@ -225,12 +244,12 @@ static bool find_wanted(const LineSpec *spec, const EditText *text, Found *found
             continue;
         if (n_matches++ == 0)
             first = i;
-        if (!equal)
+        differs |= !equal;
+        if (!equal || multiple) /* of several, each keeps its place among them */
             found_add(found, text, i, 1);
     }
-    found->right = n_matches > 0
-                       ? found->instead == NULL || !resource_bool(spec->resource, LINE_REPLACE)
-                       : there || !resource_bool(spec->resource, LINE_APPEND);
+    found->right = n_matches > 0 ? !differs || !resource_bool(spec->resource, LINE_REPLACE)
+                                 : there || !resource_bool(spec->resource, LINE_APPEND);
     found->right |= there && !multiple;
     return found->right || n_matches <= 1 || multiple || too_many(spec, n_matches, first, error);
 }
@@ -238,9 +257,12 @@ static bool find_wanted(const LineSpec *spec, const EditText *text, Found *found
 static bool find(const LineSpec *spec, GBytes *bytes, Found *found, GError **error) {
     g_auto(EditText) text;
     edit_text_init(&text, bytes);
-    if (!spec->absent)
+    if (!spec->absent && !puts_lines_back(spec))
         return find_wanted(spec, &text, found, error);
-    find_doomed(spec, &text, found);
+    if (spec->absent)
+        find_doomed(spec, &text, found);
+    else
+        find_replaced(spec, &text, found);
     return true;
 }
 
@@ -262,10 +284,12 @@ static void edit_remove(const LineSpec *spec, const EditText *text, GString *out
 
 /* Each line that matches, keeping how it was ended. */
 static void edit_replace(const LineSpec *spec, const EditText *text, GString *out) {
+    bool put_back = puts_lines_back(spec);
+    char **former = spec->lines;
     for (size_t i = 0; i < text->n_lines; i++) {
         const EditLine *line = &text->lines[i];
         if (line_matches(spec->match, line)) {
-            g_string_append(out, spec->content);
+            g_string_append(out, put_back ? *former++ : spec->content);
             g_string_append_len(out, line->start + line->size, (gssize)(line->whole - line->size));
         } else {
             edit_append_lines(out, text, i, i + 1);
@@ -399,6 +423,13 @@ static void put_text(Resource *inverse, unsigned param, const char *text) {
     resource_put(inverse, param, value_new_string(text));
 }
 
+/* A newline at the end of content does not count: one more when the last line is empty. */
+static void put_restored(Resource *inverse, const Value *before) {
+    bool open = g_str_has_suffix(value_string(before), "\n") && !value_is_secret(before);
+    g_autofree char *longer = open ? g_strconcat(value_string(before), "\n", NULL) : NULL;
+    resource_put(inverse, LINE_CONTENT, open ? value_new_string(longer) : value_ref(before));
+}
+
 /* What stood in our line's place takes its place again; if our line is gone, somebody has decided
  * otherwise since. */
 static void restore_replaced(Resource *inverse, const char *ours, const Value *before) {
@@ -406,7 +437,7 @@ static void restore_replaced(Resource *inverse, const char *ours, const Value *b
     g_autofree char *match = g_strdup_printf("^%s$", escaped);
     put_text(inverse, LINE_STATE, "exists");
     put_text(inverse, LINE_MATCH, match);
-    resource_put(inverse, LINE_CONTENT, value_ref(before));
+    put_restored(inverse, before);
     resource_put(inverse, LINE_APPEND, value_new_bool(false));
 }
 
