@@ -4,6 +4,7 @@
  * and applies, the plan said the same, a second round has nothing to do, and it can be undone.
  */
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "host/host-fake.h"
@@ -62,7 +63,15 @@ static void check_edit(const Resource *resource, GBytes *content) {
         kind_test_undo(test, resource, ON_REMOVE_RESTORE);
 }
 
+/* kind-test ends by g_error(), whose trap a fuzzer does not catch. */
+static void abort_on_error(const char *domain, GLogLevelFlags level, const char *text, void *data) {
+    g_printerr("%s\n", text);
+    if (level & G_LOG_FLAG_FATAL)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    (void)g_log_set_default_handler(abort_on_error, NULL);
     const uint8_t *gap = memmem(data, size, "\n\n", 2);
     if (!gap || size > TEXT_MAX)
         return 0;
