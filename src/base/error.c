@@ -3,9 +3,14 @@
 #include <errno.h>
 #include <stdarg.h>
 
-/* clang-format off: the name is no subtraction */
-G_DEFINE_QUARK(stead - error - quark, stead_error)
-/* clang-format on */
+/* Not by G_DEFINE_QUARK, whose argument a formatter takes for a subtraction and puts blanks into.
+ */
+GQuark stead_error_quark(void) {
+    static GQuark quark;
+    if (G_UNLIKELY(quark == 0))
+        quark = g_quark_from_static_string("stead-error-quark");
+    return quark;
+}
 
 static int code_of_errno(int errno_value) {
     switch (errno_value) {
