@@ -2,16 +2,24 @@
 
 #include "lang/facts-private.h"
 
+/* Far above any machine: what claims more is no machine, and may be added and multiplied safely. */
+#define MAX_NUMBER (INT64_C(1) << 48)
+
+/* The number at the start of text, from 0 to MAX_NUMBER. ret_rest (may be NULL): what follows. */
+static int64_t number_at(const char *text, char **ret_rest) {
+    return CLAMP(g_ascii_strtoll(text, ret_rest, 10), 0, MAX_NUMBER);
+}
+
 /* "0-3,8" is 5. */
 static int64_t count_ranges(const char *text) {
     int64_t count = 0;
     g_auto(GStrv) ranges = g_strsplit(text, ",", -1);
     for (unsigned i = 0; ranges[i]; i++) {
         char *rest;
-        gint64 first = g_ascii_strtoll(ranges[i], &rest, 10), last = first;
+        int64_t first = number_at(ranges[i], &rest), last = first;
         if (*rest == '-')
-            last = g_ascii_strtoll(rest + 1, NULL, 10);
-        count += last - first + 1;
+            last = number_at(rest + 1, NULL);
+        count = MIN(count + MAX(last - first + 1, 0), MAX_NUMBER);
     }
     return count;
 }
@@ -30,7 +38,7 @@ Value *facts_cpu_model(Host *host) {
 static Value *meminfo_field(Host *host, const char *name) {
     g_autofree char *text = facts_text(host, "/proc/meminfo");
     g_autofree char *field = text ? facts_field_of(text, name, ':') : NULL;
-    return field ? value_new_int(g_ascii_strtoll(field, NULL, 10) * 1024) : NULL;
+    return field ? value_new_int(number_at(field, NULL) * 1024) : NULL;
 }
 
 Value *facts_memory(Host *host) {
@@ -56,7 +64,7 @@ Value *facts_disks(Host *host) {
         g_autofree char *rotates = facts_text(host, "/sys/block/%s/queue/rotational", names[i]);
         g_autofree char *removable = facts_text(host, "/sys/block/%s/removable", names[i]);
         if (sectors) /* of 512 bytes, whatever the disk's own are */
-            value_map_set(disk, "size", value_new_int(g_ascii_strtoll(sectors, NULL, 10) * 512));
+            value_map_set(disk, "size", value_new_int(number_at(sectors, NULL) * 512));
         if (rotates)
             value_map_set(disk, "rotational", value_new_bool(*rotates == '1'));
         if (removable)
