@@ -60,6 +60,7 @@ typedef struct Eval {
     lua_State *lua;
     LuaMemory *memory;
     uint64_t steps, max_steps; /* instructions, and work of C functions counted like them */
+    uint64_t counted_requests; /* of memory, that are in steps */
     size_t max_memory;
     bool collecting;    /* the garbage collector runs: only programs that need it pay */
     bool fatal;         /* a limit was exceeded: no pcall() stops this error */
@@ -122,6 +123,10 @@ int eval_raise_reported(lua_State *lua);
 int eval_abandon(lua_State *lua);
 /* Work of a C function that runs long without instructions; raises beyond the limit. */
 void eval_charge(lua_State *lua, uint64_t steps);
+/* The same for what is short: the next look at the limits notices. */
+static inline void eval_count(lua_State *lua, uint64_t steps) {
+    eval_of(lua)->steps += steps;
+}
 /* Push, taking ownership. */
 void eval_push_text(lua_State *lua, char *text, size_t size);
 void eval_push_value(lua_State *lua, Value *value);

@@ -11,6 +11,9 @@
 #include "lang/lua-sandbox.h"
 #include "lang/lua-value.h"
 
+/* What it costs to write a number as text, in instructions. */
+#define TEXT_STEPS 20
+
 /* tostring */
 
 static void push_object_text(lua_State *lua, const Object *object) {
@@ -46,6 +49,7 @@ void base_push_text(lua_State *lua, int index) {
     if (is_plain || luaL_getmetafield(lua, index, "__tostring") != LUA_TNIL) {
         if (!is_plain)
             lua_pop(lua, 1);
+        eval_count(lua, TEXT_STEPS);
         luaL_tolstring(lua, index, NULL);
         return;
     }

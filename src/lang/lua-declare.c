@@ -199,11 +199,15 @@ static Object *push_reference(lua_State *lua, unsigned kind, int name) {
     return ref;
 }
 
+/* What a reference costs, in instructions. */
+#define CALL_STEPS 5
+
 /* Upvalue 1: index of the kind. */
 static int call_kind(lua_State *lua) {
     Eval *eval = eval_of(lua);
     unsigned kind = (unsigned)lua_tointeger(lua, lua_upvalueindex(1));
     int n_args = lua_gettop(lua);
+    eval_count(lua, CALL_STEPS);
     if (n_args == 0)
         lua_pushnil(lua);
     const Object *ref = push_reference(lua, kind, 1);

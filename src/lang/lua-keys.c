@@ -89,12 +89,16 @@ static size_t count_keys(lua_State *lua, int index) {
     return count;
 }
 
+/* What it costs to sort a key, and to look at one, in instructions. */
+#define KEY_STEPS       20
+#define FIRST_KEY_STEPS 4
+
 /* The buffer for sorting is a userdatum that the program never sees, so that an error frees it. */
 void keys_push_sorted(lua_State *lua, int index) {
     luaL_checkstack(lua, 6, "keys");
     index = lua_absindex(lua, index);
     size_t count = count_keys(lua, index);
-    eval_charge(lua, count);
+    eval_charge(lua, count * KEY_STEPS);
     Key *keys = lua_newuserdatauv(lua, MAX(count, 1) * sizeof *keys, 0);
     lua_createtable(lua, (int)MIN(count, G_MAXINT), 0);
     lua_Integer found = 0;
@@ -202,7 +206,7 @@ static int push_first(lua_State *lua) {
             lua_replace(lua, 2);
         }
     }
-    eval_charge(lua, count);
+    eval_charge(lua, count * FIRST_KEY_STEPS);
     if (count == 0)
         return 1;
     lua_pushvalue(lua, 2);

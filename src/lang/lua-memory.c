@@ -21,6 +21,7 @@ typedef struct LargeBlock {
 
 struct LuaMemory {
     size_t limit, used;
+    uint64_t requests;
     FreeBlock *free[CLASSES + 1];
     char *bump, *bump_end;
     GPtrArray *chunks;
@@ -54,6 +55,10 @@ void lua_memory_free(LuaMemory *memory) {
 
 size_t lua_memory_used(const LuaMemory *memory) {
     return memory->used;
+}
+
+uint64_t lua_memory_requests(const LuaMemory *memory) {
+    return memory->requests;
 }
 
 static size_t class_of(size_t size) {
@@ -152,6 +157,7 @@ void *lua_memory_alloc(void *data, void *block, size_t old_size, size_t new_size
         memory->used -= old_size;
         return NULL;
     }
+    memory->requests += new_size > old_size;
     if (new_size > old_size && new_size - old_size > memory->limit - memory->used) {
         memory->refused(memory->data);
         return NULL;

@@ -3,6 +3,7 @@
  * limit. Freeing the whole gives everything back to the system in one stroke, so the state itself
  * need not be closed. */
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct LuaMemory LuaMemory;
 
@@ -11,3 +12,5 @@ LuaMemory *lua_memory_new(size_t limit, void (*refused)(void *data), void *data)
 void lua_memory_free(LuaMemory *memory); /* accepts NULL */
 void *lua_memory_alloc(void *memory, void *block, size_t old_size, size_t new_size); /* lua_Alloc */
 size_t lua_memory_used(const LuaMemory *memory);
+/* How often more was asked for since the start. */
+uint64_t lua_memory_requests(const LuaMemory *memory);

@@ -9,6 +9,8 @@
 
 /* Instructions between two looks at the limits. */
 enum { HOOK_PERIOD = 1000 };
+/* What an allocation and the collection of its block cost, in instructions. */
+enum { REQUEST_STEPS = 16 };
 /* Most programs end before this many bytes, without ever collecting garbage. */
 #define COLLECT_ABOVE ((size_t)64 * 1024 * 1024)
 
@@ -44,7 +46,10 @@ int sandbox_raise_limit(lua_State *lua, const char *format, ...) {
 
 static void count_hook(lua_State *lua, lua_Debug *info) {
     Eval *eval = eval_of(lua);
+    uint64_t requests = lua_memory_requests(eval->memory);
     eval->steps += MIN(HOOK_PERIOD, eval->max_steps);
+    eval->steps += (requests - eval->counted_requests) * REQUEST_STEPS;
+    eval->counted_requests = requests;
     if (eval->steps > eval->max_steps)
         sandbox_raise_steps(lua);
     if (!eval->collecting && lua_memory_used(eval->memory) > COLLECT_ABOVE) {
@@ -134,6 +139,14 @@ static void keep_memory_error(Eval *eval) {
 int sandbox_raise_memory(lua_State *lua) {
     keep_memory_error(eval_of(lua));
     return eval_raise(lua, "a limit was exceeded");
+}
+
+void sandbox_check_room(lua_State *lua, uint64_t bytes) {
+    Eval *eval = eval_of(lua);
+    if (bytes <= eval->max_memory) /* what is garbage may still make room */
+        return;
+    eval->memory_place = eval_place(eval, lua, 1);
+    sandbox_raise_memory(lua);
 }
 
 bool sandbox_call(Eval *eval, lua_State *lua, int n_args, int n_results) {

@@ -19,3 +19,5 @@ bool sandbox_call(Eval *eval, lua_State *lua, int n_args, int n_results);
 int sandbox_raise_limit(lua_State *lua, const char *format, ...) G_GNUC_PRINTF(2, 3);
 int sandbox_raise_steps(lua_State *lua);
 int sandbox_raise_memory(lua_State *lua);
+/* The same for what can never fit, before it is even asked for. */
+void sandbox_check_room(lua_State *lua, uint64_t bytes);

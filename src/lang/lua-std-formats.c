@@ -9,6 +9,9 @@
 #include "lang/toml.h"
 #include "lang/yaml-node.h"
 
+/* Bytes that are read or written in the time of an instruction. */
+#define BYTES_PER_STEP 2
+
 /* One notation: decode(text) and encode(value). */
 typedef struct {
     const char *name;
@@ -20,10 +23,7 @@ static Value *decode_yaml(const char *text, size_t size, const char *where, GErr
     g_autoptr(YamlNode) root = NULL;
     if (!yaml_parse(text, size, where, &root, error))
         return NULL;
-    Value *value = root ? yaml_node_to_value(root) : value_new_nil();
-    if (!value)
-        g_prefix_error(error, "%s:1: ", where);
-    return value;
+    return root ? yaml_node_to_value(root) : value_new_nil();
 }
 
 static const Format formats[] = {
@@ -46,6 +46,7 @@ static int decode(lua_State *lua) {
     const char *where = format->name;
     if (!lua_isnoneornil(lua, 2))
         where = lua_value_check_text(lua, 2, NULL, NULL);
+    eval_charge(lua, size / BYTES_PER_STEP);
     GError *error = NULL;
     Value *value = format->decode(text, size, where, &error);
     if (!value)
@@ -75,7 +76,9 @@ static int encode(lua_State *lua) {
     value_unref(value);
     if (!text)
         return eval_raise_error(lua, error);
-    std_push_text(lua, text, strlen(text), is_secret);
+    size_t size = strlen(text);
+    eval_count(lua, size / BYTES_PER_STEP);
+    std_push_text(lua, text, size, is_secret);
     return 1;
 }
 
@@ -98,6 +101,7 @@ static int encode_json(lua_State *lua) {
         return eval_raise_error(lua, error);
     }
     size_t size = text->len;
+    eval_count(lua, size / BYTES_PER_STEP);
     std_push_text(lua, g_string_free(text, FALSE), size, is_secret);
     return 1;
 }

@@ -7,6 +7,7 @@
 #include "lang/eval.h"
 #include "lang/lua-base.h"
 #include "lang/lua-pattern.h"
+#include "lang/lua-sandbox.h"
 #include "lang/lua-value.h"
 
 /* Arguments count from 1, negative ones from the end; the result is an offset, at most size + 1. */
@@ -197,6 +198,9 @@ static int string_gsub(lua_State *lua) {
     return 2;
 }
 
+/* Copies of a short text that take as long as an instruction. */
+#define REPEATS_PER_STEP 4
+
 /* Without a text there is nothing to repeat, however often. */
 static int string_rep(lua_State *lua) {
     size_t size, separator_size = 0;
@@ -207,7 +211,11 @@ static int string_rep(lua_State *lua) {
         lua_pushliteral(lua, "");
         return 1;
     }
-    eval_charge(lua, (uint64_t)MIN(times, G_MAXINT32));
+    uint64_t bytes;
+    if (__builtin_mul_overflow((uint64_t)times, size + separator_size, &bytes))
+        bytes = UINT64_MAX;
+    sandbox_check_room(lua, bytes - MIN(bytes, separator_size));
+    eval_charge(lua, (uint64_t)times / REPEATS_PER_STEP);
     lua_pushvalue(lua, lua_upvalueindex(1));
     lua_insert(lua, 1);
     lua_call(lua, lua_gettop(lua) - 1, 1);
@@ -227,9 +235,13 @@ static void refuse_pointers(lua_State *lua, const char *format) {
     }
 }
 
+/* What each argument costs, in instructions. */
+#define FORMAT_STEPS 10
+
 static int string_format(lua_State *lua) {
     refuse_pointers(lua, luaL_checkstring(lua, 1));
     int top = lua_gettop(lua);
+    eval_count(lua, FORMAT_STEPS * (unsigned)top);
     luaL_checkstack(lua, 2, "format");
     for (int i = 2; i <= top; i++) {
         if (lua_type(lua, i) <= LUA_TSTRING && !lua_islightuserdata(lua, i))
