@@ -308,15 +308,33 @@ void loop_quit(Loop *loop) {
     loop->quit = true;
 }
 
-bool loop_turn(Loop *loop) {
+int loop_dispatch(Loop *loop, GError **error) {
     g_assert(loop_is_mine(loop));
-    bool handled = false;
+    int handled = 0;
     for (int round = 0; round < TURN_ROUNDS && !loop->quit; round++) {
-        if (run_real_round(loop, 0) <= 0)
+        int r = run_real_round(loop, 0);
+        if (r < 0) {
+            set_io_error(error, -r, "run event loop");
+            return -1;
+        }
+        if (r == 0)
             break;
-        handled = true;
+        handled = 1;
     }
     return handled;
+}
+
+bool loop_turn(Loop *loop) {
+    return loop_dispatch(loop, NULL) > 0;
+}
+
+int loop_fd(Loop *loop) {
+    loop->event_lent = true;
+    return sd_event_get_fd(loop->event);
+}
+
+bool loop_is_quitting(const Loop *loop) {
+    return loop->quit;
 }
 
 /* Sources */

@@ -49,6 +49,15 @@ void loop_quit(Loop *loop);
  * was handled. */
 bool loop_turn(Loop *loop);
 
+/* For a host program's own loop instead of loop_run(): a descriptor that is readable when there is
+ * something to handle, once loop_dispatch() has returned 0. loop_dispatch() is loop_turn() that
+ * tells: 1: handled something, call it again before waiting; 0: nothing was ready; -1: the loop
+ * failed. It must also be called after anything else was done with the loop. */
+int loop_fd(Loop *loop);
+int loop_dispatch(Loop *loop, GError **error);
+bool loop_is_quitting(
+    const Loop *loop); /* loop_quit() was called and no loop_run() has ended yet */
+
 /* Calls callback in the loop's thread as soon as possible, in posting order. Thread-safe. */
 void loop_post(Loop *loop, LoopCallback callback, void *data);
 /* Takes back what was posted with this callback and data and has not been delivered: before data

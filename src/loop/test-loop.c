@@ -1,5 +1,6 @@
 #include "loop/loop.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -483,6 +484,36 @@ static void test_turn(void) {
     test_close(&test);
 }
 
+static bool is_readable(const Test *test, int timeout_ms) {
+    struct pollfd fd = { .fd = loop_fd(test->loop), .events = POLLIN };
+    return poll(&fd, 1, timeout_ms) == 1;
+}
+
+/* Another loop waits for the descriptor: nothing is due before it is readable. */
+static void test_dispatch(void) {
+    Test test;
+    g_autoptr(GError) error = NULL;
+    test_open(&test, false);
+    g_assert_cmpint(loop_dispatch(test.loop, &error), ==, 0);
+    g_assert_false(is_readable(&test, 0));
+    Letter a = { &test, NULL, 'a' };
+    loop_post(test.loop, append_letter, &a);
+    g_assert_true(is_readable(&test, 0));
+    g_assert_cmpint(loop_dispatch(test.loop, &error), ==, 1);
+    loop_timer_set(test.loop, &test.timer, loop_now(test.loop) + SECOND / 20, quit, &test);
+    g_assert_cmpint(loop_dispatch(test.loop, &error), ==, 0); /* sets the clock */
+    g_assert_false(is_readable(&test, 0));
+    g_assert_true(is_readable(&test, 60000));
+    g_assert_false(loop_is_quitting(test.loop));
+    g_assert_cmpint(loop_dispatch(test.loop, &error), ==, 1);
+    g_assert_true(loop_is_quitting(test.loop));
+    loop_post(test.loop, append_letter, &a);
+    g_assert_cmpint(loop_dispatch(test.loop, &error), ==, 0); /* nothing runs any more */
+    g_assert_cmpstr(test.log->str, ==, "a");
+    g_assert_no_error(error);
+    test_close(&test);
+}
+
 static void test_quit_before_run(void) {
     Test test;
     test_open(&test, false);
@@ -655,6 +686,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/loop/virtual-order", test_virtual_order);
     g_test_add_func("/loop/deadlock", test_deadlock);
     g_test_add_func("/loop/turn", test_turn);
+    g_test_add_func("/loop/dispatch", test_dispatch);
     g_test_add_func("/loop/quit-before-run", test_quit_before_run);
     g_test_add_func("/loop/hold", test_hold);
     g_test_add_func("/loop/longest-callback", test_longest_callback);
