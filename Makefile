@@ -62,14 +62,15 @@ docs: program
 	@tools/generate-docs $(BUILD)/stead
 
 format:
-	@clang-format -i $$(git ls-files 'src/*.[ch]' 'bench/*.[ch]')
+	@clang-format -i $$(git ls-files 'src/*.[ch]' 'bench/*.[ch]' 'examples/*/*.[ch]')
 
 # Longer runs, not part of `make test`.
 soak: all
 	@/usr/bin/python3 -m pytest -q -p no:cacheprovider --soak test
 
-# The program, its manual pages, completion, and stead.service for the agent.
-install: program
+# The program, its manual pages, completion, a unit for the agent, and libstead.
+install: $(BUILD)/build.ninja
+	@$(NINJA) -C $(BUILD) -j$(JOBS) installed
 	@meson install -C $(BUILD) --no-rebuild --quiet
 	@echo "installed; man stead, and: systemctl enable --now stead  (keeps /etc/stead/site.lua)"
 
