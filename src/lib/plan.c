@@ -13,6 +13,8 @@ Plan *machine_plan(stead_machine *machine, Graph *graph, const PlanWishes *wishe
         .parallel = wishes->parallel,
         .state_dir = machine->state_dir,
         .noop = wishes->noop,
+        .configuration = wishes->configuration,
+        .take_over = wishes->take_over,
     };
     return plan_new(graph, &options, error);
 }
@@ -21,7 +23,7 @@ Plan *machine_plan(stead_machine *machine, Graph *graph, const PlanWishes *wishe
 static Plan *plan_with_ledger(stead_machine *machine, stead_graph *graph, GError **error) {
     Graph *sealed = graph_of(graph, error);
     bool was_open = machine->ledger != NULL;
-    PlanWishes wishes = { 0 };
+    PlanWishes wishes = { .configuration = machine->name };
     Plan *plan = NULL;
     if (sealed && machine_open_ledger(machine, LEDGER_READ, error))
         plan = machine_plan(machine, sealed, &wishes, error);
@@ -70,6 +72,10 @@ bool stead_plan_has_changes(const stead_plan *plan) {
 
 bool stead_plan_has_errors(const stead_plan *plan) {
     return plan_has_errors(plan_of(plan));
+}
+
+const char *stead_plan_warning(const stead_plan *plan) {
+    return plan_warning(plan_of(plan));
 }
 
 stead_value *stead_plan_to_value(const stead_plan *plan) {

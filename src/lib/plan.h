@@ -10,6 +10,8 @@ static inline const Plan *plan_of(const stead_plan *plan) {
 typedef struct {
     unsigned parallel; /* 0: twice the processors */
     bool noop;
+    const char *configuration; /* as in EngineOptions */
+    bool take_over;
 } PlanWishes;
 
 /* With the ledger of machine as far as it is open. */

@@ -77,6 +77,8 @@ static stead_run *start(stead_machine *machine, Graph *graph, const stead_run_op
         .converged_timeout = options->converged_timeout,
         .recheck_failed = options->recheck_failed,
         .flap_limit = options->flap_limit,
+        .configuration = machine->name,
+        .take_over = options->flags & STEAD_RUN_TAKE_OVER,
         .approve = options->plan ? plan_approves : NULL,
         .approve_data = (void *)(uintptr_t)options->plan,
         .listener = tell,
@@ -177,6 +179,10 @@ bool stead_run_load(stead_run *run, stead_graph *graph, stead_error **error) {
     Graph *sealed = graph_of(graph, &problem);
     run->restless = true;
     return (sealed && engine_load(run->engine, sealed, &problem)) || error_give(error, problem);
+}
+
+const char *stead_run_warning(const stead_run *run) {
+    return engine_warning(run->engine);
 }
 
 void stead_run_stop(stead_run *run) {

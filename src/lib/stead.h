@@ -153,7 +153,8 @@ typedef struct {
     size_t size;       /* sizeof(stead_machine_options) */
     const char *root;  /* directory that counts as "/"; NULL: this machine */
     const char *state; /* directory of the ledger; NULL: /var/lib/stead below root */
-    const char *name;  /* who we are, to others who find the ledger locked; NULL: "libstead" */
+    const char *name;  /* who we are, to others who find the ledger locked, or what we made in it;
+                        * NULL: "libstead" */
     uint64_t flags;    /* stead_machine_flags */
 } stead_machine_options;
 
@@ -260,6 +261,8 @@ STEAD_API size_t stead_plan_size(const stead_plan *plan);
 STEAD_API bool stead_plan_get(const stead_plan *plan, size_t index, stead_plan_item *ret_item);
 STEAD_API bool stead_plan_has_changes(const stead_plan *plan);
 STEAD_API bool stead_plan_has_errors(const stead_plan *plan);
+/* What is to be known before a run with that graph; NULL: nothing. */
+STEAD_API const char *stead_plan_warning(const stead_plan *plan);
 /* All of it, in the shape of `stead plan --json`: doc/json.md. */
 STEAD_API stead_value *stead_plan_to_value(const stead_plan *plan);
 
@@ -305,6 +308,9 @@ typedef void (*stead_event_callback)(void *data, stead_event *event);
 typedef enum {
     STEAD_RUN_KEEP = 1 << 0, /* go on after convergence: watch, and repair what drifts */
     STEAD_RUN_NOOP = 1 << 1, /* look and report only */
+    /* Undo what another program, or the command with a configuration, made last on this state
+     * directory and the graph does not have. Without, such a graph is refused: STEAD_E_REFUSED. */
+    STEAD_RUN_TAKE_OVER = 1 << 2,
 } stead_run_flags;
 
 typedef struct {
@@ -342,6 +348,8 @@ STEAD_API int stead_run_dispatch(stead_run *run, stead_error **error);
 
 /* Replaces the graph live: only what differs is touched. On error the old one stays. */
 STEAD_API bool stead_run_load(stead_run *run, stead_graph *graph, stead_error **error);
+/* With STEAD_RUN_NOOP: why the graph loaded last would be refused; NULL: it would not. */
+STEAD_API const char *stead_run_warning(const stead_run *run);
 /* Ends the run: the first call lets what runs finish, the second cancels it, the third kills. */
 STEAD_API void stead_run_stop(stead_run *run);
 STEAD_API void stead_run_recheck(stead_run *run);      /* look at everything again now */

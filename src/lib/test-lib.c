@@ -562,6 +562,41 @@ static void test_one_run_at_a_time(Fixture *fixture, gconstpointer unused) {
     stead_graph_free(graph);
 }
 
+/* What another program made is not undone by accident. */
+static void test_take_over(Fixture *fixture, gconstpointer unused) {
+    stead_graph *graph = sample(fixture, "hello\n"), *other = stead_graph_new();
+    apply(fixture, graph);
+    add(fixture, other, "file", "/srv/");
+    valid(fixture, other);
+    stead_machine_close(fixture->machine);
+    stead_machine_options options = {
+        .size = sizeof options,
+        .root = fixture->root,
+        .name = "another",
+    };
+    fixture->machine = stead_machine_open(&options, &fixture->error);
+    stead_plan *plan = stead_plan_new(fixture->machine, other, &fixture->error);
+    g_assert_nonnull(strstr(stead_plan_warning(plan), "'test'"));
+    stead_plan_free(plan);
+    plan = stead_plan_new(fixture->machine, graph, &fixture->error);
+    g_assert_null(stead_plan_warning(plan)); /* undoes nothing */
+    stead_plan_free(plan);
+    g_assert_null(stead_run_new(fixture->machine, other, NULL, &fixture->error));
+    expect_error(fixture, STEAD_E_REFUSED, "'test'");
+    expect_content(fixture, "srv/hello.txt", "hello\n");
+    stead_run *run = start(fixture, other, STEAD_RUN_NOOP);
+    g_assert_nonnull(strstr(stead_run_warning(run), "'test'"));
+    stead_run_free(run);
+    run = start(fixture, other, STEAD_RUN_TAKE_OVER);
+    g_assert_null(stead_run_warning(run));
+    g_assert_true(stead_run_wait(run, &fixture->error));
+    stead_run_free(run);
+    g_autofree char *path = in_root(fixture, "srv/hello.txt");
+    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+    stead_graph_free(graph);
+    stead_graph_free(other);
+}
+
 static void test_load(Fixture *fixture, gconstpointer unused) {
     g_autofree char *site = in_root(fixture, "site.lua");
     write_file(fixture, "site.lua", "file(\"/x\") { contnt = 1 }\nfil \"/y\" {}\n");
@@ -643,6 +678,7 @@ int main(int argc, char **argv) {
         { "/lib/noop", test_noop },
         { "/lib/plan-limits-run", test_plan_limits_run },
         { "/lib/one-run", test_one_run_at_a_time },
+        { "/lib/take-over", test_take_over },
         { "/lib/load", test_load },
         { "/lib/options", test_options_of_other_versions },
     };
