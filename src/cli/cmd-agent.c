@@ -62,7 +62,8 @@ static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
         on_int ? loop_watch_signal(loop, SIGTERM, on_stop, watch, &error) : NULL;
     g_autoptr(LoopSource) on_hup =
         on_term ? loop_watch_signal(loop, SIGHUP, on_hangup, watch, &error) : NULL;
-    if (!on_hup || !agent_run(agent, &error) || !ledger_flush(watch->session->ledger, &error)) {
+    if (!on_hup || !agent_run(agent, &error) ||
+        !ledger_flush(watch->session->machine->ledger, &error)) {
         printer_error(printer, error);
         return EXIT_FAILURES;
     }
@@ -81,12 +82,12 @@ static int run(const Arguments *arguments, char **words) {
         return EXIT_REFUSED;
     }
     Watch watch = { .session = session };
-    g_autofree char *socket = g_build_filename(session->state_dir, "agent.sock", NULL);
+    g_autofree char *socket = g_build_filename(session->machine->state_dir, "agent.sock", NULL);
     g_autofree char *configuration = session_configuration(session, words[0]);
     AgentOptions options = {
         .loop = loop,
-        .host = session->host,
-        .ledger = session->ledger,
+        .host = session->machine->host,
+        .ledger = session->machine->ledger,
         .file = words[0],
         .socket = socket,
         .inputs = session_inputs(session),
@@ -99,7 +100,7 @@ static int run(const Arguments *arguments, char **words) {
             .recheck_failed = RECHECK_FAILED_US,
             .flap_limit = arguments->flap < 0 ? DEFAULT_FLAP_LIMIT : (unsigned)arguments->flap,
             .converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6),
-            .state_dir = session->state_dir,
+            .state_dir = session->machine->state_dir,
             .configuration = configuration,
             .take_over = arguments->replace,
         },

@@ -4,11 +4,11 @@
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/saved-plan.h"
-#include "kinds/kinds.h"
+#include "lib/plan.h"
+#include "lib/run.h"
 
 typedef struct {
     Session *session;
-    Loop *loop;
     Engine *engine;
     unsigned interrupts;
     bool timed_out;
@@ -19,8 +19,6 @@ typedef struct {
 static void on_event(void *data, const EngineEvent *event) {
     Apply *apply = data;
     printer_event(apply->session->printer, event);
-    if (event->type == ENGINE_CONVERGED)
-        engine_stop(apply->engine);
     if (event->type <= ENGINE_FAILED)
         apply->done++;
     if (event->resource)
@@ -73,30 +71,54 @@ typedef struct {
     Plan *plan; /* limits what may be changed; NULL: nothing does */
 } Task;
 
+/* Loads graph and runs until all is done or somebody interrupts. */
+static bool run_to_end(Apply *apply, Loop *loop, Graph *graph, GError **error) {
+    double timeout_s = apply->session->arguments->timeout;
+    LoopTimer *timeout = NULL;
+    g_autoptr(LoopSource) on_int = loop_watch_signal(loop, SIGINT, on_signal, apply, error);
+    g_autoptr(LoopSource) on_term =
+        on_int ? loop_watch_signal(loop, SIGTERM, on_signal, apply, error) : NULL;
+    if (!on_term)
+        return false;
+    if (timeout_s > 0)
+        loop_timer_set(loop, &timeout, loop_now(loop) + (uint64_t)(timeout_s * 1e6), on_timeout,
+                       apply);
+    bool ran = engine_load(apply->engine, graph, error);
+    if (engine_warning(apply->engine))
+        printer_warning(apply->session->printer, "%s", engine_warning(apply->engine));
+    ran = ran && loop_run(loop, error);
+    loop_timer_clear(&timeout);
+    return ran;
+}
+
+static int run_and_sum_up(Apply *apply, Loop *loop, Graph *graph) {
+    Session *session = apply->session;
+    Ledger *ledger = session->machine->ledger;
+    g_autoptr(GError) error = NULL;
+    uint64_t started = loop_now(loop);
+    bool ran = run_to_end(apply, loop, graph, &error);
+    EngineSummary summary = engine_summary(apply->engine);
+    if (!ran || (ledger && !ledger_flush(ledger, &error))) {
+        printer_error(session->printer, error);
+        return ran ? EXIT_FAILURES : EXIT_REFUSED;
+    }
+    printer_summary(session->printer, &summary, loop_now(loop) - started);
+    int code = exit_code(apply, &summary);
+    if (apply->interrupts == 0 && !apply->timed_out)
+        session_exit(session, code);
+    return code;
+}
+
 static int converge(Session *session, const Task *task) {
     const Arguments *arguments = session->arguments;
     g_autoptr(GError) error = NULL;
-    g_autoptr(Loop) loop = loop_new(&error);
-    Apply apply = { .session = session, .loop = loop, .total = graph_size(task->graph) };
-    g_autoptr(LoopSource) on_int =
-        loop ? loop_watch_signal(loop, SIGINT, on_signal, &apply, &error) : NULL;
-    g_autoptr(LoopSource) on_term =
-        on_int ? loop_watch_signal(loop, SIGTERM, on_signal, &apply, &error) : NULL;
-    if (!on_term) {
-        printer_error(session->printer, error);
-        return EXIT_REFUSED;
-    }
+    Apply apply = { .session = session, .total = graph_size(task->graph) };
     EngineOptions options = {
-        .loop = loop,
-        .host = session->host,
-        .kinds = &builtin_kinds,
-        .ledger = session->ledger,
         .parallel = (unsigned)MAX(0, arguments->parallel),
         .noop = arguments->noop,
         .sema = arguments->sema,
         .watch = arguments->converged_timeout > 0,
         .converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6),
-        .state_dir = session->state_dir,
         .configuration = task->configuration,
         .take_over = task->take_over,
         .approve = task->plan ? plan_approves : NULL,
@@ -104,26 +126,14 @@ static int converge(Session *session, const Task *task) {
         .listener = on_event,
         .listener_data = &apply,
     };
-    g_autoptr(Engine) engine = apply.engine = engine_new(&options);
-    LoopTimer *timeout = NULL;
-    if (arguments->timeout > 0)
-        loop_timer_set(loop, &timeout, loop_now(loop) + (uint64_t)(arguments->timeout * 1e6),
-                       on_timeout, &apply);
-    uint64_t started = loop_now(loop);
-    bool ran = engine_load(engine, task->graph, &error);
-    if (engine_warning(engine))
-        printer_warning(session->printer, "%s", engine_warning(engine));
-    ran = ran && loop_run(loop, &error);
-    loop_timer_clear(&timeout);
-    EngineSummary summary = engine_summary(engine);
-    if (!ran || (session->ledger && !ledger_flush(session->ledger, &error))) {
+    stead_run *run = run_new(session->machine, &options, false, &error);
+    if (!run) {
         printer_error(session->printer, error);
-        return ran ? EXIT_FAILURES : EXIT_REFUSED;
+        return EXIT_REFUSED;
     }
-    printer_summary(session->printer, &summary, loop_now(loop) - started);
-    int code = exit_code(&apply, &summary);
-    if (apply.interrupts == 0 && !apply.timed_out)
-        session_exit(session, code);
+    apply.engine = run->engine;
+    int code = run_and_sum_up(&apply, run->loop, task->graph);
+    stead_run_free(run);
     return code;
 }
 
@@ -134,14 +144,8 @@ static int apply_plan(Session *session, const char *file) {
     g_autoptr(Value) saved = NULL;
     g_autoptr(Graph) graph = saved_plan_read(session, file, &saved, &error);
     g_autoptr(Plan) plan = NULL;
-    PlanOptions options = {
-        .kinds = &builtin_kinds,
-        .host = session->host,
-        .ledger = session->ledger,
-        .parallel = (unsigned)MAX(0, session->arguments->parallel),
-        .state_dir = session->state_dir,
-    };
-    if (!graph || !(plan = plan_new(graph, &options, &error)) ||
+    PlanWishes wishes = { .parallel = (unsigned)MAX(0, session->arguments->parallel) };
+    if (!graph || !(plan = machine_plan(session->machine, graph, &wishes, &error)) ||
         !plan_matches(plan, saved, &error)) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;

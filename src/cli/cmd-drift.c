@@ -126,7 +126,7 @@ static int run(const Arguments *arguments, char **words) {
     }
     if (!session_open_ledger(session, LEDGER_READ, "drift"))
         return EXIT_REFUSED;
-    if (!ledger_read_journal(session->ledger, &filter, show, &listing, &error)) {
+    if (!ledger_read_journal(session->machine->ledger, &filter, show, &listing, &error)) {
         printer_error(session->printer, error);
         return EXIT_FAILURES;
     }

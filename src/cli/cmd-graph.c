@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "host/host-real.h"
-#include "kinds/kinds.h"
+#include "lib/plan.h"
 
 static void append_quoted(GString *dot, const char *text) {
     g_string_append_c(dot, '"');
@@ -119,14 +119,9 @@ static int run(const Arguments *arguments, char **words) {
     g_auto(LangResult) result = { 0 };
     if (!session || !session_load_beside_ledger(session, words[0], LEDGER_READ, "graph", &result))
         return EXIT_REFUSED;
-    PlanOptions plan_options = {
-        .kinds = &builtin_kinds,
-        .host = session->host,
-        .ledger = session->ledger,
-        .state_dir = session->state_dir,
-    };
+    PlanWishes wishes = { 0 };
     g_autoptr(GError) error = NULL;
-    g_autoptr(Plan) plan = plan_new(result.graph, &plan_options, &error);
+    g_autoptr(Plan) plan = machine_plan(session->machine, result.graph, &wishes, &error);
     const char *format = arguments->format ? arguments->format : "dot";
     g_autofree char *text = plan ? render(format, result.graph, plan, &error) : NULL;
     if (text && write_out(arguments, text, &error))

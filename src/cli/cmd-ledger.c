@@ -43,10 +43,10 @@ static void list_entry(void *data, const LedgerEntry *entry) {
 static int list(Session *session, char **words) {
     if (!session_open_ledger(session, LEDGER_READ, "ledger list"))
         return EXIT_REFUSED;
-    ledger_visit(session->ledger, list_entry, session->printer);
+    ledger_visit(session->machine->ledger, list_entry, session->printer);
     if (!printer_is_json(session->printer))
         printer_line(session->printer, STYLE_STRONG, "%u resources are ours",
-                     ledger_count(session->ledger));
+                     ledger_count(session->machine->ledger));
     return EXIT_DONE;
 }
 
@@ -62,7 +62,7 @@ static const LedgerEntry *named_entry(Session *session, const char *verb, Ledger
                     verb);
     else if (!session_open_ledger(session, mode, command))
         return NULL;
-    else if (!(entry = ledger_find(session->ledger, words[0], words[1])))
+    else if (!(entry = ledger_find(session->machine->ledger, words[0], words[1])))
         g_set_error(
             &error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
             "%s %s '%s': the ledger does not have it; 'stead ledger list' shows what it has", verb,
@@ -76,9 +76,9 @@ static int forget(Session *session, char **words) {
     g_autoptr(GError) error = NULL;
     if (!named_entry(session, "forget", LEDGER_WRITE, words))
         return EXIT_REFUSED;
-    ledger_forget(session->ledger, words[0], words[1]);
-    ledger_discard_interrupted(session->ledger, words[0], words[1]);
-    if (!ledger_flush(session->ledger, &error)) {
+    ledger_forget(session->machine->ledger, words[0], words[1]);
+    ledger_discard_interrupted(session->machine->ledger, words[0], words[1]);
+    if (!ledger_flush(session->machine->ledger, &error)) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;
     }
@@ -114,7 +114,7 @@ static int show(Session *session, char **words) {
         if (strcmp(property, "exists") != 0)
             printer_line(printer, STYLE_PLAIN, "    %s: %s", property, text);
     }
-    g_autoptr(GBytes) bytes = preimage_content(session->ledger, entry);
+    g_autoptr(GBytes) bytes = preimage_content(session->machine->ledger, entry);
     if (bytes)
         printer_line(printer, STYLE_PLAIN,
                      "  its %zu bytes are kept: 'stead ledger content %s %s' prints them",
@@ -128,7 +128,7 @@ static int content(Session *session, char **words) {
     if (!entry)
         return EXIT_REFUSED;
     g_autoptr(GError) error = NULL;
-    g_autoptr(GBytes) bytes = preimage_content(session->ledger, entry);
+    g_autoptr(GBytes) bytes = preimage_content(session->machine->ledger, entry);
     gsize size = 0;
     const void *data = bytes ? g_bytes_get_data(bytes, &size) : NULL;
     if (!bytes)
@@ -147,7 +147,7 @@ static int content(Session *session, char **words) {
 static int repair(Session *session, char **words) {
     g_autoptr(GError) error = NULL;
     g_autofree char *report = NULL;
-    if (!ledger_repair(session->state_dir, &report, &error)) {
+    if (!ledger_repair(session->machine->state_dir, &report, &error)) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;
     }

@@ -1,7 +1,7 @@
 /* stead plan: what apply would do, and nothing else. */
 #include "cli/commands.h"
 #include "cli/saved-plan.h"
-#include "kinds/kinds.h"
+#include "lib/plan.h"
 
 static int exit_code(const Arguments *arguments, const Plan *plan) {
     int code = plan_has_errors(plan) ? EXIT_FAILURES : EXIT_DONE;
@@ -16,18 +16,14 @@ static int run(const Arguments *arguments, char **words) {
     if (!session || !session_load_beside_ledger(session, words[0], LEDGER_READ, "plan", &result))
         return EXIT_REFUSED;
     g_autofree char *configuration = session_configuration(session, words[0]);
-    PlanOptions options = {
-        .kinds = &builtin_kinds,
-        .host = session->host,
-        .ledger = session->ledger,
+    PlanWishes wishes = {
         .parallel = (unsigned)MAX(0, arguments->parallel),
-        .state_dir = session->state_dir,
         .noop = arguments->noop,
         .configuration = configuration,
         .take_over = arguments->replace,
     };
     g_autoptr(GError) error = NULL;
-    g_autoptr(Plan) plan = plan_new(result.graph, &options, &error);
+    g_autoptr(Plan) plan = machine_plan(session->machine, result.graph, &wishes, &error);
     if (!plan) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;

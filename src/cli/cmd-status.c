@@ -11,7 +11,7 @@
 
 /* The agent's answer, or NULL with *ret_offline when none runs. */
 static GPtrArray *ask_agent(Session *session, const Value *request, bool *ret_offline) {
-    g_autofree char *path = g_build_filename(session->state_dir, "agent.sock", NULL);
+    g_autofree char *path = g_build_filename(session->machine->state_dir, "agent.sock", NULL);
     g_autoptr(GError) error = NULL;
     GPtrArray *answer = control_ask(path, request, &error);
     *ret_offline = !answer && g_error_matches(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
@@ -76,12 +76,12 @@ static GPtrArray *read_ledger(Session *session, const char *kind, const char *na
         return NULL;
     FromLedger from = {
         .list = g_ptr_array_new_with_free_func((GDestroyNotify)value_unref),
-        .ledger = session->ledger,
+        .ledger = session->machine->ledger,
         .kind = kind,
         .name = name,
     };
-    ledger_visit(session->ledger, add_entry, &from);
-    ledger_visit_status(session->ledger, add_status, &from);
+    ledger_visit(session->machine->ledger, add_entry, &from);
+    ledger_visit_status(session->machine->ledger, add_status, &from);
     return from.list;
 }
 
@@ -181,11 +181,11 @@ static void explain(Session *session, const Value *status) {
     if (unwatched)
         printer_line(printer, STYLE_PLAIN, "  polled instead of watched: %s", unwatched);
     print_time(printer, "last looked at:", status, "checked");
-    if (session->ledger || session_open_ledger(session, LEDGER_READ, "why")) {
+    if (session->machine->ledger || session_open_ledger(session, LEDGER_READ, "why")) {
         JournalFilter filter = { .kind = value_map_string(status, "kind", ""),
                                  .name = value_map_string(status, "name", ""),
                                  .limit = 1 };
-        (void)ledger_read_journal(session->ledger, &filter, print_journal, printer,
+        (void)ledger_read_journal(session->machine->ledger, &filter, print_journal, printer,
                                   NULL); /* a detail */
     }
     print_time(printer, "next try:", status, "next");

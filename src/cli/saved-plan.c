@@ -75,7 +75,7 @@ static Value *fill(const Value *value, const Value *secrets, GError **error) {
 static bool digest_secrets(const Session *session, const Graph *graph, bool make_key,
                            char ret_hex[DIGEST_HEX_SIZE], GError **error) {
     PlanKey key;
-    if (!plan_key_get(session->state_dir, make_key, &key, error))
+    if (!plan_key_get(session->machine->state_dir, make_key, &key, error))
         return false;
     graph_digest_secrets(graph, key.bytes, sizeof key.bytes, ret_hex);
     return true;
@@ -125,7 +125,7 @@ bool saved_plan_write(const Session *session, const Plan *plan, const char *conf
     }
     if (session->arguments->replace)
         value_map_set(saved, "replace", value_new_bool(true));
-    value_map_set(saved, "root", value_new_string(host_root(session->host)));
+    value_map_set(saved, "root", value_new_string(host_root(session->machine->host)));
     g_autofree char *text = json_print(saved, JSON_INDENT);
     if (g_file_set_contents_full(file, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error))
         return true;
@@ -143,7 +143,8 @@ static bool is_plan(const Value *saved) {
 /* A plan for a practice tree must not reach the machine, nor the other way round. */
 static bool check_root(const Session *session, const Value *saved, const char *file,
                        GError **error) {
-    const char *planned = value_map_string(saved, "root", "/"), *root = host_root(session->host);
+    const char *planned = value_map_string(saved, "root", "/"),
+               *root = host_root(session->machine->host);
     if (strcmp(planned, root) == 0)
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,

@@ -8,20 +8,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
-#include "host/host-real.h"
 #include "kinds/kinds.h"
-
-#define DEFAULT_STATE "/var/lib/stead"
-
-static char *state_dir_of(const Arguments *arguments) {
-    if (arguments->state)
-        return g_canonicalize_filename(arguments->state, NULL);
-    if (arguments->root && strcmp(arguments->root, "/") != 0) {
-        g_autofree char *root = g_canonicalize_filename(arguments->root, NULL);
-        return g_build_filename(root, DEFAULT_STATE, NULL);
-    }
-    return g_strdup(DEFAULT_STATE);
-}
 
 static bool read_inputs(Session *session, GError **error) {
     const Arguments *arguments = session->arguments;
@@ -37,12 +24,13 @@ Session *session_open(const Arguments *arguments) {
     g_autoptr(GError) error = NULL;
     session->arguments = arguments;
     session->printer = printer_new(arguments);
-    session->fingerprints = fingerprint_cache_new();
-    if (arguments->verify)
-        fingerprint_distrust(session->fingerprints);
-    session->state_dir = state_dir_of(arguments);
-    session->host = host_real_new(arguments->root, session->fingerprints, &error);
-    if (!session->host || !read_inputs(session, &error)) {
+    stead_machine_options options = {
+        .root = arguments->root,
+        .state = arguments->state,
+        .flags = arguments->verify ? STEAD_MACHINE_VERIFY : 0,
+    };
+    session->machine = machine_new(&options, &error);
+    if (!session->machine || !read_inputs(session, &error)) {
         printer_error(session->printer, error);
         return NULL;
     }
@@ -52,18 +40,15 @@ Session *session_open(const Arguments *arguments) {
 void session_close(Session *session) {
     if (!session)
         return;
-    ledger_close(session->ledger);
-    host_free(session->host);
-    fingerprint_cache_free(session->fingerprints);
+    stead_machine_close(session->machine);
     value_unref(session->values);
     value_unref(session->secrets);
-    g_free(session->state_dir);
     printer_free(session->printer);
     g_free(session);
 }
 
 void session_exit(Session *session, int status) {
-    g_clear_pointer(&session->ledger, ledger_close);
+    machine_close_ledger(session->machine);
     g_clear_pointer(&session->printer, printer_free);
     exit(status);
 }
@@ -77,10 +62,9 @@ void session_explain_permission(const Session *session, GError *error) {
 }
 
 static bool open_ledger(Session *session, LedgerMode mode, const char *command, GError **error) {
-    session->ledger = ledger_open(session->state_dir, mode, command, error);
-    if (session->ledger)
-        ledger_attach_fingerprints(session->ledger, session->fingerprints);
-    return session->ledger != NULL;
+    g_free(session->machine->name);
+    session->machine->name = g_strdup(command);
+    return machine_open_ledger(session->machine, mode, error);
 }
 
 bool session_open_ledger(Session *session, LedgerMode mode, const char *command) {
@@ -95,7 +79,7 @@ bool session_open_ledger(Session *session, LedgerMode mode, const char *command)
 LangInputs session_inputs(const Session *session) {
     return (LangInputs){
         .kinds = &builtin_kinds,
-        .host = session->host,
+        .host = session->machine->host,
         .values = session->values,
         .secrets = session->secrets,
         .env_names = (const char *const *)session->arguments->env,
@@ -118,7 +102,8 @@ bool session_load(Session *session, const char *file, LangResult *ret_result) {
 
 char *session_configuration(const Session *session, const char *file) {
     g_autofree char *path = g_canonicalize_filename(file, NULL);
-    const char *last = session->ledger ? ledger_configuration(session->ledger) : NULL;
+    const char *last =
+        session->machine->ledger ? ledger_configuration(session->machine->ledger) : NULL;
     struct stat one, other;
     bool same = last && stat(path, &one) == 0 && stat(last, &other) == 0 &&
                 one.st_dev == other.st_dev && one.st_ino == other.st_ino;
@@ -142,7 +127,7 @@ static gpointer open_in_thread(gpointer data) {
 
 bool session_load_beside_ledger(Session *session, const char *file, LedgerMode mode,
                                 const char *command, LangResult *ret_result) {
-    if (!ledger_exists(session->state_dir))
+    if (!ledger_exists(session->machine->state_dir))
         return session_load(session, file, ret_result) &&
                session_open_ledger(session, mode, command);
     Opening opening = { .session = session, .mode = mode, .command = command };

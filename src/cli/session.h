@@ -3,16 +3,13 @@
 #include "cli/command.h"
 #include "cli/printer.h"
 #include "engine/engine.h"
-#include "host/fingerprint.h"
 #include "lang/lang.h"
+#include "lib/machine.h"
 
 typedef struct {
     const Arguments *arguments;
     Printer *printer;
-    FingerprintCache *fingerprints;
-    Host *host;
-    char *state_dir;
-    Ledger *ledger;
+    stead_machine *machine;
     Value *values, *secrets;
 } Session;
 
