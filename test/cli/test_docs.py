@@ -99,9 +99,9 @@ def test_install_brings_manual_completion_and_unit(tmp_path):
                  "share/bash-completion/completions/stead", "share/zsh/site-functions/_stead",
                  "share/fish/vendor_completions.d/stead.fish"):
         assert (prefix / name).stat().st_size > 0, name
-    unit = (prefix / "lib/systemd/system/stead.service").read_text()
+    unit = (prefix / "lib/systemd/system/stead-agent.service").read_text()
     installed = "/" + str((prefix / "bin/stead").relative_to(tmp_path))
-    assert f"ExecStart={installed} agent /etc/stead/site.lua $STEAD_OPTIONS" in unit and "@" not in unit
+    assert f"ExecStart={installed} agent /etc/stead/site.lua $STEAD_OPTIONS" in unit and "@bindir@" not in unit
 
 
 @pytest.fixture
