@@ -72,7 +72,16 @@ soak: all
 install: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS) installed
 	@meson install -C $(BUILD) --no-rebuild --quiet
-	@echo "installed; man stead, and: systemctl enable --now stead  (keeps /etc/stead/site.lua)"
+	@echo "installed; man stead, and: systemctl enable --now stead-agent  (keeps /etc/stead/site.lua)"
+
+# Debian packages, in build-deb; check-deb then installs, upgrades and removes them in a container (root, systemd-nspawn).
+.PHONY: deb check-deb
+deb:
+	@tools/bootstrap deb
+	@JOBS=$(JOBS) tools/build-deb build-deb
+
+check-deb: deb program
+	@STEAD=$(abspath $(BUILD))/stead /usr/bin/python3 -m pytest -q -p no:cacheprovider -rs test/container/test_package.py
 
 clean:
 	@rm -rf build build-*
