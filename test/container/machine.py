@@ -89,10 +89,11 @@ def wait_for(what: str, check, timeout: float = 60, interval: float = 0.05):
 
 
 class Machine:
-    """One booted container. Use it as a context manager."""
+    """One booted container, with our stead in it unless said otherwise. Use it as a context manager."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, stead: bool = True):
         self.name = name
+        self.has_stead = stead
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{RUN_PREFIX}{os.getpid()}-{name}-",
                                                        dir=CACHE))
         self.process = None
@@ -114,8 +115,9 @@ class Machine:
         for part in ("upper", "work", "root"):
             (self.directory / part).mkdir()
         upper = self.directory / "upper"
-        (upper / "usr/bin").mkdir(parents=True)
-        shutil.copy2(STEAD, upper / "usr/bin/stead")
+        if self.has_stead:
+            (upper / "usr/bin").mkdir(parents=True)
+            shutil.copy2(STEAD, upper / "usr/bin/stead")
         mount = (f"lowerdir={base()},upperdir={upper},workdir={self.directory}/work")
         script = ('mount -t overlay overlay -o "$1" "$2" && exec systemd-nspawn --directory="$2" '
                   '--boot --register=no --keep-unit --quiet --private-network --link-journal=no '
