@@ -16,6 +16,7 @@ typedef struct {
     GHashTable *commands; /* line -> Command */
     GHashTable *counts;   /* name of the operation -> number of calls */
     char *last_log;
+    char *running_name;
     uint64_t writer; /* whose change is being made */
     FakeWatches *watches;
 } Fake;

@@ -61,6 +61,7 @@ static char *watch_key(FakeWatch *watch) {
         return key_of(watch->class, watch->name);
     case HOST_WATCH_PACKAGES:
     case HOST_WATCH_ACCOUNTS:
+    case HOST_WATCH_RUNNING_NAME:
         return key_of(watch->class, NULL);
     }
     g_assert_not_reached();

@@ -53,6 +53,7 @@ static void fake_free(Host *host) {
     g_hash_table_unref(self->counts);
     g_mutex_clear(&self->lock);
     g_free(self->last_log);
+    g_free(self->running_name);
     g_free(self->host.root);
     g_free(self);
 }
@@ -197,6 +198,25 @@ static bool fake_log(Host *host, int priority, const char *text, const char *con
     return true;
 }
 
+static char *fake_running_name(Host *host, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "running_name");
+    return g_strdup(fake_of(host)->running_name);
+}
+
+static bool put_running_name(Fake *self, const char *name) {
+    char *copy = g_strdup(name);
+    g_free(self->running_name);
+    self->running_name = copy;
+    if (self->watches != NULL)
+        fake_watches_changed(self->watches, HOST_WATCH_RUNNING_NAME, NULL);
+    return true;
+}
+
+static bool fake_set_running_name(Host *host, const char *name, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "set_running_name");
+    return put_running_name(fake_of(host), name);
+}
+
 /* --- packages --- */
 
 static bool fake_package_query(Host *host, const char *name, bool want_candidate,
@@ -291,6 +311,8 @@ static const HostOps fake_ops = {
     .package_apply = fake_package_apply,
     .unit_query = fake_unit_query,
     .unit_apply = fake_unit_apply,
+    .running_name = fake_running_name,
+    .set_running_name = fake_set_running_name,
     .log = fake_log,
     .watch = fake_host_watch,
 };
@@ -327,6 +349,7 @@ Host *host_fake_new(void) {
     self->commands = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, command_free);
     self->counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     put_first_files(self);
+    self->running_name = g_strdup("fake");
     self->watches = fake_watches_new(self);
     memory_tree_set_changed(self->tree, file_changed, self);
     return &self->host;
@@ -341,6 +364,11 @@ void host_fake_set_privileged(Host *fake, bool privileged) {
 bool host_fake_tamper_write(Host *fake, const char *path, const char *text) {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
     return put_text(fake_of(fake), path, text, NULL);
+}
+
+void host_fake_tamper_running_name(Host *fake, const char *name) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    (void)put_running_name(fake_of(fake), name); /* cannot fail */
 }
 
 bool host_fake_tamper_remove(Host *fake, const char *path) {

@@ -18,7 +18,8 @@ void host_fake_set_privileged(Host *fake, bool privileged);
 /* Somebody else changes the machine: same effect as the host_ call, but every watch reports it.
  * False when the call would fail. */
 bool host_fake_tamper_write(Host *fake, const char *path, const char *text);
-bool host_fake_tamper_remove(Host *fake, const char *path); /* with everything below */
+bool host_fake_tamper_remove(Host *fake, const char *path);       /* with everything below */
+void host_fake_tamper_running_name(Host *fake, const char *name); /* it is "fake" at first */
 bool host_fake_tamper_mode(Host *fake, const char *path, mode_t mode);
 
 /* installed: a version or NULL; candidate: likewise, NULL when no source offers the package. */

@@ -85,6 +85,9 @@ FORWARD(bool, unit_apply, false,
         (Host * host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
          GError **error),
         (base, name, session, verb, cancel, error))
+FORWARD(char *, running_name, NULL, (Host * host, GError **error), (base, error))
+FORWARD(bool, set_running_name, false, (Host * host, const char *name, GError **error),
+        (base, name, error))
 FORWARD(bool, log, false,
         (Host * host, int priority, const char *text, const char *const *fields, bool journal,
          bool syslog, GError **error),
@@ -131,6 +134,8 @@ static const HostOps faulty_ops = {
     .package_apply = faulty_package_apply,
     .unit_query = faulty_unit_query,
     .unit_apply = faulty_unit_apply,
+    .running_name = faulty_running_name,
+    .set_running_name = faulty_set_running_name,
     .log = faulty_log,
     .lock_accounts = faulty_lock_accounts,
     .watch = faulty_watch,

@@ -39,6 +39,8 @@ typedef struct HostOps {
                        GError **error);
     bool (*unit_apply)(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
                        GError **error);
+    char *(*running_name)(Host *host, GError **error);
+    bool (*set_running_name)(Host *host, const char *name, GError **error);
     bool (*log)(Host *host, int priority, const char *text, const char *const *fields, bool journal,
                 bool syslog, GError **error);
     /* NULL: no other program changes the accounts of this host. Takes the lock that they respect;

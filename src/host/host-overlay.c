@@ -14,6 +14,7 @@ typedef struct {
     MemoryUnits *units;
     GHashTable *packages; /* name -> PackageInfo as predicted */
     bool installs;        /* some package is predicted to be installed */
+    char *running_name;   /* as predicted; NULL: as the base's */
 } Overlay;
 
 static Overlay *overlay_of(Host *host) {
@@ -26,6 +27,7 @@ static void overlay_free(Host *host) {
     memory_tree_free(self->tree);
     g_hash_table_unref(self->packages);
     g_mutex_clear(&self->lock);
+    g_free(self->running_name);
     g_free(self->host.root);
     g_free(self);
 }
@@ -191,6 +193,28 @@ static HostWatch *overlay_watch(Host *host, Loop *loop, HostWatchClass class, co
     return NULL;
 }
 
+/* --- the running name --- */
+
+static char *overlay_running_name(Host *host, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_mutex_lock(&self->lock);
+    char *name = g_strdup(self->running_name);
+    g_mutex_unlock(&self->lock);
+    return name != NULL ? name : host_running_name(self->base, error);
+}
+
+/* Where the base has no such name, there is none to predict. */
+static bool overlay_set_running_name(Host *host, const char *name, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autofree char *now = overlay_running_name(host, error);
+    if (now == NULL)
+        return false;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    g_free(self->running_name);
+    self->running_name = g_strdup(name);
+    return true;
+}
+
 /* --- packages --- */
 
 static PackageInfo *predicted_package(Overlay *self, const char *name) {
@@ -320,6 +344,8 @@ static const HostOps overlay_ops = {
     .package_apply = overlay_package_apply,
     .unit_query = overlay_unit_query,
     .unit_apply = overlay_unit_apply,
+    .running_name = overlay_running_name,
+    .set_running_name = overlay_set_running_name,
     .log = overlay_log,
     .watch = overlay_watch,
 };

@@ -10,8 +10,13 @@
 /* A rename or mount that happens during the resolution makes the kernel give up with EAGAIN. */
 #define RESOLVE_ATTEMPTS 100
 
+/* root_fd: AT_FDCWD when the root is "/". */
 static int open_in_root(int root_fd, const char *path, int flags) {
-    struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+    struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC };
+    if (root_fd != AT_FDCWD)
+        how.resolve |= RESOLVE_IN_ROOT;
+    if (host_links_refused())
+        how.resolve |= RESOLVE_NO_SYMLINKS;
     for (int attempt = 0;; attempt++) {
         int fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof how);
         if (fd >= 0 || (errno != EAGAIN && errno != EINTR) || attempt >= RESOLVE_ATTEMPTS)
@@ -30,6 +35,8 @@ bool real_can_resolve(int root_fd) {
 int real_open(RealHost *self, const char *path, int flags) {
     if (real_host_has_root(self))
         return open_in_root(self->root_fd, path, flags);
+    if (host_links_refused())
+        return open_in_root(AT_FDCWD, path, flags);
     return open(path, flags | O_CLOEXEC);
 }
 
@@ -63,7 +70,8 @@ bool place_open(RealHost *self, Place *ret_place, const char *verb, const char *
     ret_place->name = path;
     size_t length = strlen(path);
     /* A slash at the end would make the kernel follow a link. */
-    if (!real_host_has_root(self) && (length <= 1 || path[length - 1] != '/'))
+    if (!real_host_has_root(self) && !host_links_refused() &&
+        (length <= 1 || path[length - 1] != '/'))
         return true;
 
     char parent[PATH_MAX];
@@ -148,7 +156,8 @@ static Parent *parent_get(RealHost *self, const char *path, size_t length) {
 
 bool place_glance(RealHost *self, const char *path, struct stat *ret_stat) {
     const char *slash = strrchr(path, '/');
-    if (!real_host_has_root(self) || slash[1] == '\0' || slash[1] == '.')
+    /* The last parent may have been found through links. */
+    if (!real_host_has_root(self) || host_links_refused() || slash[1] == '\0' || slash[1] == '.')
         return false;
     g_autoptr(Parent) parent = parent_get(self, path, (size_t)(slash - path) + 1);
     return parent && fstatat(parent->fd, slash + 1, ret_stat, AT_SYMLINK_NOFOLLOW) == 0;

@@ -132,5 +132,10 @@ bool real_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_i
 bool real_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
                      GError **error);
 
+char *real_running_name(Host *host, GError **error);
+bool real_set_running_name(Host *host, const char *name, GError **error);
+HostWatch *real_watch_running_name(RealHost *self, Loop *loop, HostWatchCallback callback,
+                                   void *data, GError **error);
+
 bool real_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,
               bool syslog, GError **error);

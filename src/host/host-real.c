@@ -47,6 +47,8 @@ static HostWatch *real_watch(Host *host, Loop *loop, HostWatchClass class, const
                              uint64_t owner, HostWatchCallback callback, void *data,
                              GError **error) {
     RealHost *self = real_host(host);
+    if (class == HOST_WATCH_RUNNING_NAME)
+        return real_watch_running_name(self, loop, callback, data, error);
     if (class != HOST_WATCH_UNIT)
         return watch_paths(self, loop, class, name, owner, callback, data, error);
     if (!real_host_has_root(self))
@@ -78,6 +80,8 @@ static const HostOps real_ops = {
     .package_apply = real_package_apply,
     .unit_query = real_unit_query,
     .unit_apply = real_unit_apply,
+    .running_name = real_running_name,
+    .set_running_name = real_set_running_name,
     .log = real_log,
     .lock_accounts = real_lock_accounts,
     .watch = real_watch,

@@ -19,6 +19,21 @@ uint64_t host_writer(void) {
     return current_writer;
 }
 
+static _Thread_local bool links_refused;
+
+void host_links_refuse(void) {
+    g_assert(!links_refused);
+    links_refused = true;
+}
+
+void host_links_allow(void) {
+    links_refused = false;
+}
+
+bool host_links_refused(void) {
+    return links_refused;
+}
+
 void host_free(Host *host) {
     if (host == NULL)
         return;
@@ -172,6 +187,14 @@ bool host_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_i
 bool host_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
                      GError **error) {
     return changed(host, host->ops->unit_apply(host, name, session, verb, cancel, error));
+}
+
+char *host_running_name(Host *host, GError **error) {
+    return host->ops->running_name(host, error);
+}
+
+bool host_set_running_name(Host *host, const char *name, GError **error) {
+    return changed(host, host->ops->set_running_name(host, name, error));
 }
 
 bool host_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,

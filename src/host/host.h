@@ -93,6 +93,13 @@ bool host_remove(Host *host, const char *path,
 bool host_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
                          GError **error);
 
+/* Between these two, calls by this thread do not pass through any link: reading, writing and making
+ * things fail (STEAD_ERROR_IO) when a directory on the way, or the file to read, is one. For places
+ * where somebody with fewer rights may put a link at any moment. They do not nest. */
+void host_links_refuse(void);
+void host_links_allow(void);
+bool host_links_refused(void);
+
 /* Content of a file beside the configuration, on the machine where stead runs, not below the root.
  */
 GBytes *host_read_local(Host *host, const char *path, size_t limit, GError **error);
@@ -196,6 +203,7 @@ typedef struct {
     bool masked;
     bool can_reload;
     bool needs_daemon_reload;
+    bool outdated; /* it runs, and its files have changed since it was started */
 } UnitInfo;
 
 typedef enum {
@@ -217,6 +225,14 @@ bool host_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_i
 bool host_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
                      GError **error);
 
+/* --- the name of the running machine
+ * ----------------------------------------------------------------------------------------------
+ */
+
+/* What uname(2) says; caller frees. Below --root no machine runs: STEAD_ERROR_UNSUPPORTED. */
+char *host_running_name(Host *host, GError **error);
+bool host_set_running_name(Host *host, const char *name, GError **error);
+
 /* --- messages
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -233,8 +249,10 @@ typedef enum {
                         replaced parents */
     HOST_WATCH_TREE, /* name: a directory; everything below it as well */
     HOST_WATCH_UNIT, /* name: unit name, "user:" before it for the session manager */
-    HOST_WATCH_PACKAGES, /* name ignored: the package database */
-    HOST_WATCH_ACCOUNTS, /* name ignored: /etc/passwd, group, shadow, gshadow */
+    HOST_WATCH_PACKAGES,     /* name ignored: the package database */
+    HOST_WATCH_ACCOUNTS,     /* name ignored: /etc/passwd, group, shadow, gshadow */
+    HOST_WATCH_RUNNING_NAME, /* name ignored: host_running_name(); owners hear their own changes,
+                                and below --root nothing happens */
 } HostWatchClass;
 
 typedef enum {

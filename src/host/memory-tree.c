@@ -306,7 +306,9 @@ static int walk_run(Walk *walk, bool follow, Spot *spot, GError **error) {
         bool link = spot->has_info && spot->info.type == FILE_SYMLINK;
         if (last && !link)
             return 0;
-        int problem = link ? walk_follow(walk, spot) : walk_enter(walk, spot);
+        int problem = !link                  ? walk_enter(walk, spot)
+                      : host_links_refused() ? ELOOP
+                                             : walk_follow(walk, spot);
         if (problem != 0)
             return problem;
     }

@@ -281,6 +281,35 @@ static void check_read_link(Host *host) {
     expect_error(host_read_link(host, "/none", &problem), NOT_FOUND, "/none");
 }
 
+static void check_links_refused(Host *host) {
+    g_autoptr(GBytes) content = g_bytes_new("x", 1);
+    FileInfo info;
+    g_assert_true(host_glance(host, "/absolute/file", &info, NULL));
+    host_links_refuse();
+    expect_error(host_glance(host, "/absolute/file", &info, &problem), IO, "/absolute/file");
+    expect_error(host_read(host, "/to-file", 9, &problem), IO, "/to-file");
+    expect_error(host_read(host, "/relative/file", 9, &problem), IO, "/relative/file");
+    expect_error(host_stat(host, "/absolute/file", &(FileInfo){ 0 }, &problem), IO,
+                 "/absolute/file");
+    expect_error(host_write(host, "/relative/new", content, &(FileAttributes){ 0 }, &problem), IO,
+                 "/relative/new");
+    expect_error(host_make_directory(host, "/absolute/new", NULL, &problem), IO, "/absolute/new");
+    expect_error(host_make_link(host, "/relative/new", "x", &problem), IO, "/relative/new");
+    expect_error(host_remove(host, "/relative/file", &problem), IO, "/relative/file");
+    expect_error(host_set_attributes(host, "/relative/file",
+                                     &(FileAttributes){ .set = FILE_SET_MODE, .mode = 0600 },
+                                     &problem),
+                 IO, "/relative/file");
+    g_assert_cmpint(info_of(host, "/to-file").type, ==, FILE_SYMLINK);
+    expect_text(host, "/dir/file", "in dir");
+    write_text(host, "/dir/new", "made");
+    write_text(host, "/to-file", "in its place");
+    host_links_allow();
+    expect_text(host, "/relative/new", "made");
+    expect_text(host, "/dir/file", "in dir");
+    expect_list(host, "/dir", "file new");
+}
+
 static void prepare_names(Host *host) {
     static const char *const names[] = { "/b", "/a", "/.hidden", "/B", "/a.b", "/ä", "/10", "/9" };
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
@@ -568,6 +597,23 @@ static void check_threads(Host *host) {
     g_assert_cmpint(g_strv_length(names), ==, THREADS * FILES / 2);
 }
 
+/* Below a root directory nothing runs. */
+static void check_running_name(Host *host) {
+    g_autoptr(GError) error = NULL;
+    if (!g_str_equal(host_root(host), "/")) {
+        expect_error(host_running_name(host, &problem), STEAD_ERROR_UNSUPPORTED, host_root(host));
+        expect_error(host_set_running_name(host, "x", &problem), STEAD_ERROR_UNSUPPORTED,
+                     host_root(host));
+        return;
+    }
+    g_autofree char *first = host_running_name(host, &error);
+    g_assert_cmpstr(first, ==, "fake");
+    g_assert_true(host_set_running_name(host, "other.example", &error));
+    g_assert_no_error(error);
+    g_autofree char *second = host_running_name(host, &error);
+    g_assert_cmpstr(second, ==, "other.example");
+}
+
 static void check_identity(Host *host) {
     g_assert_true(g_str_has_prefix(host_root(host), "/"));
     g_assert_true(strlen(host_root(host)) == 1 || !g_str_has_suffix(host_root(host), "/"));
@@ -661,7 +707,9 @@ static void run_case(const void *data) {
     one->behaviour->check(bed.host);
     if (before != NULL) {
         g_autofree char *after = test_snapshot(bed.base);
+        g_autofree char *name = host_running_name(bed.base, NULL);
         g_assert_cmpstr(after, ==, before);
+        g_assert_true(name == NULL || g_str_equal(name, "fake"));
     }
     host_free(bed.host);
     host_free(bed.base);
@@ -705,6 +753,8 @@ static const Behaviour behaviours[] = {
     { "digest-follows-content", prepare_digest, check_digest_follows_content },
     { "digest-after-mode", prepare_digest, check_digest_after_mode },
     { "threads", NULL, check_threads },
+    { "links-refused", prepare_links, check_links_refused },
+    { "running-name", NULL, check_running_name },
     { "identity", NULL, check_identity },
 };
 
