@@ -12,9 +12,10 @@ struct MemoryUnits {
 
 typedef struct {
     UnitInfo info;
-    uint64_t mask_stamp;   /* of the tree, when the unit was last masked or unmasked; 0: never */
-    uint64_t loaded_stamp; /* of the tree, when the record was made; info knows what was before */
-    bool from_file;        /* exists as long as its file does */
+    uint64_t mask_stamp;    /* of the tree, when the unit was last masked or unmasked; 0: never */
+    uint64_t loaded_stamp;  /* of the tree, when the record was made; info knows what was before */
+    uint64_t started_stamp; /* of the tree, when the unit was last started */
+    bool from_file;         /* exists as long as its file does */
 } Record;
 
 /* What the tree keeps of the files of one unit. */
@@ -60,7 +61,8 @@ static Record *record_find(MemoryUnits *units, const char *name, bool session) {
 void memory_units_set(MemoryUnits *units, const char *name, bool session, const UnitInfo *info) {
     Record *record = g_new0(Record, 1);
     record->info = *info;
-    record->mask_stamp = record->loaded_stamp = memory_tree_stamp(units->tree);
+    record->mask_stamp = record->loaded_stamp = record->started_stamp =
+        memory_tree_stamp(units->tree);
     g_hash_table_replace(units->records, key_new(name, session), record);
 }
 
@@ -84,7 +86,7 @@ static void file_read(MemoryUnits *units, const char *path, UnitFiles *files) {
         return;
     size_t size;
     const char *data = g_bytes_get_data(view.content, &size);
-    g_autofree char *text = g_strndup(data, size);
+    g_autofree char *text = g_strndup(data != NULL ? data : "", size);
     files->is_static = !has_line(text, "[Install]");
     files->can_reload = has_line(text, "ExecReload=");
 }
@@ -172,6 +174,8 @@ void memory_units_query(MemoryUnits *units, const char *name, bool session, cons
     if (info.exists && lost && !info.masked)
         info = (UnitInfo){ 0 };
     info.needs_daemon_reload = info.exists && needs_reload(units, session, record, &files, &info);
+    uint64_t started_stamp = record != NULL ? record->started_stamp : 0;
+    info.outdated = info.active && (info.outdated || files.newest > started_stamp);
     if (!info.exists && files.found) {
         info.exists = true;
         info.is_static = files.is_static;
@@ -281,6 +285,10 @@ bool memory_units_apply(MemoryUnits *units, const char *name, bool session, Unit
     record->info.masked = masked;
     if (verb == UNIT_MASK || verb == UNIT_UNMASK)
         record->mask_stamp = memory_tree_stamp(units->tree);
+    if (verb == UNIT_RESTART || (verb == UNIT_START && !now.active)) {
+        record->started_stamp = memory_tree_stamp(units->tree);
+        record->info.outdated = false;
+    }
     info_apply(&record->info, verb);
     return true;
 }

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CALL_TIMEOUT_US 90000000 /* systemd is busy while it reloads */
@@ -62,6 +63,26 @@ const char *unit_verb_name(UnitVerb verb) {
     return names[verb];
 }
 
+static void note_file(const char *path, UnitConditions *conditions) {
+    struct stat st;
+    if (*path == '\0' || stat(path, &st) != 0)
+        return;
+    int64_t changed_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    conditions->changed_ns = MAX(conditions->changed_ns, changed_ns);
+}
+
+static int read_drop_ins(sd_bus_message *message, UnitConditions *conditions) {
+    const char *path;
+    int r = sd_bus_message_enter_container(message, 'v', "as");
+    if (r >= 0)
+        r = sd_bus_message_enter_container(message, 'a', "s");
+    while (r >= 0 && (r = sd_bus_message_read(message, "s", &path)) > 0)
+        note_file(path, conditions);
+    if (r >= 0)
+        r = sd_bus_message_exit_container(message);
+    return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
 static int read_property(sd_bus_message *message, const char *name, UnitInfo *info,
                          UnitConditions *conditions) {
     const char *text;
@@ -76,6 +97,15 @@ static int read_property(sd_bus_message *message, const char *name, UnitInfo *in
             unit_info_set_active_state(info, text);
         return 0;
     }
+    if (strcmp(name, "FragmentPath") == 0) {
+        if ((r = sd_bus_message_read(message, "v", "s", &text)) >= 0)
+            note_file(text, conditions);
+        return r;
+    }
+    if (strcmp(name, "DropInPaths") == 0)
+        return read_drop_ins(message, conditions);
+    if (strcmp(name, "InactiveExitTimestamp") == 0)
+        return sd_bus_message_read(message, "v", "t", &conditions->started_us);
     if (strcmp(name, "ConditionTimestamp") == 0) {
         r = sd_bus_message_read(message, "v", "t", &time);
         conditions->checked = r >= 0 && time != 0;
@@ -328,10 +358,12 @@ bool unit_bus_query(UnitBus *bus, const char *name, UnitInfo *ret_info, GError *
         return set_io_error(error, -r, "talk to systemd");
     }
     UnitInfo info = { 0 };
-    UnitConditions conditions;
+    UnitConditions conditions = { 0 };
     if (!call_send(bus, message, &files, error) ||
         !query_properties(bus, name, &info, &conditions, NULL, error))
         return false;
+    info.outdated = info.active && conditions.started_us != 0 &&
+                    conditions.changed_ns / 1000 > (int64_t)conditions.started_us;
     const char *state;
     /* Units without a file have no such state: that is no error. */
     if (call_wait(bus, &files, NULL, NULL) && sd_bus_message_read(files.reply, "s", &state) >= 0)

@@ -26,10 +26,13 @@ bool unit_bus_apply(UnitBus *bus, const char *name, UnitVerb verb, Cancel *cance
 
 /* --- shared with the watches, and tested */
 
-/* Whether systemd has looked at the conditions of a unit, and found them met. */
+/* Whether systemd has looked at the conditions of a unit, and found them met; and what says whether
+ * its files are newer than what runs. */
 typedef struct {
     bool met;
     bool checked;
+    uint64_t started_us; /* when it was last started, since the epoch; 0: never */
+    int64_t changed_ns;  /* when the newest of its files was changed; 0: it has none */
 } UnitConditions;
 
 /* The object of a unit; caller frees. */

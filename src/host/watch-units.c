@@ -101,7 +101,7 @@ static void arrived(UnitWatch *watch) {
 static int on_properties(sd_bus_message *message, void *data, sd_bus_error *ret_error) {
     UnitWatch *watch = data;
     watch->properties = sd_bus_slot_unref(watch->properties);
-    UnitConditions conditions;
+    UnitConditions conditions = { 0 };
     UnitInfo info = watch->seen;
     info.masked = false; /* both halves may say so; the files come second */
     if (!sd_bus_message_is_method_error(message, NULL) &&
@@ -148,7 +148,7 @@ static void query(UnitWatch *watch) {
 static int on_changed(sd_bus_message *message, void *data, sd_bus_error *ret_error) {
     UnitWatch *watch = data;
     const char *interface;
-    UnitConditions conditions;
+    UnitConditions conditions = { 0 };
     if (sd_bus_message_read(message, "s", &interface) < 0 || strcmp(interface, SYSTEMD_UNIT) != 0)
         return 0;
     if (unit_info_read(message, &watch->seen, &conditions) >= 0)

@@ -4,7 +4,7 @@
 static const Kind *const kinds[] = {
     &kind_exec, &kind_exit, &kind_file,     &kind_group, &kind_ini,   &kind_line,
     &kind_msg,  &kind_noop, &kind_password, &kind_pkg,   &kind_print, &kind_svc,
-    &kind_tar,  &kind_test, &kind_timer,    &kind_user,  &kind_value,
+    &kind_tar,  &kind_test, &kind_timer,    &kind_unit,  &kind_user,  &kind_value,
 };
 
 const KindSet builtin_kinds = { kinds, G_N_ELEMENTS(kinds) };

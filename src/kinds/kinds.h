@@ -25,5 +25,6 @@ extern const Kind kind_svc;
 extern const Kind kind_tar;
 extern const Kind kind_test;
 extern const Kind kind_timer;
+extern const Kind kind_unit;
 extern const Kind kind_user;
 extern const Kind kind_value;

@@ -3,6 +3,7 @@
 #include "graph/autoedge.h"
 #include "graph/watcher.h"
 #include "kinds/kinds.h"
+#include "kinds/unit-name.h"
 
 /* svc: a unit of systemd: whether it runs, starts at boot, is masked, and what a notification does.
  */
@@ -38,27 +39,8 @@ static const Param params[N_PARAMS] = {
                       .fallback = "reload-or-restart", .choices = notify_rules },
 };
 
-/* --- names --- */
-
-static const char *const suffixes[] = { ".service", ".socket", ".timer",    ".path",
-                                        ".mount",   ".swap",   ".target",   ".slice",
-                                        ".device",  ".scope",  ".automount" };
-
-static bool has_suffix(const char *name) {
-    for (unsigned i = 0; i < G_N_ELEMENTS(suffixes); i++)
-        if (g_str_has_suffix(name, suffixes[i]))
-            return true;
-    return false;
-}
-
 static char *unit_name(const Resource *resource) {
-    return g_strconcat(resource->name, has_suffix(resource->name) ? "" : ".service", NULL);
-}
-
-/* "getty@.service" for "getty@tty1.service"; NULL when it is no instance. */
-static char *template_name(const char *unit) {
-    const char *at = strchr(unit, '@'), *dot = strrchr(unit, '.');
-    return at && at + 1 < dot ? g_strdup_printf("%.*s%s", (int)(at + 1 - unit), unit, dot) : NULL;
+    return unit_full_name(resource->name);
 }
 
 /* --- what is wanted --- */
@@ -88,13 +70,8 @@ static bool contradict(GError **error, const char *one, const char *other) {
 }
 
 static bool svc_validate(const Resource *resource, GError **error) {
-    const char *name = resource->name;
-    if (!*name || *name == '-' || strchr(name, '/') || strlen(name) > 200 ||
-        strpbrk(name, " \t\r\n*?[")) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                    "refuse unit name '%s': it is a name such as 'nginx' or 'backup.timer'", name);
+    if (!unit_name_check(resource->name, error))
         return false;
-    }
     const char *startup = resource_string(resource, P_STARTUP);
     const bool *enabled = wanted_enabled(resource);
     if (*startup && resource_get(resource, P_ENABLED) &&
@@ -224,8 +201,9 @@ static bool refresh_word(KindRun *run, const char **ret_word, GError **error) {
             "cannot reload it: its unit has no ExecReload=; set on_notify = \"restart\"");
         return false;
     }
-    bool restart = g_str_equal(rule, "restart") || (g_str_equal(rule, "reload-or-restart") &&
-                                                    (!info.can_reload || info.needs_daemon_reload));
+    bool restart = g_str_equal(rule, "restart") ||
+                   (g_str_equal(rule, "reload-or-restart") &&
+                    (!info.can_reload || info.needs_daemon_reload || info.outdated));
     *ret_word = restart ? "restart" : "reload";
     return true;
 }
@@ -319,16 +297,8 @@ static bool svc_apply(KindRun *run, const State *actual, const Changes *changes,
 
 /* --- the rest --- */
 
-static const char *const system_directories[] = {
-    "/etc/systemd/system", "/run/systemd/system",     "/usr/local/lib/systemd/system",
-    "/lib/systemd/system", "/usr/lib/systemd/system", NULL
-};
-static const char *const session_directories[] = { "/etc/systemd/user", "/run/systemd/user",
-                                                   "/usr/local/lib/systemd/user",
-                                                   "/usr/lib/systemd/user", NULL };
-
-static const char *const *unit_directories(const Resource *resource) {
-    return resource_bool(resource, P_SESSION) ? session_directories : system_directories;
+static const char *const *directories_of(const Resource *resource) {
+    return unit_directories(resource_bool(resource, P_SESSION));
 }
 
 static bool svc_watch(Watcher *watcher, const Resource *resource, GError **error) {
@@ -337,7 +307,7 @@ static bool svc_watch(Watcher *watcher, const Resource *resource, GError **error
         g_strconcat(resource_bool(resource, P_SESSION) ? "user:" : "", unit, NULL);
     if (!watcher_host(watcher, HOST_WATCH_UNIT, name, error))
         return false;
-    for (const char *const *dir = unit_directories(resource); *dir; dir++) {
+    for (const char *const *dir = directories_of(resource); *dir; dir++) {
         g_autofree char *path = g_build_filename(*dir, unit, NULL);
         if (!watcher_host(watcher, HOST_WATCH_FILE, path, error))
             return false;
@@ -346,14 +316,14 @@ static bool svc_watch(Watcher *watcher, const Resource *resource, GError **error
 }
 
 static void want_files(AutoEdges *edges, const Resource *resource, const char *unit) {
-    for (const char *const *dir = unit_directories(resource); *dir; dir++) {
+    for (const char *const *dir = directories_of(resource); *dir; dir++) {
         g_autofree char *path = g_build_filename(*dir, unit, NULL);
         auto_edges_want(edges, "path", path, true);
     }
 }
 
 static void svc_auto_edges(const Resource *resource, AutoEdges *edges) {
-    g_autofree char *unit = unit_name(resource), *template = template_name(unit);
+    g_autofree char *unit = unit_name(resource), *template = unit_template(unit);
     auto_edges_am(edges, "unit", unit);
     want_files(edges, resource, unit);
     if (template)
