@@ -127,6 +127,10 @@ static void on_host(void *data, HostEvent event, const char *detail) {
     }
 }
 
+Host *watcher_machine(const Watcher *watcher) {
+    return watcher->host;
+}
+
 bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GError **error) {
     Part *part = add_part(watcher);
     watcher->n_arming++;

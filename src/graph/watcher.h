@@ -22,6 +22,7 @@ Watcher *watcher_new(Host *host, Loop *loop, uint64_t owner, WatchSink sink, voi
 void watcher_free(Watcher *watcher); /* accepts NULL; no signal afterwards */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Watcher, watcher_free)
 
+Host *watcher_machine(const Watcher *watcher); /* whose watches are armed; borrowed */
 bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GError **error);
 /* A path beside the configuration, on this machine; relative to where the process runs, if it is. A
  * host below --root cannot watch it: then nothing is armed, and a change shows at the next look. */

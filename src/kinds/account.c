@@ -65,6 +65,23 @@ bool account_stays_removed(const Resource *resource, unsigned state_param) {
            resource_meta(resource)->on_remove != ON_REMOVE_RESTORE;
 }
 
+bool account_owner(KindRun *run, const char *name, bool optional, User **ret_user, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    *ret_user = accounts_find_user(run->host, name, &problem);
+    if (*ret_user)
+        return true;
+    bool missing = g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
+    if (missing && (optional || run->planning))
+        return true;
+    if (missing)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                    "no such user '%s'; declare it, or let what makes it go first with 'needs'",
+                    name);
+    else
+        g_propagate_error(error, g_steal_pointer(&problem));
+    return false;
+}
+
 /* --- sets of names --- */
 
 static int compare_names(const void *a, const void *b) {

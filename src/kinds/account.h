@@ -20,6 +20,11 @@ bool account_wants_absent(const Resource *resource, unsigned state_param);
 /* Accounts that were declared absent do not come back when the block is gone, unless asked for. */
 bool account_stays_removed(const Resource *resource, unsigned state_param);
 
+/* The user that something else belongs to. True with NULL when there is none and that is no error:
+ * because nothing is wanted of him (optional), or because something that a plan does not run may
+ * make him. */
+bool account_owner(KindRun *run, const char *name, bool optional, User **ret_user, GError **error);
+
 /* A PARAM_STRINGS value as a sorted set; caller frees with g_strfreev(). NULL gives an empty one.
  */
 char **account_set_from(const Value *strings);

@@ -54,6 +54,17 @@ void edit_append_lines(GString *out, const EditText *text, size_t first, size_t 
         g_string_append_len(out, text->lines[i].start, (gssize)text->lines[i].whole);
 }
 
+void edit_splice(GString *out, const EditText *text, size_t first, size_t end, const char *block) {
+    edit_append_lines(out, text, 0, first);
+    for (const char *at = block; at != NULL && *at != '\0';) {
+        const char *newline = strchr(at, '\n');
+        g_assert(newline != NULL);
+        edit_append_line(out, text, at, (size_t)(newline - at));
+        at = newline + 1;
+    }
+    edit_append_lines(out, text, end, text->n_lines);
+}
+
 void edit_append_line(GString *out, const EditText *text, const char *line, size_t size) {
     if (out->len > 0 && out->str[out->len - 1] != '\n')
         g_string_append(out, text->eol);
@@ -79,6 +90,11 @@ static char *resolve(KindRun *run, const char *path, FileInfo *ret_info, GError 
         }
         if (ret_info->type != FILE_SYMLINK)
             return g_steal_pointer(&at);
+        if (host_links_refused()) {
+            g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                        "refuse to follow the link '%s': put a file in its place", at);
+            return NULL;
+        }
         g_autofree char *target = host_read_link(run->host, at, error);
         if (target == NULL)
             return NULL;
@@ -115,6 +131,27 @@ GBytes *edit_read(KindRun *run, const char *path, bool *ret_exists, GError **err
     return resolved != NULL ? read_at(run, resolved, &info, ret_exists, error) : NULL;
 }
 
+#define KEPT_CREATED "created" /* kept: the file did not exist before us */
+
+void edit_keep_created(KindRun *run, const char *path) {
+    if (host_exists(run->host, path))
+        return;
+    Value *kept = value_new_map();
+    value_map_set(kept, KEPT_CREATED, value_new_bool(true));
+    kind_run_keep(run, kept);
+}
+
+bool edit_was_created(const KindRun *run) {
+    return run->kept != NULL && value_map_bool(run->kept, KEPT_CREATED, false);
+}
+
+Value *edit_value(const Resource *resource, unsigned param, const char *text) {
+    const Value *given = resource_get(resource, param);
+    g_autoptr(Value) value = value_new_string(text);
+    return given != NULL && value_is_secret(given) ? value_as_secret(value, NULL)
+                                                   : g_steal_pointer(&value);
+}
+
 static bool no_file(const char *path, GError **error) {
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
                 "edit '%s': it does not exist; set create = true to make it", path);
@@ -125,8 +162,7 @@ static bool write_back(KindRun *run, const Edit *edit, const char *path, bool ex
                        GError **error) {
     if (g_bytes_get_size(after) == 0 && edit->remove_empty)
         return !exists || host_remove(run->host, path, error);
-    FileAttributes keep = { 0 };
-    return host_write(run->host, path, after, &keep, error);
+    return host_write(run->host, path, after, &edit->attributes, error);
 }
 
 static bool apply_at(KindRun *run, const Edit *edit, const char *path, const FileInfo *info,

@@ -19,8 +19,6 @@ enum {
     INI_ROW_CREATE,
 };
 
-#define KEPT_CREATED "created" /* kept: the file did not exist before us */
-
 static const char *const states[] = { "exists", "absent", NULL };
 static const char *const quotes[] = { "keep", "none", "single", "double", NULL }; /* IniQuote */
 
@@ -137,10 +135,7 @@ static char *value_as_read(const IniEntry *entry) {
 }
 
 static Value *shown(const IniSpec *spec, const char *text) {
-    const Value *value = resource_get(spec->resource, INI_ROW_VALUE);
-    g_autoptr(Value) copy = value_new_string(text);
-    return value != NULL && value_is_secret(value) ? value_as_secret(copy, NULL)
-                                                   : g_steal_pointer(&copy);
+    return edit_value(spec->resource, INI_ROW_VALUE, text);
 }
 
 static bool ini_observe(KindRun *run, State *actual, GError **error) {
@@ -178,8 +173,7 @@ static Edit edit_of(const KindRun *run, const IniSpec *spec) {
     return (Edit){
         .path = spec->path,
         .create = resource_bool(spec->resource, INI_ROW_CREATE),
-        .remove_empty =
-            spec->absent && run->kept != NULL && value_map_bool(run->kept, KEPT_CREATED, false),
+        .remove_empty = spec->absent && edit_was_created(run),
         .edit = ini_edit,
         .data = spec,
     };
@@ -212,11 +206,8 @@ static bool ini_apply(KindRun *run, const State *actual, const Changes *changes,
     IniSpec spec = ini_spec(run->resource);
     if (changes->uncertain && run->planning)
         return true;
-    if (!spec.absent && !host_exists(run->host, spec.path)) {
-        Value *kept = value_new_map();
-        value_map_set(kept, KEPT_CREATED, value_new_bool(true));
-        kind_run_keep(run, kept);
-    }
+    if (!spec.absent)
+        edit_keep_created(run, spec.path);
     Edit edit = edit_of(run, &spec);
     return edit_apply(run, &edit, error);
 }

@@ -10,10 +10,13 @@
 
 extern const KindSet builtin_kinds;
 
+extern const Kind kind_cron;
 extern const Kind kind_exec;
 extern const Kind kind_exit;
 extern const Kind kind_file;
 extern const Kind kind_group;
+extern const Kind kind_host;
+extern const Kind kind_hostname;
 extern const Kind kind_ini;
 extern const Kind kind_line;
 extern const Kind kind_msg;
@@ -21,6 +24,7 @@ extern const Kind kind_noop;
 extern const Kind kind_password;
 extern const Kind kind_pkg;
 extern const Kind kind_print;
+extern const Kind kind_ssh_authorized_key;
 extern const Kind kind_svc;
 extern const Kind kind_tar;
 extern const Kind kind_test;

@@ -20,8 +20,6 @@ enum {
     LINE_CREATE,
 };
 
-#define KEPT_CREATED "created" /* kept: the file did not exist before us */
-
 static const char *const states[] = { "exists", "absent", NULL };
 
 static const Param line_params[] = {
@@ -331,8 +329,7 @@ static Edit edit_of(const KindRun *run, const LineSpec *spec) {
     return (Edit){
         .path = spec->path,
         .create = resource_bool(spec->resource, LINE_CREATE),
-        .remove_empty =
-            spec->absent && run->kept != NULL && value_map_bool(run->kept, KEPT_CREATED, false),
+        .remove_empty = spec->absent && edit_was_created(run),
         .edit = line_edit,
         .data = spec,
     };
@@ -341,10 +338,7 @@ static Edit edit_of(const KindRun *run, const LineSpec *spec) {
 /* --- callbacks */
 
 static Value *text_value(const LineSpec *spec, const char *text) {
-    const Value *content = resource_get(spec->resource, LINE_CONTENT);
-    g_autoptr(Value) value = value_new_string(text);
-    return content != NULL && value_is_secret(content) ? value_as_secret(value, NULL)
-                                                       : g_steal_pointer(&value);
+    return edit_value(spec->resource, LINE_CONTENT, text);
 }
 
 static bool observe_unknown(State *actual) {
@@ -400,11 +394,8 @@ static bool line_apply(KindRun *run, const State *actual, const Changes *changes
     line_spec_init(&spec, run->resource);
     if (changes->uncertain && run->planning)
         return true;
-    if (!spec.absent && !host_exists(run->host, spec.path)) {
-        Value *kept = value_new_map();
-        value_map_set(kept, KEPT_CREATED, value_new_bool(true));
-        kind_run_keep(run, kept);
-    }
+    if (!spec.absent)
+        edit_keep_created(run, spec.path);
     Edit edit = edit_of(run, &spec);
     return edit_apply(run, &edit, error);
 }

@@ -131,6 +131,15 @@ static void test_edits(Fixture *f, gconstpointer data) {
     SEEN(line, "shared");
     g_autoptr(Resource) ini = kind_test_resource(&kind_ini, "i", path, "key=k", "value=v", NULL);
     SEEN(ini, "shared");
+    g_autofree char *target = below(f, "target=@/shared");
+    g_autoptr(Resource) host = kind_test_resource(&kind_host, "h", "ip=::1", target, NULL);
+    SEEN(host, "shared");
+    g_autoptr(Resource) key =
+        kind_test_resource(&kind_ssh_authorized_key, "k", target, "state=absent", NULL);
+    SEEN(key, "shared");
+    g_autoptr(Resource) name =
+        kind_test_resource(&kind_hostname, "n", target, "transient_hostname=", NULL);
+    SEEN(name, "shared");
 }
 
 static void test_tar(Fixture *f, gconstpointer data) {

@@ -17,7 +17,7 @@ import time
 
 SUITE = "bookworm"
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "apt", "libglib2.0-0", "libsystemd0", "liblua5.4-0",
-            "libsqlite3-0", "libarchive13", "libyaml-0-2", "libjansson4", "libssl3", "libcrypt1"]
+            "libsqlite3-0", "libarchive13", "libyaml-0-2", "libjansson4", "libssl3", "libcrypt1", "cron"]
 CACHE = pathlib.Path("/var/tmp")
 BASE_PREFIX = "stead-test-base-"
 RUN_PREFIX = "stead-test-run-"
