@@ -100,16 +100,23 @@ static bool is_set(const Resource *resource, unsigned param) {
            strcmp(value_string(value_list_at(list, 0)), "absent") != 0;
 }
 
-/* The field as it stands on the line. */
-static char *field_text(const Resource *resource, CronField field, GError **error) {
+/* The field as it is written. */
+static char *field_raw(const Resource *resource, CronField field) {
     const Value *list = resource_get(resource, time_params[field]);
     if (!is_set(resource, time_params[field]))
         return g_strdup("*");
-    g_autoptr(GString) text = g_string_new(NULL);
+    GString *text = g_string_new(NULL);
     for (size_t i = 0; i < value_size(list); i++)
         g_string_append_printf(text, "%s%s", i > 0 ? "," : "",
                                value_string(value_list_at(list, i)));
-    return cron_field_parse(field, text->str, error);
+    return g_string_free(text, FALSE);
+}
+
+/* As it stands on the line. What was found there and is restored need not be what we would take. */
+static char *field_text(const Resource *resource, CronField field) {
+    g_autofree char *raw = field_raw(resource, field);
+    char *plain = cron_field_parse(field, raw, NULL);
+    return plain != NULL ? plain : g_steal_pointer(&raw);
 }
 
 static Value *items_value(const char *text) {
@@ -182,7 +189,7 @@ static bool cron_spec_init(KindRun *run, CronSpec *spec, GError **error) {
             cron_environment_parse(value_string(value_list_at(environment, i)));
     for (unsigned i = 0; i < N_CRON_FIELDS; i++)
         spec->entry.fields[i] =
-            *spec->entry.special != '\0' ? g_strdup("") : field_text(resource, (CronField)i, NULL);
+            *spec->entry.special != '\0' ? g_strdup("") : field_text(resource, (CronField)i);
     return set_place(run, spec, error);
 }
 
@@ -265,7 +272,8 @@ static bool refuse(GError **error, const char *problem) {
 static bool check_times(const Resource *resource, GError **error) {
     bool any = false, special = *resource_string(resource, P_SPECIAL) != '\0';
     for (unsigned i = 0; i < N_CRON_FIELDS; i++) {
-        g_autofree char *text = field_text(resource, (CronField)i, error);
+        g_autofree char *raw = field_raw(resource, (CronField)i);
+        g_autofree char *text = cron_field_parse((CronField)i, raw, error);
         if (text == NULL)
             return false;
         any |= is_set(resource, time_params[i]);
@@ -422,11 +430,19 @@ static bool cron_same_thing(const Resource *was, const Resource *now) {
            strcmp(resource_string(was, P_TITLE), resource_string(now, P_TITLE)) == 0;
 }
 
-/* An entry that had no title keeps ours: without one it could not be found again. */
+/* An entry that had no title keeps ours: without one it could not be found again. What was there
+ * more than once comes back once, and a title without a command not at all. */
 static Resource *cron_reverse(const Resource *resource, const State *before, OnRemove how,
                               GError **error) {
     Resource *inverse = entry_reverse(resource, P_STATE, before, how);
     resource_put(inverse, P_TITLE, value_ref(resource_get(resource, P_TITLE)));
+    const char *command = resource_string(inverse, P_COMMAND);
+    if (wants_absent(inverse) || command == NULL)
+        return inverse;
+    g_autofree char *first = g_strndup(command, strcspn(command, "\n"));
+    if (*first == '\0')
+        resource_put(inverse, P_STATE, value_new_string("absent"));
+    resource_put(inverse, P_COMMAND, edit_value(resource, P_COMMAND, first));
     return inverse;
 }
 

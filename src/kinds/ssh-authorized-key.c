@@ -66,7 +66,9 @@ static bool key_spec_init(KindRun *run, KeySpec *spec, GError **error) {
     const char *target = resource_string(run->resource, P_TARGET);
     *spec = (KeySpec){ .resource = run->resource, .absent = wants_absent(run->resource) };
     const char *user = resource_string(run->resource, P_USER);
-    if (user != NULL && !account_owner(run, user, spec->absent, &spec->user, error))
+    /* A target that is there has an owner already. */
+    bool optional = spec->absent || (target != NULL && host_exists(run->host, target));
+    if (user != NULL && !account_owner(run, user, optional, &spec->user, error))
         return false;
     if (target != NULL) {
         spec->path = safe_path(run->host, target, error);

@@ -212,10 +212,10 @@ class Machine:
         self.stead("apply", config, "--detailed-exitcode", code=0)
 
     def agent(self, config: str) -> "subprocess.Popen":
-        """Starts an agent and waits until its first round is done."""
-        self.write("/root/agent.lua", config)
+        """Starts an agent, which takes over from what was applied before."""
+        self.write("/root/site.lua", config)
         log = open(self.directory / f"agent-{len(self.agents)}.log", "wb")
-        agent = subprocess.Popen(self.command("stead", "agent", "/root/agent.lua"),
+        agent = subprocess.Popen(self.command("stead", "agent", "/root/site.lua"),
                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.agents.append(agent)
         return agent
