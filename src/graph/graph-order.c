@@ -96,16 +96,30 @@ static GArray *find_cycle(const Adjacency *adjacency, const unsigned *waiting, u
     return cycle;
 }
 
+/* How the edge was written, seen from what waits: each line goes on where the one above ends. */
+static const char *cycle_words(const Edge *edge, const char **ret_why) {
+    *ret_why = "";
+    if (edge->flags & EDGE_AUTO)
+        *ret_why = " (found automatically)";
+    else if (edge->flags & EDGE_SEND)
+        *ret_why = " (receives a value)";
+    else if (edge->flags & EDGE_AHEAD)
+        *ret_why = edge->flags & EDGE_NOTIFY ? " (notify)" : " (before)";
+    else if (edge->flags & EDGE_NOTIFY)
+        return "listens to";
+    if (!(edge->flags & EDGE_AHEAD))
+        return "needs";
+    return edge->flags & EDGE_NOTIFY ? "is notified by" : "comes after";
+}
+
 static void append_cycle_edge(GString *text, const Graph *graph, const Edge *edge) {
     const Resource *needs = graph_resource(graph, edge->to);
     const Resource *needed = graph_resource(graph, edge->from);
     g_autofree char *place = origin_show(edge->origin.file ? edge->origin : needs->origin);
-    const char *why = edge->flags & EDGE_AUTO   ? " (found automatically)"
-                      : edge->flags & EDGE_SEND ? " (receives a value)"
-                                                : "";
-    g_string_append_printf(text, "\n  %s%s%s '%s' needs %s '%s'%s", place ? place : "",
-                           place ? ": " : "", needs->kind->name, needs->name, needed->kind->name,
-                           needed->name, why);
+    const char *why, *words = cycle_words(edge, &why);
+    g_string_append_printf(text, "\n  %s%s%s '%s' %s %s '%s'%s", place ? place : "",
+                           place ? ": " : "", needs->kind->name, needs->name, words,
+                           needed->kind->name, needed->name, why);
 }
 
 static GError *report_cycle(const Graph *graph, const Adjacency *adjacency,

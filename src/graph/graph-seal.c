@@ -152,7 +152,8 @@ static void join_edge(Edge *kept, const Edge *other, JoinRule rule) {
         return;
     }
     EdgeFlags both = kept->flags & other->flags & EDGE_AUTO;
-    kept->flags = ((kept->flags | other->flags) & ~EDGE_AUTO) | both;
+    EdgeFlags more = other->flags & ~EDGE_AHEAD; /* that goes with the place, which is kept's */
+    kept->flags = ((kept->flags | more) & ~EDGE_AUTO) | both;
 }
 
 /* Copies edges in the order of sorted into adjacency and joins the parallel ones; out_start holds

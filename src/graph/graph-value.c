@@ -63,7 +63,8 @@ static void digest_edges(const Graph *graph, Digest *digest, const unsigned *ran
     for (unsigned i = 0; i < n; i++) {
         const Edge *edge = &graph->declared.edges[i];
         /* LIMIT_RESOURCES needs 19 bits. */
-        keys[i] = (uint64_t)ranks[edge->from] << 34 | (uint64_t)ranks[edge->to] << 4 | edge->flags;
+        keys[i] = (uint64_t)ranks[edge->from] << 34 | (uint64_t)ranks[edge->to] << 4 |
+                  (edge->flags & ~(unsigned)EDGE_AHEAD);
     }
     if (n > 0)
         qsort(keys, n, sizeof *keys, compare_keys);

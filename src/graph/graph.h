@@ -12,6 +12,8 @@ typedef enum {
     EDGE_NOTIFY = 1 << 0, /* a change of `from` refreshes `to` */
     EDGE_AUTO = 1 << 1,   /* found by graph_auto_edges() */
     EDGE_SEND = 1 << 2,   /* added for a received value */
+    EDGE_AHEAD = 1 << 3,  /* written at `from`, as before or notify, not as needs or listen at `to`:
+                             for messages only, no part of the digest */
 } EdgeFlags;
 
 typedef struct {

@@ -203,7 +203,7 @@ static void test_cycle(void) {
                     "dependency cycle of 3:\n"
                     "  a.lua:101: file '/a' needs file '/b'\n"
                     "  a.lua:102: file '/b' needs file '/c' (found automatically)\n"
-                    "  a.lua:103: file '/c' needs file '/a'\n"
+                    "  a.lua:103: file '/c' listens to file '/a'\n"
                     "  autoedge = false on a resource drops its automatic edges");
 }
 

@@ -58,7 +58,7 @@ static void add_edges(Eval *eval, const Link *link) {
     const Target *mine = target_at(eval, link->target), *other = target_at(eval, link->other);
     bool from_me = link->word == WORD_BEFORE || link->word == WORD_NOTIFY;
     const Target *from = from_me ? mine : other, *to = from_me ? other : mine;
-    EdgeFlags flags = notifies(link) ? EDGE_NOTIFY : 0;
+    EdgeFlags flags = (notifies(link) ? EDGE_NOTIFY : 0) | (from_me ? EDGE_AHEAD : 0);
     Origin origin = eval_origin(eval, link->place);
     for (unsigned i = 0; i < from->count; i++)
         for (unsigned j = 0; j < to->count; j++)

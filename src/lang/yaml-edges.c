@@ -70,7 +70,7 @@ static void load_edge(YamlLoader *loader, const YamlNode *edge) {
         return;
     yaml_loader_check_keys(loader, edge, "an edge", keys, G_N_ELEMENTS(keys));
     int from = find_end(loader, edge, "from"), to = find_end(loader, edge, "to");
-    EdgeFlags flags = read_notify(loader, edge) ? EDGE_NOTIFY : 0;
+    EdgeFlags flags = read_notify(loader, edge) ? EDGE_NOTIFY | EDGE_AHEAD : 0;
     if (from >= 0 && to >= 0)
         graph_add_edge(loader->graph, (unsigned)from, (unsigned)to, flags,
                        yaml_loader_origin(loader, edge));
