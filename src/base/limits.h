@@ -5,6 +5,7 @@
 #define LIMIT_EDGES            5000000u              /* edges of one graph */
 #define LIMIT_LUA_MEMORY       (1024u * 1024 * 1024) /* bytes one evaluation may hold */
 #define LIMIT_LUA_INSTRUCTIONS 300000000ull /* virtual machine instructions of one evaluation */
+#define LIMIT_PROBLEMS         1000u        /* of one evaluation: then it ends */
 #define LIMIT_CONFIG_FILE                                                                          \
     (64u * 1024 * 1024)         /* bytes of one configuration, template or values file */
 #define LIMIT_NESTING      100u /* depth of nested lists and maps in any input */

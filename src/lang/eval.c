@@ -198,11 +198,12 @@ void eval_report_raised(Eval *eval) {
 }
 
 EvalDepth eval_depth(const Eval *eval) {
-    return (EvalDepth){ eval->frame, eval->imports->len, eval->outputs->len };
+    return (EvalDepth){ eval->frame, eval->imports->len, eval->outputs->len, eval->n_pcalls };
 }
 
 void eval_restore(Eval *eval, EvalDepth depth) {
     eval->frame = depth.frame;
+    eval->n_pcalls = depth.n_pcalls;
     g_ptr_array_set_size(eval->imports, (int)depth.n_imports);
     g_ptr_array_set_size(eval->outputs, (int)depth.n_outputs);
 }
@@ -218,7 +219,18 @@ int eval_raise(lua_State *lua, const char *format, ...) {
     return lua_error(lua);
 }
 
+/* What was refused for an unknown name in it was reported where that stands. */
+bool eval_take_absent(Eval *eval) {
+    bool met = eval->met_absent;
+    eval->met_absent = false;
+    return met;
+}
+
 int eval_raise_error(lua_State *lua, GError *error) {
+    if (eval_take_absent(eval_of(lua))) {
+        g_error_free(error);
+        return eval_raise_reported(lua);
+    }
     char *text = g_strdup(error->message);
     g_error_free(error);
     eval_push_text(lua, text, strlen(text));

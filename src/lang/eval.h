@@ -45,7 +45,7 @@ typedef struct {
 
 /* What is entered and left in turns; an error may leave several at once. */
 typedef struct {
-    unsigned frame, n_imports, n_outputs;
+    unsigned frame, n_imports, n_outputs, n_pcalls;
 } EvalDepth;
 
 typedef struct Eval {
@@ -63,6 +63,8 @@ typedef struct Eval {
     uint64_t counted_requests; /* of memory, that are in steps */
     size_t max_memory;
     bool collecting;    /* the garbage collector runs: only programs that need it pay */
+    bool has_absent;    /* a name is not there: what it would have declared is not known */
+    bool met_absent;    /* the value that was just refused holds what stands for one */
     bool fatal;         /* a limit was exceeded: no pcall() stops this error */
     Place memory_place; /* where memory ran out */
     Raised raised;
@@ -74,6 +76,7 @@ typedef struct Eval {
     GArray *links;      /* of Link */
     GArray *frames;     /* of Frame; number 0 is unused */
     unsigned frame;     /* current */
+    unsigned n_pcalls;  /* that are running */
 
     const void *place_function; /* whose file eval_place() found last; kept in the registry */
     const char *place_file;     /* interned; NULL: none */
@@ -117,6 +120,8 @@ void eval_report_raised(Eval *eval);
 /* Raise text, or the message of error (freed), at the line that called the C function. */
 int eval_raise(lua_State *lua, const char *format, ...) G_GNUC_PRINTF(2, 3);
 int eval_raise_error(lua_State *lua, GError *error);
+/* Whether the value refused last holds what stands for an unknown name; forgets it. */
+bool eval_take_absent(Eval *eval);
 /* Ends the evaluation because of a problem that was added already. */
 int eval_raise_reported(lua_State *lua);
 /* Ends the evaluation, pcall() or not, because its result is not wanted any more. */

@@ -33,6 +33,9 @@ static void push_object_text(lua_State *lua, const Object *object) {
     case OBJECT_INPUT:
         lua_pushstring(lua, object->name);
         return;
+    case OBJECT_ABSENT:
+        eval_raise_reported(lua);
+        return;
     case OBJECT_RAW:
     case OBJECT_TYPES:
         lua_pushliteral(lua, "raw text");
@@ -71,6 +74,7 @@ static int base_pcall(lua_State *lua) {
     luaL_checkany(lua, 1);
     EvalDepth depth = eval_depth(eval);
     eval_charge(lua, PCALL_STEPS);
+    eval->n_pcalls++;
     int status = lua_pcall(lua, lua_gettop(lua) - 1, LUA_MULTRET, 0);
     if (status == LUA_ERRMEM)
         return sandbox_raise_memory(lua);
@@ -79,6 +83,7 @@ static int base_pcall(lua_State *lua) {
             return lua_error(lua);
         eval_restore(eval, depth);
     }
+    eval->n_pcalls = depth.n_pcalls;
     lua_pushboolean(lua, status == LUA_OK);
     lua_insert(lua, 1);
     return lua_gettop(lua);

@@ -85,8 +85,9 @@ static void read_param(lua_State *lua, Reading *reading, const CompositeParam *p
         value_map_set(reading->scalars, param->name, value);
         return;
     }
-    g_ptr_array_add(reading->texts,
-                    g_strdup_printf("parameter '%s': %s", param->name, error->message));
+    if (!eval_take_absent(eval_of(lua)))
+        g_ptr_array_add(reading->texts,
+                        g_strdup_printf("parameter '%s': %s", param->name, error->message));
     g_error_free(error);
 }
 

@@ -103,6 +103,8 @@ static void read_links(lua_State *lua, unsigned target, EdgeWord word, int index
         add_link(eval_of(lua), target, word, ref->target, place);
         return;
     }
+    if (object_at(lua, index, OBJECT_ABSENT))
+        return;
     /* `needs = condition and pkg "x"` gives false. */
     if (lua_type(lua, index) == LUA_TBOOLEAN && !lua_toboolean(lua, index))
         return;
@@ -210,6 +212,10 @@ static int call_kind(lua_State *lua) {
     eval_count(lua, CALL_STEPS);
     if (n_args == 0)
         lua_pushnil(lua);
+    if (object_at(lua, 1, OBJECT_ABSENT)) {
+        lua_settop(lua, 1);
+        return 1;
+    }
     const Object *ref = push_reference(lua, kind, 1);
     Target *target = target_at(eval, ref->target);
     if (!target->is_declared)
@@ -260,6 +266,10 @@ static const char *find_output(lua_State *lua, const Kind *kind, const char *nam
 static int call_out(lua_State *lua) {
     Eval *eval = eval_of(lua);
     const Object *ref = object_at(lua, 1, OBJECT_REF);
+    if (object_at(lua, 1, OBJECT_ABSENT)) {
+        lua_settop(lua, 1);
+        return 1;
+    }
     if (!ref)
         return eval_raise(lua, "out takes a reference and the name of an output, not %s",
                           object_type_name(lua, 1));

@@ -5,6 +5,7 @@
 
 #include "base/suggest.h"
 #include "lang/eval.h"
+#include "lang/lua-absent.h"
 #include "lang/lua-base.h"
 #include "lang/lua-case.h"
 #include "lang/lua-declare.h"
@@ -73,15 +74,19 @@ static const char *hint_for(const char *name) {
     return NULL;
 }
 
-int names_raise_unknown(lua_State *lua, const char *what, const char *name, int table, int extra) {
+/* Needs four free slots of the stack. Caller frees. */
+static char *unknown_text(lua_State *lua, const char *what, const char *name, int table,
+                          int extra) {
     if (hint_for(name))
-        return eval_raise(lua, "no such %s '%s': %s", what, name, hint_for(name));
+        return g_strdup_printf("no such %s '%s': %s", what, name, hint_for(name));
+    g_autofree char *nearest = nearest_key(lua, name, table, extra);
+    return nearest ? g_strdup_printf("no such %s '%s', did you mean '%s'?", what, name, nearest)
+                   : g_strdup_printf("no such %s '%s'", what, name);
+}
+
+int names_raise_unknown(lua_State *lua, const char *what, const char *name, int table, int extra) {
     luaL_checkstack(lua, 4, "names");
-    char *nearest = nearest_key(lua, name, table, extra);
-    char *text = nearest
-                     ? g_strdup_printf("no such %s '%s', did you mean '%s'?", what, name, nearest)
-                     : g_strdup_printf("no such %s '%s'", what, name);
-    g_free(nearest);
+    char *text = unknown_text(lua, what, name, table, extra);
     eval_push_text(lua, text, strlen(text));
     return lua_error(lua);
 }
@@ -89,7 +94,14 @@ int names_raise_unknown(lua_State *lua, const char *what, const char *name, int 
 static int unknown_name(lua_State *lua) {
     lua_settop(lua, 2);
     names_push(lua);
-    return names_raise_unknown(lua, "kind or name", luaL_tolstring(lua, 2, NULL), 3, 0);
+    luaL_checkstack(lua, 8, "names");
+    const char *name = luaL_tolstring(lua, 2, NULL);
+    if (!absent_may_stand(lua, name))
+        return names_raise_unknown(lua, "kind or name", name, 3, 0);
+    char *text = unknown_text(lua, "kind or name", name, 3, 0);
+    eval_push_text(lua, text, strlen(text));
+    absent_push(lua, name, lua_tostring(lua, -1));
+    return 1;
 }
 
 /* __index of a library table. Upvalue 1: its name. */
@@ -163,6 +175,7 @@ int names_open(lua_State *lua) {
     lua_pushvalue(lua, -1);
     lua_rawsetp(lua, LUA_REGISTRYINDEX, &names_key);
     lua_value_open(lua);
+    absent_open(lua);
     base_open(lua);
     string_open(lua);
     table_open(lua);

@@ -36,8 +36,9 @@ void object_push_secret(lua_State *lua, Value *value) {
 
 const char *object_type_name(lua_State *lua, int index) {
     static const char *const objects[OBJECT_TYPES] = {
-        [OBJECT_REF] = "a reference", [OBJECT_OUT] = "an output", [OBJECT_SECRET] = "a secret",
-        [OBJECT_INPUT] = "a table",   [OBJECT_RAW] = "raw text",
+        [OBJECT_REF] = "a reference", [OBJECT_OUT] = "an output",
+        [OBJECT_SECRET] = "a secret", [OBJECT_INPUT] = "a table",
+        [OBJECT_RAW] = "raw text",    [OBJECT_ABSENT] = "an unknown name",
     };
     switch (lua_type(lua, index)) {
     case LUA_TNONE:

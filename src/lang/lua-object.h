@@ -11,6 +11,7 @@ typedef enum {
     OBJECT_SECRET, /* secret "name", and what is joined to one */
     OBJECT_INPUT,  /* facts, values */
     OBJECT_RAW,    /* raw(text) in a template */
+    OBJECT_ABSENT, /* stands for a name that is not there */
     OBJECT_TYPES,
 } ObjectType;
 

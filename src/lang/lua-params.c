@@ -126,6 +126,8 @@ void params_read_meta(lua_State *lua, const char *name, int index, Value *map, G
     Value *value = lua_value_get(lua, index, &error);
     if (value)
         value_map_set(map, name, value);
+    else if (eval_take_absent(eval_of(lua)))
+        g_error_free(error);
     else
         add_error(texts, name, error);
 }
@@ -224,14 +226,18 @@ static void read_own(lua_State *lua, Reading *reading, const char *name, unsigne
         return;
     }
     Value *value = NULL;
-    if (out && !out->output)
+    if (out && !out->output) {
         reading->incomplete = true;
-    else if (out)
+    } else if (out) {
         read_out(eval_of(lua), resource, name, out, reading->texts);
-    else if ((value = read_param(lua, row, index, &error)))
+    } else if ((value = read_param(lua, row, index, &error))) {
         resource_put(resource, param, value);
-    else
+    } else if (eval_take_absent(eval_of(lua))) {
+        reading->incomplete = true;
+        g_error_free(error);
+    } else {
         add_error(reading->texts, name, error);
+    }
 }
 
 static void read_entry(lua_State *lua, Reading *reading, const char *name, lua_Integer code,

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "lang/lua-names.h"
 #include "lang/lua-object.h"
 
@@ -52,6 +53,9 @@ static void count_hook(lua_State *lua, lua_Debug *info) {
     eval->counted_requests = requests;
     if (eval->steps > eval->max_steps)
         sandbox_raise_steps(lua);
+    if (problems_count(eval->problems) >= LIMIT_PROBLEMS)
+        sandbox_raise_limit(lua, "has %u problems or more (LIMIT_PROBLEMS): these first",
+                            LIMIT_PROBLEMS);
     if (!eval->collecting && lua_memory_used(eval->memory) > COLLECT_ABOVE) {
         eval->collecting = true;
         lua_gc(lua, LUA_GCRESTART);
@@ -237,7 +241,7 @@ bool sandbox_run(Eval *eval) {
     }
     lua_pushcfunction(eval->lua, run_entry);
     if (sandbox_call(eval, eval->lua, 0, 0))
-        return true;
+        return !eval->has_absent;
     eval_report_raised(eval);
     return false;
 }

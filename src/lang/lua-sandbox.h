@@ -8,7 +8,8 @@
 void sandbox_open(Eval *eval);
 void sandbox_close(Eval *eval); /* accepts a half-built eval */
 
-/* Runs the entry file; problems are added. False: it ended early. */
+/* Runs the entry file; problems are added. False: it ended early, or a name in it is not
+ * there. */
 bool sandbox_run(Eval *eval);
 /* Compiles text and pushes the function. A syntax error becomes a problem and is raised. */
 void sandbox_load(lua_State *lua, const char *path, const char *text, size_t size);

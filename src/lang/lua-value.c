@@ -189,6 +189,7 @@ static Value *read_value(Reader *reader, int index) {
             return value_ref(object->value);
         if (object->type == OBJECT_INPUT)
             return inputs_whole(eval_of(lua), object);
+        eval_of(lua)->met_absent |= object->type == OBJECT_ABSENT;
         break;
     default:
         break;
