@@ -68,6 +68,8 @@ const Param meta_params[] = {
                              "what was there before, forget it, or only report it. The default "
                              "removes what stead created and restores what existed before.",
                          .fallback = "default", .choices = on_remove_names },
+    [META_TAGS] = { "tags", PARAM_STRINGS,
+                    .help = "Words to find it by, shown with it in JSON; they steer nothing." },
 };
 const size_t meta_params_count = G_N_ELEMENTS(meta_params);
 
@@ -89,6 +91,7 @@ static const size_t offsets[] = {
     [META_AUTOGROUP] = offsetof(Meta, autogroup),
     [META_PROTECT] = offsetof(Meta, protect),
     [META_ON_REMOVE] = offsetof(Meta, on_remove),
+    [META_TAGS] = offsetof(Meta, tags),
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(offsets) == G_N_ELEMENTS(meta_params));
 
@@ -109,6 +112,7 @@ Meta *meta_new(void) {
 Meta *meta_copy(const Meta *meta) {
     Meta *copy = g_memdup2(meta, sizeof *meta);
     copy->sema = g_strdupv(meta->sema);
+    copy->tags = g_strdupv(meta->tags);
     return copy;
 }
 
@@ -116,10 +120,11 @@ void meta_free(Meta *meta) {
     if (!meta)
         return;
     g_strfreev(meta->sema);
+    g_strfreev(meta->tags);
     g_free(meta);
 }
 
-static bool sema_equal(char **a, char **b) {
+static bool texts_equal(char **a, char **b) {
     if (!a || !b)
         return a == b;
     return g_strv_equal((const char *const *)a, (const char *const *)b);
@@ -129,13 +134,14 @@ bool meta_runs_alike(const Meta *a, const Meta *b) {
     return a->noop == b->noop && a->retry == b->retry && a->retry_reset == b->retry_reset &&
            a->delay == b->delay && a->timeout == b->timeout && a->poll == b->poll &&
            a->limit == b->limit && a->burst == b->burst && a->hidden == b->hidden &&
-           sema_equal(a->sema, b->sema);
+           texts_equal(a->sema, b->sema);
 }
 
 bool meta_equal(const Meta *a, const Meta *b) {
     return a == b || (meta_runs_alike(a, b) && a->reset == b->reset && a->rewatch == b->rewatch &&
                       a->autoedge == b->autoedge && a->autogroup == b->autogroup &&
-                      a->protect == b->protect && a->on_remove == b->on_remove);
+                      a->protect == b->protect && a->on_remove == b->on_remove &&
+                      texts_equal(a->tags, b->tags));
 }
 
 const char *on_remove_name(OnRemove on_remove) {
@@ -175,11 +181,50 @@ static bool check_sema(const char *sema, GError **error) {
     return !problem;
 }
 
+/* --- lists */
+
 static int compare_text(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Sorted, because semaphores are always taken in that order: no deadlock. */
+static bool check_tag(const char *tag, GError **error) {
+    if (*tag)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "a tag must not be empty");
+    return false;
+}
+
+/* Sorted and each once: of semaphores because they are always taken in that order, so that there is
+ * no deadlock; of tags because their order means nothing. */
+static bool set_texts(char ***member, MetaIndex row, const Value *input,
+                      bool (*check)(const char *, GError **), GError **error) {
+    g_autoptr(Value) list = param_convert(&meta_params[row], input, error);
+    if (!list)
+        return false;
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+    for (size_t i = 0; i < value_size(list); i++) {
+        const Value *item = value_list_at(list, i);
+        if (value_type(item) != VALUE_STRING) {
+            g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "its names must be known now");
+            return false;
+        }
+        if (!check(value_string(item), error))
+            return false;
+        g_ptr_array_add(texts, g_strdup(value_string(item)));
+    }
+    g_ptr_array_sort(texts, compare_text);
+    for (unsigned i = texts->len; i > 1; i--) {
+        if (g_str_equal(texts->pdata[i - 1], texts->pdata[i - 2]))
+            g_ptr_array_remove_index(texts, i - 1);
+    }
+    g_clear_pointer(member, g_strfreev);
+    if (texts->len > 0) {
+        g_ptr_array_add(texts, NULL);
+        *member = (char **)g_ptr_array_steal(texts, NULL);
+    }
+    return true;
+}
+
 static bool set_sema(char ***sema, const Value *input, GError **error) {
     if (value_type(input) == VALUE_INT) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
@@ -187,31 +232,7 @@ static bool set_sema(char ***sema, const Value *input, GError **error) {
                     value_int(input));
         return false;
     }
-    g_autoptr(Value) list = param_convert(&meta_params[META_SEMA], input, error);
-    if (!list)
-        return false;
-    g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
-    for (size_t i = 0; i < value_size(list); i++) {
-        const Value *item = value_list_at(list, i);
-        if (value_type(item) != VALUE_STRING) {
-            g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "its names must be known now");
-            return false;
-        }
-        if (!check_sema(value_string(item), error))
-            return false;
-        g_ptr_array_add(ids, g_strdup(value_string(item)));
-    }
-    g_ptr_array_sort(ids, compare_text);
-    for (unsigned i = ids->len; i > 1; i--) {
-        if (g_str_equal(ids->pdata[i - 1], ids->pdata[i - 2]))
-            g_ptr_array_remove_index(ids, i - 1);
-    }
-    g_clear_pointer(sema, g_strfreev);
-    if (ids->len > 0) {
-        g_ptr_array_add(ids, NULL);
-        *sema = (char **)g_ptr_array_steal(ids, NULL);
-    }
-    return true;
+    return set_texts(sema, META_SEMA, input, check_sema, error);
 }
 
 /* --- the other rows */
@@ -308,6 +329,8 @@ static bool set_row(Meta *meta, MetaIndex row, const Value *input, GError **erro
         return set_sema(&meta->sema, input, error);
     case META_ON_REMOVE:
         return set_on_remove(&meta->on_remove, input, error);
+    case META_TAGS:
+        return set_texts(&meta->tags, row, input, check_tag, error);
     case META_NOOP:
     case META_RETRY_RESET:
     case META_DELAY:
@@ -380,10 +403,10 @@ static Value *duration_value(uint64_t us) {
     return value_new_string(text);
 }
 
-static Value *sema_value(char **sema) {
+static Value *texts_value(char **texts) {
     Value *list = value_new_list();
-    for (unsigned i = 0; sema && sema[i]; i++)
-        value_list_append(list, value_new_string(sema[i]));
+    for (unsigned i = 0; texts && texts[i]; i++)
+        value_list_append(list, value_new_string(texts[i]));
     return list;
 }
 
@@ -403,8 +426,8 @@ static Value *row_value(const Meta *meta, MetaIndex row) {
         return value_new_int(meta->poll);
     if (row == META_LIMIT)
         return value_new_float(meta->limit);
-    if (row == META_SEMA)
-        return sema_value(meta->sema);
+    if (meta_params[row].type == PARAM_STRINGS)
+        return texts_value(*(char **const *)member);
     if (row == META_ON_REMOVE)
         return value_new_string(on_remove_name(meta->on_remove));
     if (meta_params[row].type == PARAM_DURATION)

@@ -30,6 +30,7 @@ typedef struct {
     bool autogroup; /* default true */
     bool protect;   /* refuse removal, also after the block is gone from the configuration */
     OnRemove on_remove;
+    char **tags; /* words to find it by, sorted, each once; they steer nothing; NULL: none */
 } Meta;
 
 /* Order of the rows of meta_params. */
@@ -50,6 +51,7 @@ typedef enum {
     META_AUTOGROUP,
     META_PROTECT,
     META_ON_REMOVE,
+    META_TAGS,
 } MetaIndex;
 
 extern const Param meta_params[]; /* rows in the order of MetaIndex */

@@ -67,6 +67,10 @@ static const struct {
     { "on_remove", "\"restor\"",
       "!parameter 'on_remove': expected one of 'default', 'remove', 'restore', 'forget', "
       "'report', found 'restor', did you mean 'restore'?" },
+    { "tags", "[\"web\", \"base\", \"web\"]", "{\"tags\":[\"base\",\"web\"]}" },
+    { "tags", "\"web\"", "{\"tags\":[\"web\"]}" },
+    { "tags", "[]", "{}" },
+    { "tags", "[\"\"]", "!parameter 'tags': a tag must not be empty" },
     { "realize", "true",
       "!'realize' is not supported: a resource that is removed before it "
       "converged is not applied first" },
@@ -117,7 +121,7 @@ static void test_round_trip(void) {
     static const char text[] =
         "{\"autoedge\":false,\"burst\":2,\"delay\":\"1us\",\"limit\":0.5,"
         "\"noop\":true,\"on_remove\":\"forget\",\"poll\":-1,\"protect\":true,"
-        "\"reset\":true,\"retry\":3,\"rewatch\":true,\"sema\":[\"a\",\"b:2\"]}";
+        "\"reset\":true,\"retry\":3,\"rewatch\":true,\"sema\":[\"a\",\"b:2\"],\"tags\":[\"t\"]}";
     g_autoptr(Value) map = parse(text);
     g_autoptr(Meta) meta = meta_new();
     for (size_t i = 0; i < value_size(map); i++) {
@@ -133,6 +137,9 @@ static void test_round_trip(void) {
     g_autoptr(Meta) copy = meta_copy(meta);
     g_assert_true(meta_equal(meta, copy));
     g_assert_true(copy->sema != meta->sema);
+    g_clear_pointer(&copy->tags, g_strfreev);
+    g_assert_false(meta_equal(meta, copy));
+    g_assert_true(meta_runs_alike(meta, copy));
     copy->protect = false;
     g_assert_false(meta_equal(meta, copy));
     g_assert_true(meta_runs_alike(meta, copy));
