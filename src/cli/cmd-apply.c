@@ -139,10 +139,9 @@ static int converge(Session *session, const Task *task) {
 
 /* --- saved plans ------------------------------------------------------------------------------ */
 
-static int apply_plan(Session *session, const char *file) {
+static int apply_plan(Session *session, const char *file, const Value *saved) {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Value) saved = NULL;
-    g_autoptr(Graph) graph = saved_plan_read(session, file, &saved, &error);
+    g_autoptr(Graph) graph = saved_plan_graph(session, file, saved, &error);
     g_autoptr(Plan) plan = NULL;
     PlanWishes wishes = { .parallel = (unsigned)MAX(0, session->arguments->parallel) };
     if (!graph || !(plan = machine_plan(session->machine, graph, &wishes, &error)) ||
@@ -165,10 +164,12 @@ static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
     if (!session)
         return EXIT_REFUSED;
-    if (g_str_has_suffix(words[0], ".json")) {
+    /* A catalog of Puppet ends in .json as well: it is a configuration. */
+    g_autoptr(Value) saved = g_str_has_suffix(words[0], ".json") ? saved_plan_load(words[0]) : NULL;
+    if (saved) {
         if (!session_open_ledger(session, LEDGER_WRITE, "apply"))
             return EXIT_REFUSED;
-        return apply_plan(session, words[0]);
+        return apply_plan(session, words[0], saved);
     }
     g_auto(LangResult) result = { 0 };
     LedgerMode mode = arguments->noop ? LEDGER_READ : LEDGER_WRITE;

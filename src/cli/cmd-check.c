@@ -35,10 +35,11 @@ const Command command_check = {
     .min_arguments = 1,
     .max_arguments = 1,
     .summary = "Evaluate and validate a configuration",
-    .help = "Evaluates FILE (Lua, or an mgmt YAML graph), checks every parameter, reference and "
-            "edge, and\n"
-            "prints how many resources and edges there are. All problems are shown, not only the "
-            "first.\n"
+    .help = "Evaluates FILE (Lua, an mgmt YAML graph, or a Puppet catalog in JSON), checks every "
+            "parameter,\n"
+            "reference and edge, and prints how many resources and edges there are. All problems "
+            "are shown,\n"
+            "not only the first.\n"
             "Nothing of the host is looked at except the facts the configuration reads.",
     .example = "stead check site.lua",
     .options = options,

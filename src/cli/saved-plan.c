@@ -177,20 +177,17 @@ static bool check_digest(const Graph *graph, const Value *saved, const char *fil
     return false;
 }
 
-Graph *saved_plan_read(const Session *session, const char *file, Value **ret_saved,
-                       GError **error) {
+Value *saved_plan_load(const char *file) {
     g_autofree char *text = NULL;
     gsize size;
-    if (!g_file_get_contents(file, &text, &size, error))
+    if (!g_file_get_contents(file, &text, &size, NULL))
         return NULL;
-    g_autoptr(Value) saved = json_parse(text, size, file, error);
-    if (!saved)
-        return NULL;
-    if (!is_plan(saved)) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                    "%s: not a saved plan: it has no 'format_version' and 'graph'", file);
-        return NULL;
-    }
+    g_autoptr(Value) saved = json_parse(text, size, file, NULL);
+    return is_plan(saved) ? g_steal_pointer(&saved) : NULL;
+}
+
+Graph *saved_plan_graph(const Session *session, const char *file, const Value *saved,
+                        GError **error) {
     if (!check_root(session, saved, file, error))
         return NULL;
     g_autoptr(Value) whole = fill(value_map_get(saved, "graph"), session->secrets, error);
@@ -198,6 +195,5 @@ Graph *saved_plan_read(const Session *session, const char *file, Value **ret_sav
     if (!graph || !check_digest(graph, saved, file, error) ||
         !check_secrets(session, graph, saved, file, error))
         return NULL;
-    *ret_saved = g_steal_pointer(&saved);
     return g_steal_pointer(&graph);
 }

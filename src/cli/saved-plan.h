@@ -8,5 +8,8 @@
 bool saved_plan_write(const Session *session, const Plan *plan, const char *configuration,
                       const char *file, GError **error);
 
-/* Reads it back: the whole as *ret_saved, and its graph, sealed, with secrets filled in. */
-Graph *saved_plan_read(const Session *session, const char *file, Value **ret_saved, GError **error);
+/* Reads it back as a whole; NULL when the file is anything else than a plan. */
+Value *saved_plan_load(const char *file);
+/* The graph of such a plan, sealed, with secrets filled in. */
+Graph *saved_plan_graph(const Session *session, const char *file, const Value *saved,
+                        GError **error);

@@ -8,6 +8,7 @@
 #include "lang/lua-declare.h"
 #include "lang/lua-sandbox.h"
 #include "lang/problems.h"
+#include "lang/puppet-catalog.h"
 #include "lang/source.h"
 #include "lang/yaml-graph.h"
 
@@ -85,11 +86,12 @@ static void load(const char *file, const LangInputs *inputs, Sources *sources, P
                  LangResult *result) {
     bool is_lua = g_str_has_suffix(file, ".lua");
     bool is_yaml = g_str_has_suffix(file, ".yaml") || g_str_has_suffix(file, ".yml");
+    bool is_catalog = g_str_has_suffix(file, ".json");
     g_autoptr(AutoEdges) edges = NULL;
     GError *error = NULL;
-    if (!is_lua && !is_yaml) {
+    if (!is_lua && !is_yaml && !is_catalog) {
         problems_add(problems, (Origin){ .file = g_intern_string(file) },
-                     "the name tells no language: use .lua, .yaml or .yml");
+                     "the name tells no language: use .lua, .yaml, .yml or .json");
         return;
     }
     if (!sources_load(sources, file, &error)) {
@@ -102,7 +104,8 @@ static void load(const char *file, const LangInputs *inputs, Sources *sources, P
     } else {
         result->graph = graph_new();
         result->reads = value_new_map();
-        yaml_graph_load(file, inputs, sources, problems, result->warnings, result->graph);
+        (is_catalog ? puppet_catalog_load : yaml_graph_load)(file, inputs, sources, problems,
+                                                             result->warnings, result->graph);
     }
     seal(inputs, edges, problems, result);
 }

@@ -1,7 +1,8 @@
 #pragma once
 /*
- * lang: configurations to graphs: Lua programs, mgmt YAML graphs. Uses base, host (facts), graph
- * and Lua, libyaml; knows kinds only as tables. Evaluation is pure: same inputs, same graph.
+ * lang: configurations to graphs: Lua programs, mgmt YAML graphs, Puppet catalogs. Uses base, host
+ * (facts), graph and Lua, libyaml; knows kinds only as tables. Evaluation is pure: same inputs,
+ * same graph.
  */
 #include <glib.h>
 
@@ -47,9 +48,10 @@ typedef struct {
 void lang_result_clear(LangResult *result);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(LangResult, lang_result_clear)
 
-/* Loads FILE by its suffix (.lua, .yaml, .yml). Problems (GError*, STEAD_ERROR_CONFIG, `file:line:
- * text` with the line's text below) are appended to problems, all of them, in the order of lines;
- * false when there was any: graph is NULL then, files tells what to watch for a next try. */
+/* Loads FILE by its suffix (.lua, .yaml, .yml, .json: a Puppet catalog). Problems (GError*,
+ * STEAD_ERROR_CONFIG, `file:line: text` with the line's text below) are appended to problems, all
+ * of them, in the order of lines; false when there was any: graph is NULL then, files tells what to
+ * watch for a next try. */
 bool lang_load(const char *file, const LangInputs *inputs, LangResult *ret_result,
                GPtrArray *problems);
 

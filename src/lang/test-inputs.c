@@ -110,7 +110,7 @@ static void test_missing_entry(void) {
     static const char *const messages[] = {
         "read '/no/such/site.lua': No such file or directory",
         "read '/no/such/graph.yaml': No such file or directory",
-        "/no/such/file: the name tells no language: use .lua, .yaml or .yml",
+        "/no/such/file: the name tells no language: use .lua, .yaml, .yml or .json",
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
         g_ptr_array_set_size(problems, 0);

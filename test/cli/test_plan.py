@@ -290,7 +290,7 @@ def test_damaged_plan_is_refused(site):
     site.write('file "/srv/x" { content = "x" }')
     assert site.run("plan", "--out", "plan.json").code == 0
     plan = (site.directory / "plan.json").read_text()
-    for text, word in ((plan.replace('"x"', '"evil"'), "digest"), (plan[:100], "plan.json:"), ("{}", "not a saved plan"),
+    for text, word in ((plan.replace('"x"', '"evil"'), "digest"), (plan[:100], "plan.json:"), ("{}", "nor a saved plan"),
                        ("", "plan.json"), ("[" * 100000, "plan.json")):
         site.write(text, "plan.json")
         refused = site.run("apply", file="plan.json")
