@@ -115,6 +115,7 @@ struct Round {
     bool resumed;     /* an earlier process was killed in this step */
     bool brought;     /* plan: something before it would bring what the plan cannot know */
     bool dirty_again; /* an event came while it ran */
+    bool poked;       /* what it depends on was made right while it ran */
     RoundResult result;
     GError *error;
     unsigned n_members;

@@ -51,6 +51,7 @@ Round *round_new(Vertex *vertex) {
             .cancel = round->cancel,
             .reason = reason_of(vertex),
             .planning = engine->planning,
+            .once = !engine->options.watch,
             .wall_now = loop_wall_now(engine->options.loop),
             .state_dir = engine->options.state_dir,
             .exit_code = -1,
@@ -142,6 +143,7 @@ static bool prove(RoundMember *member, GError **error) {
     KindRun again = member->run;
     again.refresh = false;
     again.reason = REASON_VERIFY;
+    again.once = false;
     again.outputs = again.keep = NULL;
     if (member->run.keep)
         again.kept = member->run.keep;

@@ -422,6 +422,47 @@ static void test_failure_blocks_its_cone_only(void) {
     test_run_free(run);
 }
 
+/* The event that would mend it came while it was failing: it is not waited for again. */
+static void test_event_while_failing(void) {
+    TestRun *run = test_run_new();
+    run->options.recheck_failed = 60 * SECOND;
+    make_wrong("a b");
+    probe("a")->fail = probe("b")->fail = 1;
+    probe("a")->hold = probe("b")->hold = true;
+    test_graph(run, "a b", "");
+    test_load(run);
+    test_advance_real(run, 20000);
+    probe_event(probe("a"));
+    test_advance_real(run, 20000);
+    probe_release(probe("a"));
+    probe_release(probe("b"));
+    test_advance(run, 20 * SECOND);
+    assert_state(run, "a", "ok");
+    assert_state(run, "b", "failed");
+    test_run_free(run);
+}
+
+/* The same for what it depends on being made right. */
+static void test_mended_while_failing(void) {
+    TestRun *run = test_run_new();
+    run->options.recheck_failed = 60 * SECOND;
+    test_graph(run, "a b", "a>b");
+    test_load(run);
+    test_advance(run, SECOND);
+    make_wrong("a b");
+    probe("b")->fail = 1;
+    probe("b")->hold = true;
+    probe_event(probe("b"));
+    test_advance_real(run, 20000);
+    probe_event(probe("a"));
+    test_advance_real(run, 20000);
+    g_assert_cmpint(probe("a")->applies, ==, 1);
+    probe_release(probe("b"));
+    test_advance(run, 20 * SECOND);
+    assert_state(run, "b", "ok");
+    test_run_free(run);
+}
+
 /* A member of a group that cannot be looked at fails the vertex, after the others were made right.
  */
 static void test_group_goes_on(void) {
@@ -669,6 +710,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/noop-settles-without-notify", test_noop_settles_without_notify);
     g_test_add_func("/engine/semaphores", test_semaphores);
     g_test_add_func("/engine/global-sema-is-serial", test_global_sema_is_serial);
+    g_test_add_func("/engine/event-while-failing", test_event_while_failing);
+    g_test_add_func("/engine/mended-while-failing", test_mended_while_failing);
     g_test_add_func("/engine/retry-and-delay", test_retry_and_delay);
     g_test_add_func("/engine/retry-budget-across-swap", test_retry_budget_across_swap);
     g_test_add_func("/engine/retry-reset", test_retry_reset);

@@ -203,6 +203,11 @@ static void run_again_later(Vertex *vertex) {
     mark_dirty(vertex);
 }
 
+/* What failed meanwhile may have failed for what is right now. */
+static void note_poke(Vertex *vertex) {
+    vertex->round->poked = true;
+}
+
 static void try_run(Vertex *vertex) {
     vertex_set_state(vertex, VERTEX_IDLE);
     step_try_run(vertex);
@@ -364,6 +369,8 @@ static void fail(Vertex *vertex) {
     vertex->next_try = 0;
     if (recheck > 0)
         wait_until(vertex, VERTEX_FAILED, now(vertex) + recheck);
+    if (round->dirty_again || round->poked)
+        retry_soon(vertex);
     record_failure(vertex, round, ENGINE_FAILED);
 }
 
@@ -412,6 +419,7 @@ static const VertexAction matrix[VERTEX_STATES][VERTEX_EVENTS] = {
     },
     [VERTEX_RUNNING] = {
         [VERTEX_EVENT_CHANGE] = run_again_later,
+        [VERTEX_EVENT_ELIGIBLE] = note_poke,
         [VERTEX_EVENT_SUCCESS] = succeed,
         [VERTEX_EVENT_FAILURE] = fail,
         [VERTEX_EVENT_UNWATCHED] = cancel_and_rewatch,

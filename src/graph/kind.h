@@ -116,6 +116,7 @@ typedef struct KindRun {
     RunReason reason;
     bool refresh;      /* a notification waits */
     bool planning;     /* host is a prediction */
+    bool once;         /* no watch is armed, and this is no proof: see host_glance() */
     uint64_t wall_now; /* microseconds since the epoch, virtual in tests */
     const char
         *state_dir; /* real directory for what a kind must keep (password, ...); may be NULL */

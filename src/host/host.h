@@ -65,7 +65,8 @@ typedef struct {
 bool host_stat(Host *host, const char *path, FileInfo *ret_info, GError **error);
 /* The same, but may believe that the directory is still where it was found some milliseconds ago if
  * nothing that stead knows of has changed since: one call of the kernel instead of three below a
- * root. For looks that whoever watches the path, or comes again, will correct. */
+ * root. Only where no watch is armed: a change between arming it and the moment that is believed
+ * would never be seen. */
 bool host_glance(Host *host, const char *path, FileInfo *ret_info, GError **error);
 /* Whole content of a regular file (links are followed inside the root); above limit bytes:
  * STEAD_ERROR_LIMIT. */

@@ -363,12 +363,17 @@ static bool has_wanted_attributes(KindRun *run, const FileSpec *spec, const File
            (!(wanted.set & FILE_SET_GID) || wanted.gid == info->gid);
 }
 
+static bool glance(KindRun *run, const char *path, FileInfo *ret_info) {
+    return run->once ? host_glance(run->host, path, ret_info, NULL)
+                     : host_stat(run->host, path, ret_info, NULL);
+}
+
 bool file_settled(KindRun *run) {
     g_auto(FileSpec) spec;
     file_spec_init(&spec, run->resource);
     bool shortens = !spec.absent && spec.type != FILE_SYMLINK && !file_has_tree(run, &spec);
     FileInfo info;
-    return shortens && host_glance(run->host, spec.path, &info, NULL) && info.type == spec.type &&
+    return shortens && glance(run, spec.path, &info) && info.type == spec.type &&
            (spec.type == FILE_DIRECTORY || has_wanted_content(run, &spec, &info)) &&
            has_wanted_attributes(run, &spec, &info);
 }
