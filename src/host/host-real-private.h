@@ -31,7 +31,7 @@ typedef struct {
     PackageDatabase *packages;
     UnitManagers *units;
     LastParent last_parent; /* only below a root */
-    gint cannot_name; /* atomic: a file made without a name cannot be given one */
+    gint cannot_name;       /* atomic: a file made without a name cannot be given one */
 } RealHost;
 
 static inline RealHost *real_host(Host *host) {

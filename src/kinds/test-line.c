@@ -71,11 +71,7 @@ static const Case cases[] = {
       "x\r\ny\nx\nx",
       ACTION_CHANGE,
       NULL },
-    { "x1\n\n",
-      { "content=x", "match=^x|^$", "multiple:=true" },
-      "x\nx\n",
-      ACTION_CHANGE,
-      NULL },
+    { "x1\n\n", { "content=x", "match=^x|^$", "multiple:=true" }, "x\nx\n", ACTION_CHANGE, NULL },
     /* after */
     { "[a]\nx\n[b]\n", { "content=new", "after=^x$" }, "[a]\nx\nnew\n[b]\n", ACTION_CREATE, NULL },
     { "a\n", { "content=new", "after=^x$" }, "a\nnew\n", ACTION_CREATE, NULL },
