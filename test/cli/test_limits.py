@@ -68,7 +68,7 @@ file "/srv/c" { content = "c", needs = file "/srv/a" }
 """
     )
     error = refused(site, "cycle of 3", "site.lua:1: file '/srv/a' needs file '/srv/b'",
-                    "site.lua:4: file '/srv/b' needs file '/srv/c'",
+                    "site.lua:4: file '/srv/b' listens to file '/srv/c'",
                     "site.lua:5: file '/srv/c' needs file '/srv/a'", command="apply")
     assert "file '/srv/c'" in error and not site.path("/srv/a").exists()
 
@@ -137,6 +137,6 @@ def test_what_is_no_configuration_at_all(site):
     (site.directory / "dir.lua").mkdir()
     refused(site, "it is a directory", name="dir.lua")
     refused(site, "No such file", name="none.lua")
-    refused(site, ".lua, .yaml or .yml", name="/dev/zero")
+    refused(site, ".lua, .yaml, .yml or .json", name="/dev/zero")
     site.write("")
     assert site.run("apply").code == 0
