@@ -25,8 +25,9 @@ def base():
 
 @pytest.fixture(scope="module")
 def machine(base, request):
+    """The module's machine, which has what the module calls PACKAGES beside the usual packages."""
     name = request.module.__name__.removeprefix("test_")
-    with containers.Machine(name) as booted:
+    with containers.Machine(name, packages=getattr(request.module, "PACKAGES", ())) as booted:
         yield booted
 
 

@@ -1,7 +1,7 @@
 """Debian containers with a real systemd, for tests of what no fake can prove.
 
-A base tree is built once by mmdebstrap and kept in /var/tmp. A Machine boots systemd-nspawn on an
-overlay of it; the overlay is mounted in a mount namespace of its own, so that nothing stays mounted
+A base tree, with further packages where a test asks for them, is built once by mmdebstrap and kept
+in /var/tmp. A Machine boots systemd-nspawn on an overlay of it; the overlay is mounted in a mount namespace of its own, so that nothing stays mounted
 however the test ends. Commands run in the machine by nsenter(1).
 """
 import ctypes
@@ -38,22 +38,23 @@ def missing() -> str | None:
     return None
 
 
-def base() -> pathlib.Path:
-    """The tree that machines start from; built when it is not there."""
-    key = hashlib.sha256(" ".join([SUITE, *PACKAGES]).encode()).hexdigest()[:12]
+def base(packages: tuple[str, ...] = ()) -> pathlib.Path:
+    """The tree that machines start from, with these packages besides; built when it is not there."""
+    wanted = PACKAGES + sorted(set(packages) - set(PACKAGES))
+    key = hashlib.sha256(" ".join([SUITE, *wanted]).encode()).hexdigest()[:12]
     tree = CACHE / (BASE_PREFIX + key)
     with open(CACHE / (BASE_PREFIX + "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.exists():
-            build_base(tree)
+            build_base(tree, wanted)
     return tree
 
 
-def build_base(tree: pathlib.Path) -> None:
+def build_base(tree: pathlib.Path, packages: list[str]) -> None:
     for old in CACHE.glob(BASE_PREFIX + "*.new"):
         shutil.rmtree(old)
     new = tree.with_name(tree.name + ".new")
-    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(PACKAGES),
+    subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(packages),
                     '--aptopt=Acquire::Retries "3"', SUITE, str(new)], check=True)
     (new / "etc/apt/sources.list").write_text("")  # machines have no network
     new.rename(tree)
@@ -89,11 +90,15 @@ def wait_for(what: str, check, timeout: float = 60, interval: float = 0.05):
 
 
 class Machine:
-    """One booted container, with our stead in it unless said otherwise. Use it as a context manager."""
+    """One booted container, with our stead in it unless said otherwise. Use it as a context manager.
 
-    def __init__(self, name: str, stead: bool = True):
+    packages: those that it has beside PACKAGES, as from the Debian installer: services enabled.
+    """
+
+    def __init__(self, name: str, stead: bool = True, packages: tuple[str, ...] = ()):
         self.name = name
         self.has_stead = stead
+        self.packages = packages
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"{RUN_PREFIX}{os.getpid()}-{name}-",
                                                        dir=CACHE))
         self.process = None
@@ -118,7 +123,7 @@ class Machine:
         if self.has_stead:
             (upper / "usr/bin").mkdir(parents=True)
             shutil.copy2(STEAD, upper / "usr/bin/stead")
-        mount = (f"lowerdir={base()},upperdir={upper},workdir={self.directory}/work")
+        mount = (f"lowerdir={base(self.packages)},upperdir={upper},workdir={self.directory}/work")
         script = ('mount -t overlay overlay -o "$1" "$2" && exec systemd-nspawn --directory="$2" '
                   '--boot --register=no --keep-unit --quiet --private-network --link-journal=no '
                   '--console=pipe --machine="$3"')
