@@ -18,7 +18,7 @@ import time
 SUITE = "bookworm"
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "apt", "libglib2.0-0", "libsystemd0", "liblua5.4-0",
             "libsqlite3-0", "libarchive13", "libyaml-0-2", "libjansson4", "libssl3", "libcrypt1", "cron"]
-CACHE = pathlib.Path("/var/tmp")
+CACHE = pathlib.Path(os.environ.get("STEAD_TEST_CACHE", "/var/tmp"))  # where trees and overlays are
 BASE_PREFIX = "stead-test-base-"
 RUN_PREFIX = "stead-test-run-"
 BOOT_TIMEOUT = 180
@@ -119,18 +119,23 @@ class Machine:
     def boot(self) -> None:
         for part in ("upper", "work", "root"):
             (self.directory / part).mkdir()
-        upper = self.directory / "upper"
         if self.has_stead:
-            (upper / "usr/bin").mkdir(parents=True)
-            shutil.copy2(STEAD, upper / "usr/bin/stead")
-        mount = (f"lowerdir={base(self.packages)},upperdir={upper},workdir={self.directory}/work")
+            programs = self.directory / "upper/usr/bin"
+            programs.mkdir(parents=True)
+            shutil.copy2(STEAD, programs / "stead")
+        self.start()
+
+    def start(self) -> None:
+        """Boots what is on the overlay."""
+        mount = (f"lowerdir={base(self.packages)},upperdir={self.directory}/upper,"
+                 f"workdir={self.directory}/work")
         script = ('mount -t overlay overlay -o "$1" "$2" && exec systemd-nspawn --directory="$2" '
                   '--boot --register=no --keep-unit --quiet --private-network --link-journal=no '
                   '--console=pipe --machine="$3"')
         with open(self.directory / "console", "wb") as console:
             self.process = subprocess.Popen(
                 ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", mount,
-                 str(self.directory / "root"), "stead-" + self.name],
+                 str(self.directory / "root"), "stead-" + self.name.replace("_", "-")],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console,
                 preexec_fn=die_with_parent)
         self.leader = wait_for("the container's first process", self.find_leader, BOOT_TIMEOUT)
@@ -138,6 +143,20 @@ class Machine:
                                                     check=False).returncode == 0, BOOT_TIMEOUT)
         state = self.run("systemctl is-system-running --wait", check=False).stdout.strip()
         assert state in ("running", "degraded"), f"{state}\n{self.console()}"
+
+    def crash(self) -> None:
+        """Ends everything in the machine at once, as a loss of power would, but for the disk's cache."""
+        os.kill(self.leader, signal.SIGKILL)
+        self.process.wait(60)
+
+    def reboot(self, how: str = "systemctl reboot") -> None:
+        """Orderly, or by crash(): what is on the overlay stays, /run does not."""
+        if how == "crash":
+            self.crash()
+        else:
+            self.run(how, check=False)
+            self.process.wait(BOOT_TIMEOUT)
+        self.start()
 
     def console(self) -> str:
         return (self.directory / "console").read_text(errors="replace")[-4000:]
