@@ -37,6 +37,9 @@ typedef struct {
     GPtrArray *contents;      /* digests of contents to be synced before a row names them */
 } Work;
 
+/* What the writing thread waits for: any work; more of it, a moment, or an order. */
+typedef enum { WRITER_AWAKE, WRITER_IDLE, WRITER_GATHERS } WriterSleep;
+
 struct Ledger {
     char *dir;
     char *path; /* of ledger.db */
@@ -66,7 +69,8 @@ struct Ledger {
 
     GThread *writer; /* started by the first work */
     GCond wake, done;
-    bool idle, stopping;
+    WriterSleep sleep;
+    bool stopping;
     uint64_t flush_asked, flush_done;
     unsigned dropped_journal; /* entries given up while nothing could be written */
     Database *database;       /* the writer's own */

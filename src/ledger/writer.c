@@ -347,6 +347,18 @@ static bool is_urgent(const Ledger *ledger) {
            (!ledger->failure && work_size(&ledger->work) >= BATCH_FULL);
 }
 
+/* Until deadline, or for ever when that is 0. False when it came to that. */
+static bool sleep_until(Ledger *ledger, WriterSleep sleep, int64_t deadline) {
+    bool woken = true;
+    ledger->sleep = sleep;
+    if (deadline == 0)
+        g_cond_wait(&ledger->wake, &ledger->lock);
+    else
+        woken = g_cond_wait_until(&ledger->wake, &ledger->lock, deadline);
+    ledger->sleep = WRITER_AWAKE;
+    return woken;
+}
+
 /* Until there is work that has gathered; false when it is time to end. */
 static bool wait_for_work(Ledger *ledger) {
     while (work_size(&ledger->work) == 0) {
@@ -354,14 +366,12 @@ static bool wait_for_work(Ledger *ledger) {
         g_cond_broadcast(&ledger->done);
         if (ledger->stopping)
             return false;
-        ledger->idle = true;
-        g_cond_wait(&ledger->wake, &ledger->lock);
-        ledger->idle = false;
+        (void)sleep_until(ledger, WRITER_IDLE, 0);
     }
     int64_t deadline = g_get_monotonic_time() + (ledger->failure ? RETRY_US : GATHER_US);
     while (ledger->broken && !is_urgent(ledger))
-        g_cond_wait(&ledger->wake, &ledger->lock);
-    while (!is_urgent(ledger) && g_cond_wait_until(&ledger->wake, &ledger->lock, deadline))
+        (void)sleep_until(ledger, WRITER_GATHERS, 0);
+    while (!is_urgent(ledger) && sleep_until(ledger, WRITER_GATHERS, deadline))
         continue;
     return true;
 }
@@ -437,8 +447,12 @@ static GThread *start_writer(Ledger *ledger) {
 void writer_wake(Ledger *ledger) {
     if (!ledger->writer)
         ledger->writer = start_writer(ledger);
-    else if (ledger->idle || is_urgent(ledger))
+    else if (ledger->sleep == WRITER_IDLE ||
+             (ledger->sleep == WRITER_GATHERS && is_urgent(ledger))) {
+        /* Once: each signal is a call of the kernel, also when nobody waits any more. */
+        ledger->sleep = WRITER_AWAKE;
         g_cond_signal(&ledger->wake);
+    }
 }
 
 bool ledger_flush(Ledger *ledger, GError **error) {
