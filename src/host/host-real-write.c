@@ -319,16 +319,7 @@ static int open_nameless(const Place *place, mode_t mode) {
     return openat(place->fd, directory, O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
 }
 
-/* Needs a right that the kernel gives to everybody only since 6.10. */
-static bool give_name(RealHost *self, const Place *place, int fd) {
-    if (linkat(fd, "", place->fd, place->name, AT_EMPTY_PATH) == 0)
-        return true;
-    if (errno == ENOENT)
-        g_atomic_int_set(&self->cannot_name, true);
-    return false;
-}
-
-typedef enum { CREATE_DONE, CREATE_FAILED, CREATE_OTHERWISE } CreateResult;
+typedef enum { CREATE_DONE, CREATE_FAILED, CREATE_OTHERWISE, CREATE_CANNOT_NAME } CreateResult;
 
 /* One name in the directory is made instead of one made and changed, which is most of the work of
  * a file system; and the name is refused when somebody else has made it since. Whatever does not
@@ -346,8 +337,8 @@ static CreateResult create_file(Write *write, GError **error) {
     ok = ok && attributes_apply(fd, &st, &write->wanted, error);
     CreateResult result = ok ? CREATE_DONE : CREATE_FAILED;
     g_auto(OwnWrite) own = own_write_begin(self->file_watchers, write->path);
-    if (ok && !give_name(self, write->place, fd))
-        result = CREATE_OTHERWISE;
+    if (ok && linkat(fd, "", write->place->fd, write->place->name, AT_EMPTY_PATH) != 0)
+        result = errno == ENOENT ? CREATE_CANNOT_NAME : CREATE_OTHERWISE;
     if (result == CREATE_DONE) {
         written_note(&self->host, write->path, &st, write->content);
         if (own.watchers != NULL && fstat(fd, &st) == 0)
@@ -365,12 +356,16 @@ static bool write_file(Write *write, const FileAttributes *attributes, GError **
         return rename_error(EISDIR, error);
     bool keeps = exists && S_ISREG(old.st_mode);
     write->wanted = attributes_complete(attributes, keeps ? &old : NULL, DEFAULT_FILE_MODE);
-    if (!exists) {
-        CreateResult result = create_file(write, error);
-        if (result != CREATE_OTHERWISE)
-            return result == CREATE_DONE;
-    }
-    return replace_file(write, exists ? &old : NULL, error);
+    CreateResult created = exists ? CREATE_OTHERWISE : create_file(write, error);
+    if (created == CREATE_DONE || created == CREATE_FAILED)
+        return created == CREATE_DONE;
+    if (!replace_file(write, exists ? &old : NULL, error))
+        return false;
+    /* The right to give a name, which everybody has only since Linux 6.10, was missing, and not the
+     * directory: it need not be tried again. */
+    if (created == CREATE_CANNOT_NAME)
+        g_atomic_int_set(&write->host->cannot_name, true);
+    return true;
 }
 
 bool real_write(Host *host, const char *path, GBytes *content, const FileAttributes *attributes,
