@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "lang/puppet-loader.h"
+#include "lang/source.h"
 
 bool puppet_file_ensure(PuppetTarget *target, const PuppetParam *row, const Value *input,
                         GError **error) {
@@ -36,29 +37,97 @@ bool puppet_file_recurse(PuppetTarget *target, const PuppetParam *row, const Val
     return puppet_refused(error, "expected true, false, inf or remote; a depth is not supported");
 }
 
-bool puppet_file_source(PuppetTarget *target, const PuppetParam *row, const Value *input,
-                        GError **error) {
+/* Files of modules, which Puppet's server would serve, are in `modules` beside the catalog. */
+
+#define MODULES_DIRECTORY "modules"
+
+/* "MODULE/files/NAME" of "puppet://SERVER/modules/MODULE/NAME"; NULL: it means something else.
+ * Caller frees. */
+static char *module_file(const char *source) {
+    static const char scheme[] = "puppet://";
+    g_auto(GStrv) parts = g_strsplit(source + MIN(strlen(scheme), strlen(source)), "/", 4);
+    bool is_module = g_str_has_prefix(source, scheme) && g_strv_length(parts) == 4 &&
+                     strcmp(parts[1], "modules") == 0 && *parts[2] && *parts[3];
+    g_auto(GStrv) steps = g_strsplit(is_module ? source : "", "/", -1);
+    if (!is_module || g_strv_contains((const char *const *)steps, ".."))
+        return NULL;
+    return g_build_filename(parts[2], "files", parts[3], NULL);
+}
+
+static bool refuse_missing(const char *name, GError **error) {
+    return puppet_refused(error,
+                          "there is no '" MODULES_DIRECTORY "/%s' beside the catalog: put the "
+                          "module there, or write content => file(...), so that it is in the "
+                          "catalog",
+                          name);
+}
+
+/* The first of sources that there is; all are files of modules. NULL: an error, or none. */
+static char *find_in_modules(const PuppetTarget *target, char *const *sources, GError **error) {
+    g_autofree char *directory = g_path_get_dirname(target->loader->file);
+    g_autofree char *base = g_canonicalize_filename(directory, NULL);
+    g_autofree char *first = NULL;
+    for (char *const *source = sources; *source; source++) {
+        g_autofree char *name = module_file(*source);
+        if (!name) {
+            puppet_refused(error, "stead fetches nothing: only puppet:///modules/MODULE/NAME is "
+                                  "looked for, in '" MODULES_DIRECTORY "' beside the catalog");
+            return NULL;
+        }
+        char *path = g_build_filename(base, MODULES_DIRECTORY, name, NULL);
+        if (g_file_test(path, G_FILE_TEST_EXISTS))
+            return path;
+        g_free(path);
+        if (!first)
+            first = g_steal_pointer(&name);
+    }
+    refuse_missing(first, error);
+    return NULL;
+}
+
+/* A file's bytes are taken now, a directory is copied when the catalog is applied. */
+static bool set_from_modules(PuppetTarget *target, char *const *sources, GError **error) {
+    g_autofree char *path = find_in_modules(target, sources, error);
+    if (!path)
+        return false;
+    if (g_file_test(path, G_FILE_TEST_IS_DIR))
+        return puppet_target_set(target, "source", value_new_string(path), error);
+    GBytes *content = sources_load(target->loader->sources, path, error);
+    if (!content)
+        return false;
+    size_t size;
+    const char *bytes = sources_bytes(content, &size);
+    return puppet_target_set(target, "content", value_new_bytes(bytes, size), error);
+}
+
+static bool set_from_host(PuppetTarget *target, const char *source, GError **error) {
     static const char file_scheme[] = "file://";
-    if (value_type(input) == VALUE_LIST && value_size(input) != 1)
-        return puppet_refused(error,
-                              "a list of sources is not supported: name the one that counts");
-    const Value *first = value_type(input) == VALUE_LIST ? value_list_at(input, 0) : input;
-    g_autofree char *text = puppet_text_of(first);
-    if (!text)
-        return puppet_refused(error, "expected the path of a file");
-    const char *path = text;
+    const char *path = source;
     if (g_str_has_prefix(path, file_scheme))
         path += strlen(file_scheme);
-    if (g_str_has_prefix(path, "puppet:"))
-        return puppet_refused(error, "the file is on a Puppet server, and stead fetches nothing: "
-                                     "write content => file('MODULE/NAME') or "
-                                     "template('MODULE/NAME'), so that it is in the catalog");
     if (g_str_has_prefix(path, "http:") || g_str_has_prefix(path, "https:"))
         return puppet_refused(error, "stead fetches nothing: put the content into the catalog, or "
                                      "fetch it with an exec that has creates");
     if (*path != '/')
         return puppet_refused(error, "expected an absolute path on the host");
     return puppet_target_set(target, "source", value_new_string(path), error);
+}
+
+bool puppet_file_source(PuppetTarget *target, const PuppetParam *row, const Value *input,
+                        GError **error) {
+    bool is_list = value_type(input) == VALUE_LIST;
+    g_auto(GStrv) sources = g_new0(char *, (is_list ? value_size(input) : 1) + 1);
+    for (size_t i = 0; i < (is_list ? value_size(input) : 1); i++)
+        if (!(sources[i] = puppet_text_of(is_list ? value_list_at(input, i) : input)))
+            return puppet_refused(error, "expected the path of a file");
+    if (!*sources)
+        return puppet_refused(error, "expected the path of a file");
+    if (g_str_has_prefix(*sources, "puppet:"))
+        return set_from_modules(target, sources, error);
+    if (sources[1])
+        return puppet_refused(error, "a list of sources is supported only for files of modules: "
+                                     "name the one that counts");
+    return set_from_host(target, *sources, error);
 }
 
 bool puppet_file_validate(PuppetTarget *target, const PuppetParam *row, const Value *input,

@@ -126,6 +126,33 @@ def test_nothing_is_touched_when_something_cannot_be_mapped(site):
         assert message in refused.err, refused
 
 
+def test_files_of_modules_are_beside_the_catalog(site):
+    modules = site.directory / "modules/web/files"
+    modules.mkdir(parents=True)
+    (modules / "y").write_bytes(b"y\0\n")
+    file = site.write(catalog(
+        ("File", "/srv/x", {"ensure": "file", "source": ["puppet:///modules/web/x", "puppet://server/modules/web/y"]}),
+        ("File", "/srv/y", {"source": "puppet:///modules/web/y", "show_diff": False}),
+    ), "node.json")
+    assert site.apply(file=file).code == 0
+    assert site.path("/srv/x").read_bytes() == site.path("/srv/y").read_bytes() == b"y\0\n"
+    (modules / "x").write_text("x\n")
+    assert site.apply(file=file).code == 0
+    assert site.path("/srv/x").read_text() == "x\n" and site.path("/srv/y").read_bytes() == b"y\0\n"
+
+
+def test_files_of_modules_that_are_not_there(site):
+    site.write("outside\n", "outside")
+    (site.directory / "modules/web/files").mkdir(parents=True)
+    file = site.write(catalog(*(
+        ("File", f"/srv/{number}", {"ensure": "file", "source": source}) for number, source in enumerate((
+            "puppet:///modules/web/none", "puppet:///modules/web/../../../outside", "puppet:///mount/x", "puppet:", "puppet://"))
+    )), "node.json")
+    refused = site.run("check", file=file)
+    assert refused.code == 1 and "there is no 'modules/web/files/none' beside the catalog" in refused.err
+    assert refused.err.count("only puppet:///modules/MODULE/NAME is looked for") == 4
+
+
 def test_notification_goes_through_classes(site):
     site.add_programs()
     resources = [
