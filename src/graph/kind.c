@@ -6,6 +6,7 @@
 #include "base/suggest.h"
 #include "base/text-diff.h"
 
+#define SHOWN_PARAMS 8 /* so many are listed where a name is wrong */
 #define DIFF_CONTEXT 3 /* unchanged lines around each change */
 
 const char *action_name(Action action) {
@@ -194,6 +195,57 @@ bool kind_diff_properties(KindRun *run, const State *actual, Changes *changes, G
 
 int kind_param_index(const Kind *kind, const char *name) {
     return param_find(kind->params, kind->n_params, name);
+}
+
+/* Few fit into a message. */
+static char *list_params(const Kind *kind) {
+    if (kind->n_params > SHOWN_PARAMS)
+        return g_strdup_printf("; see: stead kinds %s", kind->name);
+    if (kind->n_params == 0)
+        return g_strdup_printf("; %s has none of its own", kind->name);
+    GString *text = g_string_new("; ");
+    g_string_append_printf(text, "%s takes ", kind->name);
+    for (unsigned i = 0; i < kind->n_params; i++)
+        g_string_append_printf(text, "%s%s", i > 0 ? ", " : "", kind->params[i].name);
+    return g_string_free(text, FALSE);
+}
+
+char *kind_param_hint(const Kind *kind, const char *name, const char *const *others,
+                      size_t n_others) {
+    size_t n_names = kind->n_params + n_others;
+    g_autofree const char **names = g_new(const char *, n_names + 1);
+    for (unsigned i = 0; i < kind->n_params; i++)
+        names[i] = kind->params[i].name;
+    for (size_t i = 0; i < n_others; i++)
+        names[kind->n_params + i] = others[i];
+    const char *nearest = suggest_nearest(name, names, n_names);
+    return nearest ? g_strdup_printf(", did you mean '%s'?", nearest) : list_params(kind);
+}
+
+/* The parameter that has the word among its choices; NULL: none. */
+static const Param *choice_elsewhere(const Kind *kind, const Value *input) {
+    if (value_type(input) != VALUE_STRING || value_is_secret(input))
+        return NULL;
+    for (unsigned i = 0; i < kind->n_params; i++)
+        if (kind->params[i].type == PARAM_ENUM &&
+            g_strv_contains(kind->params[i].choices, value_string(input)))
+            return &kind->params[i];
+    return NULL;
+}
+
+Value *kind_convert(const Kind *kind, unsigned index, const Value *input, GError **error) {
+    g_autoptr(GError) refusal = NULL;
+    Value *value = param_convert(&kind->params[index], input, &refusal);
+    if (value)
+        return value;
+    bool is_choice = kind->params[index].type == PARAM_ENUM;
+    const Param *other = is_choice ? choice_elsewhere(kind, input) : NULL;
+    if (other) {
+        g_autofree char *message = g_steal_pointer(&refusal->message);
+        refusal->message = g_strdup_printf("%s, which is for '%s'", message, other->name);
+    }
+    g_propagate_error(error, g_steal_pointer(&refusal));
+    return NULL;
 }
 
 const Output *kind_find_output(const Kind *kind, const char *name) {

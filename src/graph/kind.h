@@ -202,6 +202,13 @@ struct Kind {
 bool kind_diff_properties(KindRun *run, const State *actual, Changes *changes, GError **error);
 
 int kind_param_index(const Kind *kind, const char *name); /* aliases too; -1: no such parameter */
+/* What follows "no parameter 'NAME'" to help: ", did you mean 'x'?" or which there are. others:
+ * further names that may stand beside the parameters. Caller frees. */
+char *kind_param_hint(const Kind *kind, const char *name, const char *const *others,
+                      size_t n_others);
+/* param_convert() for row index, and where the word belongs to another of the kind's parameters the
+ * error says so. */
+Value *kind_convert(const Kind *kind, unsigned index, const Value *input, GError **error);
 const Output *kind_find_output(const Kind *kind, const char *name);
 
 /* A set of kinds, as the language and loaders see it: names only, in the order listed. */

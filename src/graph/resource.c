@@ -75,16 +75,12 @@ static int find_param(const Kind *kind, const char *name, GError **error) {
     int index = kind_param_index(kind, name);
     if (index >= 0)
         return index;
-    size_t n_names = kind->n_params + meta_params_count;
-    g_autofree const char **names = g_new(const char *, n_names);
-    for (unsigned i = 0; i < kind->n_params; i++)
-        names[i] = kind->params[i].name;
+    g_autofree const char **others = g_new(const char *, meta_params_count);
     for (unsigned i = 0; i < meta_params_count; i++)
-        names[kind->n_params + i] = meta_params[i].name;
-    const char *nearest = suggest_nearest(name, names, n_names);
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%s has no parameter '%s'%s%s%s",
-                kind->name, name, nearest ? ", did you mean '" : "", nearest ? nearest : "",
-                nearest ? "'?" : "");
+        others[i] = meta_params[i].name;
+    g_autofree char *hint = kind_param_hint(kind, name, others, meta_params_count);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%s has no parameter '%s'%s", kind->name,
+                name, hint);
     return -1;
 }
 
@@ -94,7 +90,7 @@ bool resource_set(Resource *resource, const char *param, const Value *input, GEr
         return false;
     Value *value = NULL;
     if (value_type(input) != VALUE_NIL) {
-        value = param_convert(&resource->kind->params[index], input, error);
+        value = kind_convert(resource->kind, (unsigned)index, input, error);
         if (!value) {
             g_prefix_error(error, "parameter '%s': ", param);
             return false;

@@ -15,7 +15,9 @@ static void test_set(void) {
                     "file has no parameter 'contnet', did you mean 'content'?");
     g_assert_cmpstr(set_error("nop", "true", &error), ==,
                     "file has no parameter 'nop', did you mean 'noop'?");
-    g_assert_cmpstr(set_error("zzzzzz", "true", &error), ==, "file has no parameter 'zzzzzz'");
+    g_assert_cmpstr(set_error("zzzzzz", "true", &error), ==,
+                    "file has no parameter 'zzzzzz'; file takes path, state, content, mode, owner, "
+                    "recurse");
     g_assert_cmpstr(set_error("state", "\"exist\"", &error), ==,
                     "parameter 'state': expected one of 'exists', 'absent', found 'exist', did you "
                     "mean 'exists'?");

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/suggest.h"
 
 #define NAME_MAX_LENGTH 200
 
@@ -43,11 +44,26 @@ const char *const *unit_directories(bool session) {
     return session ? session_directories : system_directories;
 }
 
+/* A dot may be part of a service's name, but what nearly is a suffix is a typing mistake. NULL:
+ * fine. */
+static const char *meant_suffix(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && !unit_suffix(name) ? suggest_nearest(dot, suffixes, G_N_ELEMENTS(suffixes))
+                                     : NULL;
+}
+
 bool unit_name_check(const char *name, GError **error) {
-    if (*name && *name != '-' && !strchr(name, '/') && strlen(name) <= NAME_MAX_LENGTH &&
-        !strpbrk(name, " \t\r\n*?["))
+    bool good = *name && *name != '-' && !strchr(name, '/') && strlen(name) <= NAME_MAX_LENGTH &&
+                !strpbrk(name, " \t\r\n*?[");
+    const char *meant = good ? meant_suffix(name) : NULL;
+    if (good && !meant)
         return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                "refuse unit name '%s': it is a name such as 'nginx' or 'backup.timer'", name);
+    if (meant)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "refuse unit name '%s': did you mean '%.*s%s'? Otherwise write '%s.service'",
+                    name, (int)(strrchr(name, '.') - name), name, meant, name);
+    else
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "refuse unit name '%s': it is a name such as 'nginx' or 'backup.timer'", name);
     return false;
 }

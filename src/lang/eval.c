@@ -66,6 +66,7 @@ void eval_free(Eval *eval) {
     template_code_clear(&eval->pending_code);
     g_free(eval->pending_text);
     g_free(eval->raised.text);
+    g_free(eval->missing_value);
     g_free(eval->directory);
     g_free(eval);
 }
@@ -188,11 +189,23 @@ void eval_problem_here(Eval *eval, lua_State *lua, const char *text) {
     report(eval, eval_place(eval, lua, 1), text, callers, n_callers);
 }
 
+/* Most errors on a line that reads a value which was not given come from that. NULL: none was. */
+static char *missing_hint(const Eval *eval, Place place) {
+    const Place *missing = &eval->missing_place;
+    if (!eval->missing_value || missing->file != place.file || missing->line != place.line)
+        return NULL;
+    return g_strdup_printf("; values.%s is not set: give it in a file with --values",
+                           eval->missing_value);
+}
+
 void eval_report_raised(Eval *eval) {
     Raised *raised = &eval->raised;
-    if (!raised->reported)
-        report(eval, raised->place, raised->text ? raised->text : "unknown error", raised->callers,
-               raised->n_callers);
+    if (!raised->reported) {
+        const char *text = raised->text ? raised->text : "unknown error";
+        g_autofree char *hint = missing_hint(eval, raised->place);
+        g_autofree char *message = g_strconcat(text, hint, NULL);
+        report(eval, raised->place, message, raised->callers, raised->n_callers);
+    }
     raised->reported = false;
     g_clear_pointer(&raised->text, g_free);
 }

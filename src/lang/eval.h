@@ -62,9 +62,12 @@ typedef struct Eval {
     uint64_t steps, max_steps; /* instructions, and work of C functions counted like them */
     uint64_t counted_requests; /* of memory, that are in steps */
     size_t max_memory;
-    bool collecting;    /* the garbage collector runs: only programs that need it pay */
-    bool has_absent;    /* a name is not there: what it would have declared is not known */
-    bool met_absent;    /* the value that was just refused holds what stands for one */
+    bool collecting; /* the garbage collector runs: only programs that need it pay */
+    bool has_absent; /* a name is not there: what it would have declared is not known */
+    bool met_absent; /* the value that was just refused holds what stands for one */
+    /* The value that was read last and was not given, and where; NULL: none was. Owned. */
+    char *missing_value;
+    Place missing_place;
     bool fatal;         /* a limit was exceeded: no pcall() stops this error */
     Place memory_place; /* where memory ran out */
     Raised raised;

@@ -31,6 +31,14 @@ static int raise_unknown_fact(lua_State *lua, const char *name) {
                       nearest ? nearest : "", nearest ? "'?" : "");
 }
 
+/* It may be meant to be optional; what is raised on this line tells of it. */
+static void note_missing(lua_State *lua, const char *name) {
+    Eval *eval = eval_of(lua);
+    g_free(eval->missing_value);
+    eval->missing_value = g_strdup(name);
+    eval->missing_place = eval_place(eval, lua, 1);
+}
+
 static int index_input(lua_State *lua) {
     Eval *eval = eval_of(lua);
     const Object *input = lua_touserdata(lua, 1);
@@ -45,7 +53,10 @@ static int index_input(lua_State *lua) {
     bool is_given = eval->inputs->facts && value_map_get(eval->inputs->facts, name);
     if (is_facts(input) && !is_given && !facts_exists(name))
         return raise_unknown_fact(lua, name);
-    eval_push_value(lua, input_member(eval, input, name));
+    Value *value = input_member(eval, input, name);
+    if (!value && !is_facts(input))
+        note_missing(lua, name);
+    eval_push_value(lua, value);
     lua_pushvalue(lua, 2);
     lua_pushvalue(lua, -2);
     lua_rawset(lua, lua_upvalueindex(1));

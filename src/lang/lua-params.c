@@ -52,15 +52,15 @@ char *params_unknown(const char *name, GPtrArray *known) {
 }
 
 static char *unknown_of_kind(const Kind *kind, const char *name) {
-    g_autoptr(GPtrArray) known = g_ptr_array_new();
-    for (unsigned i = 0; i < kind->n_params; i++)
-        g_ptr_array_add(known, (void *)(uintptr_t)kind->params[i].name);
+    g_autoptr(GPtrArray) others = g_ptr_array_new();
     for (unsigned i = 0; i < WORDS; i++)
-        g_ptr_array_add(known, (void *)(uintptr_t)declare_words[i]);
+        g_ptr_array_add(others, (void *)(uintptr_t)declare_words[i]);
     for (size_t i = 0; i < meta_params_count; i++)
-        g_ptr_array_add(known, (void *)(uintptr_t)meta_params[i].name);
-    g_ptr_array_add(known, (void *)(uintptr_t) "meta");
-    return params_unknown(name, known);
+        g_ptr_array_add(others, (void *)(uintptr_t)meta_params[i].name);
+    g_ptr_array_add(others, (void *)(uintptr_t) "meta");
+    g_autofree char *hint =
+        kind_param_hint(kind, name, (const char *const *)others->pdata, others->len);
+    return g_strdup_printf("no parameter '%s'%s", name, hint);
 }
 
 static void add_error(GPtrArray *texts, const char *param, GError *error) {
@@ -191,15 +191,17 @@ static void read_out(Eval *eval, Resource *resource, const char *name, const Obj
 }
 
 /* An empty table is a list where a list is wanted. */
-static Value *read_param(lua_State *lua, const Param *param, int index, GError **error) {
+static Value *read_param(lua_State *lua, const Kind *kind, unsigned param, int index,
+                         GError **error) {
     g_autoptr(Value) input = lua_value_get(lua, index, error);
     if (!input)
         return NULL;
-    if (param->type == PARAM_STRINGS && value_type(input) == VALUE_MAP && value_size(input) == 0) {
-        g_autoptr(Value) list = value_new_list();
-        return param_convert(param, list, error);
+    if (kind->params[param].type == PARAM_STRINGS && value_type(input) == VALUE_MAP &&
+        value_size(input) == 0) {
+        value_unref(input);
+        input = value_new_list();
     }
-    return param_convert(param, input, error);
+    return kind_convert(kind, param, input, error);
 }
 
 typedef struct {
@@ -230,7 +232,7 @@ static void read_own(lua_State *lua, Reading *reading, const char *name, unsigne
         reading->incomplete = true;
     } else if (out) {
         read_out(eval_of(lua), resource, name, out, reading->texts);
-    } else if ((value = read_param(lua, row, index, &error))) {
+    } else if ((value = read_param(lua, resource->kind, param, index, &error))) {
         resource_put(resource, param, value);
     } else if (eval_take_absent(eval_of(lua))) {
         reading->incomplete = true;

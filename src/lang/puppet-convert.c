@@ -68,7 +68,7 @@ bool puppet_target_set(PuppetTarget *target, const char *param, Value *value, GE
         value_unref(input);
         input = secret;
     }
-    Value *converted = param_convert(&kind->params[index], input, error);
+    Value *converted = kind_convert(kind, (unsigned)index, input, error);
     if (converted)
         resource_put(target->resource, (unsigned)index, converted);
     return converted != NULL;

@@ -70,12 +70,8 @@ static void report_unknown(YamlLoader *loader, const Resource *resource, const Y
                             key->text);
         return;
     }
-    g_autofree const char **names = g_new(const char *, kind->n_params + 2);
-    for (unsigned i = 0; i < kind->n_params; i++)
-        names[i] = kind->params[i].name;
-    names[kind->n_params] = "name";
-    names[kind->n_params + 1] = "meta";
-    g_autofree char *hint = yaml_loader_hint(key->text, names, kind->n_params + 2);
+    static const char *const others[] = { "name", "meta" };
+    g_autofree char *hint = kind_param_hint(kind, key->text, others, G_N_ELEMENTS(others));
     yaml_loader_problem(loader, key, "%s: no parameter '%s'%s", shown, key->text, hint);
 }
 
@@ -97,7 +93,7 @@ static bool set_param(YamlLoader *loader, Resource *resource, const YamlNode *ke
     }
     g_autoptr(GError) error = NULL;
     g_autoptr(Value) input = input_of(param, node);
-    Value *value = param_convert(param, input, &error);
+    Value *value = kind_convert(resource->kind, (unsigned)index, input, &error);
     if (value) {
         resource_put(resource, (unsigned)index, value);
         return true;

@@ -75,3 +75,16 @@ def test_latency_is_told_only_where_the_event_was_seen(site):
     again = site.apply()
     assert again.of("changed")[0]["corrective"] and "latency_us" not in again.of("changed")[0]
     assert "latency_us" not in site.run("drift", "--json", "--corrective").of("drift")[0]
+
+
+def test_a_wrong_word_is_followed_by_what_is_right(site):
+    """Where no similar name is near, what there is."""
+    for text, hint in {
+        'file "/srv/x" { state = "directory" }': "found 'directory', which is for 'type'",
+        'msg "x" { text = "hello" }': "no parameter 'text'; msg takes body, priority, fields, journal, syslog",
+        'cron "x" { schedule = "@daily" }': "no parameter 'schedule'; see: stead kinds cron",
+        'svc "web.servce" {}': "did you mean 'web.service'? Otherwise write 'web.servce.service'",
+        "for name in pairs(values.users) do user(name) {} end": "values.users is not set: give it in a file with --values",
+    }.items():
+        site.write(text)
+        assert hint in site.run("check").err
