@@ -140,6 +140,8 @@ static void close_fd(int *fd) {
 /* Input is a file in memory: it needs no pumping, and a command that does not read it harms
  * nobody. */
 static int open_input(const HostCommand *command) {
+    if (command->input_fd != NULL && *command->input_fd >= 0)
+        return fcntl(*command->input_fd, F_DUPFD_CLOEXEC, 0);
     if (command->input == NULL)
         return open("/dev/null", O_RDONLY | O_CLOEXEC);
     int fd = memfd_create("stead-input", MFD_CLOEXEC);

@@ -5,6 +5,7 @@
 #include "host/apt.h"
 #include "host/dpkg-status.h"
 #include "host/host-real-private.h"
+#include "host/package-guard.h"
 
 #define STATUS_PATH "/var/lib/dpkg/status"
 
@@ -18,6 +19,10 @@ static const char *const apt_paths[] = {
 
 struct PackageDatabase {
     GMutex lock;
+    bool alone; /* no apt of an earlier stead is at work */
+    GMutex guard_lock;
+    int guard_fd; /* while guard_users change packages; else -1 */
+    unsigned guard_users;
     DpkgStatus *status; /* as read from the file that looked like status_info */
     FileInfo status_info;
     GHashTable *candidates; /* name as asked -> version, or "" for none */
@@ -30,7 +35,9 @@ struct PackageDatabase {
 
 PackageDatabase *package_database_new(void) {
     PackageDatabase *database = g_new0(PackageDatabase, 1);
+    database->guard_fd = -1;
     g_mutex_init(&database->lock);
+    g_mutex_init(&database->guard_lock);
     g_cond_init(&database->answered);
     database->candidates = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     database->wanted = g_ptr_array_new_with_free_func(g_free);
@@ -44,6 +51,7 @@ void package_database_free(PackageDatabase *database) {
     g_hash_table_destroy(database->candidates);
     g_ptr_array_unref(database->wanted);
     g_cond_clear(&database->answered);
+    g_mutex_clear(&database->guard_lock);
     g_mutex_clear(&database->lock);
     g_free(database);
 }
@@ -96,7 +104,10 @@ static bool require_commands(RealHost *self, GError **error) {
 static bool run_tool(RealHost *self, char **argv, Cancel *cancel, HostCommandResult *ret_result,
                      GError **error) {
     g_autofree const char **words = g_memdup2(argv, (g_strv_length(argv) + 1) * sizeof *argv);
-    HostCommand command = { .argv = words, .env = apt_environment, .cancel = cancel };
+    HostCommand command = { .argv = words,
+                            .env = apt_environment,
+                            .input_fd = &self->packages->guard_fd,
+                            .cancel = cancel };
     if (real_run(&self->host, &command, ret_result, error))
         return true;
     if (error != NULL && g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
@@ -211,14 +222,21 @@ static bool find_candidate(RealHost *self, const char *name, char **ret_candidat
     }
 }
 
+/* With the lock, as it is for all who ask. */
+static bool wait_until_alone(RealHost *self, GError **error) {
+    if (!self->packages->alone)
+        self->packages->alone = package_guard_wait(self, NULL, error);
+    return self->packages->alone;
+}
+
 bool real_package_query(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
                         GError **error) {
     RealHost *self = real_host(host);
     PackageAction check = { .name = name, .verb = PACKAGE_INSTALL };
     g_autoptr(GError) problem = NULL;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->packages->lock);
-    bool ok =
-        apt_check_action(&check, &problem) && (load_status(self, &problem) || no_dpkg(&problem));
+    bool ok = apt_check_action(&check, &problem) && wait_until_alone(self, &problem) &&
+              (load_status(self, &problem) || no_dpkg(&problem));
     if (ok) {
         dpkg_status_find(self->packages->status, name, ret_info);
         ok = !want_candidate || find_candidate(self, name, &ret_info->candidate, &problem);
@@ -306,9 +324,38 @@ static bool run_all(RealHost *self, const PackageAction *actions, size_t n_actio
     return true;
 }
 
+/* apt lets one of several at a time do its work; to the next stead they are one. */
+static bool guard_enter(RealHost *self, Cancel *cancel, GError **error) {
+    PackageDatabase *database = self->packages;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&database->guard_lock);
+    g_autoptr(GError) problem = NULL;
+    if (database->guard_users == 0)
+        database->guard_fd = package_guard_take(self, cancel, &problem);
+    if (problem != NULL) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
+    }
+    database->guard_users++;
+    return true;
+}
+
+static void guard_leave(RealHost *self) {
+    PackageDatabase *database = self->packages;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&database->guard_lock);
+    if (--database->guard_users > 0)
+        return;
+    package_guard_release(database->guard_fd);
+    database->guard_fd = -1;
+}
+
 bool real_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
                         GError **error) {
-    if (run_all(real_host(host), actions, n_actions, cancel, error))
+    RealHost *self = real_host(host);
+    bool entered = guard_enter(self, cancel, error);
+    bool ok = entered && run_all(self, actions, n_actions, cancel, error);
+    if (entered)
+        guard_leave(self);
+    if (ok)
         return true;
     g_autofree char *what = apt_describe(actions, n_actions);
     g_prefix_error(error, "%s: ", what);

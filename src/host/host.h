@@ -125,6 +125,7 @@ typedef struct {
     mode_t umask;
     const void *input; /* bytes for its standard input, or NULL */
     size_t input_size;
+    const int *input_fd; /* instead: a descriptor of the caller's, or NULL */
     Cancel *cancel; /* deadline and cancellation: SIGTERM to its process group, SIGKILL after 3 s */
 } HostCommand;
 
