@@ -198,7 +198,8 @@ bool host_package_apply(Host *host, const PackageAction *actions, size_t n_actio
 
 typedef struct {
     bool exists;
-    bool active; /* active, activating or reloading */
+    bool active;     /* active, activating or reloading */
+    bool restarting; /* active only in name: it ended by itself and waits to be started again */
     bool failed;
     bool enabled;   /* enabled or enabled-runtime */
     bool is_static; /* static, generated, indirect, alias: enabling means nothing */

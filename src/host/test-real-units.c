@@ -127,9 +127,20 @@ static void test_apply(Fixture *fixture, gconstpointer data) {
 static void test_failures(Fixture *fixture, gconstpointer data) {
     if (!is_here(fixture))
         return;
-    assert_fails(fixture, "bad.service", UNIT_START, STEAD_ERROR_FAILED,
-                 "start 'bad.service': it failed (exit-code); see: journalctl -u bad.service");
+    assert_fails(
+        fixture, "bad.service", UNIT_START, STEAD_ERROR_FAILED,
+        "start 'bad.service': the program of its ExecStart= cannot be run; see: journalctl -u "
+        "bad.service");
     g_assert_true(query(fixture, "bad.service").failed);
+    assert_fails(fixture, "brief.service", UNIT_START, STEAD_ERROR_FAILED,
+                 "start 'brief.service': it was started and did not last: the program of its "
+                 "ExecStart= cannot be run; see: journalctl -u brief.service");
+    assert_fails(
+        fixture, "loop.service", UNIT_START, STEAD_ERROR_FAILED,
+        "start 'loop.service': it was started and did not last: the program of its "
+        "ExecStart= cannot be run, and systemd starts it again and again; see: journalctl -u "
+        "loop.service");
+    g_assert_true(query(fixture, "loop.service").restarting);
     assert_fails(fixture, "unknown.service", UNIT_START, STEAD_ERROR_NOT_FOUND,
                  "start 'unknown.service': systemd says: Unit unknown.service not found");
     assert_fails(fixture, "bare.service", UNIT_ENABLE, STEAD_ERROR_UNSUPPORTED,

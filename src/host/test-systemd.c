@@ -32,7 +32,7 @@ struct FakeSystemd {
     int stop_fd;
     sd_bus *bus;
     uint32_t n_jobs;
-    Unit units[4];
+    Unit units[6];
     GMutex lock;
     GString *calls;
 };
@@ -58,15 +58,39 @@ static Unit *find_unit(FakeSystemd *systemd, const char *name) {
 
 /* --- properties */
 
+/* Of those whose process ends right after its start. */
+static bool is_brief(const Unit *unit) {
+    return strcmp(unit->name, "brief.service") == 0 || strcmp(unit->name, "loop.service") == 0;
+}
+
+static const char *sub_state(const Unit *unit) {
+    bool loops = unit->started && strcmp(unit->name, "loop.service") == 0;
+    return loops ? "auto-restart" : strcmp(unit->active_state, "active") == 0 ? "running" : "dead";
+}
+
+static int get_service_number(sd_bus *bus, const char *path, const char *interface,
+                              const char *property, sd_bus_message *reply, void *data,
+                              sd_bus_error *error) {
+    int number = strcmp(property, "ExecMainCode") == 0     ? CLD_EXITED
+                 : strcmp(property, "ExecMainStatus") == 0 ? 203
+                                                           : 0;
+    bool is_signed = g_str_has_prefix(property, "Exec");
+    return is_signed ? sd_bus_message_append(reply, "i", number)
+                     : sd_bus_message_append(reply, "u", (unsigned)number);
+}
+
 static int get_unit_property(sd_bus *bus, const char *path, const char *interface,
                              const char *property, sd_bus_message *reply, void *data,
                              sd_bus_error *error) {
     g_autofree char *name = NULL;
     sd_bus_path_decode(path, PATH "/unit", &name);
     const Unit *unit = find_unit(data, name);
-    const char *text = strcmp(property, "LoadState") == 0 ? (unit ? unit->load_state : "not-found")
-                       : strcmp(property, "Result") == 0  ? (unit ? unit->result : "success")
-                                                         : (unit ? unit->active_state : "inactive");
+    const char *text = strcmp(property, "LoadState") == 0  ? (unit ? unit->load_state : "not-found")
+                       : strcmp(property, "Result") == 0   ? (unit ? unit->result : "success")
+                       : strcmp(property, "SubState") == 0 ? (unit ? sub_state(unit) : "dead")
+                       : strcmp(property, "Type") == 0
+                           ? (unit && is_brief(unit) ? "simple" : "notify")
+                           : (unit ? unit->active_state : "inactive");
     return sd_bus_message_append(reply, "s", text);
 }
 
@@ -95,6 +119,7 @@ static const sd_bus_vtable unit_table[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("LoadState", "s", get_unit_property, 0, 0),
     SD_BUS_PROPERTY("ActiveState", "s", get_unit_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_PROPERTY("SubState", "s", get_unit_property, 0, 0),
     SD_BUS_PROPERTY("CanReload", "b", get_unit_flag, 0, 0),
     SD_BUS_PROPERTY("NeedDaemonReload", "b", get_unit_flag, 0, 0),
     SD_BUS_PROPERTY("ConditionResult", "b", get_unit_flag, 0, 0),
@@ -103,8 +128,13 @@ static const sd_bus_vtable unit_table[] = {
 };
 
 static const sd_bus_vtable service_table[] = {
-    SD_BUS_VTABLE_START(0), SD_BUS_PROPERTY("Result", "s", get_unit_property, 0, 0),
-    SD_BUS_PROPERTY("MainPID", "s", get_unit_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Result", "s", get_unit_property, 0, 0),
+    SD_BUS_PROPERTY("Type", "s", get_unit_property, 0, 0),
+    SD_BUS_PROPERTY("ExecMainCode", "i", get_service_number, 0, 0),
+    SD_BUS_PROPERTY("ExecMainStatus", "i", get_service_number, 0, 0),
+    SD_BUS_PROPERTY("NRestarts", "u", get_service_number, 0, 0),
+    SD_BUS_PROPERTY("MainPID", "u", get_service_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_VTABLE_END
 };
 
@@ -151,8 +181,14 @@ static int on_job(sd_bus_message *message, void *data, sd_bus_error *error) {
         set_active(systemd, unit, "activating");
     bool fails = starts && strcmp(name, "bad.service") == 0;
     bool runs = starts && !fails && unit->condition;
-    unit->result = fails ? "exit-code" : "success";
-    set_active(systemd, unit, fails ? "failed" : runs ? "active" : "inactive");
+    bool loops = starts && strcmp(name, "loop.service") == 0;
+    bool ends = starts && strcmp(name, "brief.service") == 0;
+    unit->result = fails || loops || ends ? "exit-code" : "success";
+    set_active(systemd, unit,
+               fails || ends ? "failed"
+               : loops       ? "activating"
+               : runs        ? "active"
+                             : "inactive");
     end_job(systemd, id, name, fails ? "failed" : "done");
     return 1;
 }
@@ -313,6 +349,8 @@ FakeSystemd *fake_systemd_new(void) {
     systemd->units[0] = (Unit){ "good.service", "loaded", "inactive", "disabled", "success", true };
     systemd->units[1] = (Unit){ "bad.service", "loaded", "inactive", "disabled", "success", true };
     systemd->units[2] = (Unit){ "slow.service", "loaded", "inactive", "disabled", "success", true };
+    systemd->units[4] = (Unit){ "brief.service", "loaded", "inactive", "static", "success", true };
+    systemd->units[5] = (Unit){ "loop.service", "loaded", "inactive", "static", "success", true };
     systemd->units[3] = (Unit){ "bare.service", "loaded", "inactive", "static", "success", false };
     systemd->calls = g_string_new(NULL);
     systemd->stop_fd = eventfd(0, EFD_CLOEXEC);

@@ -1,7 +1,8 @@
 #pragma once
 /* A message bus of our own with something on it that answers as systemd does. Units: "good.service"
  * (runs), "bad.service" (does not start), "slow.service" (its jobs end only when cancelled),
- * "bare.service" (no [Install] section, conditions not met); all others do not exist. */
+ * "bare.service" (no [Install] section, conditions not met), "brief.service" (ends right after its
+ * start), "loop.service" (so, and is started again and again); all others do not exist. */
 #include <glib.h>
 #include <stdbool.h>
 #include <systemd/sd-bus.h>

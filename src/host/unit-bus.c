@@ -2,13 +2,17 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #define CALL_TIMEOUT_US 90000000 /* systemd is busy while it reloads */
 #define CANCEL_JOB_US   1000000
+#define EXEC_MAX_US     5000000 /* how long a new process may take to become its program */
+#define LASTS_US        100000  /* how long a started service is looked at */
 #define PRIVATE_SOCKET  "/run/systemd/private"
 
 struct UnitBus {
@@ -96,6 +100,11 @@ static int read_property(sd_bus_message *message, const char *name, UnitInfo *in
         else
             unit_info_set_active_state(info, text);
         return 0;
+    }
+    if (strcmp(name, "SubState") == 0) {
+        if ((r = sd_bus_message_read(message, "v", "s", &text)) >= 0)
+            info->restarting = strcmp(text, "auto-restart") == 0;
+        return r;
     }
     if (strcmp(name, "FragmentPath") == 0) {
         if ((r = sd_bus_message_read(message, "v", "s", &text)) >= 0)
@@ -194,8 +203,9 @@ sd_bus *unit_bus_connect(bool session, GError **error) {
                     g_strerror(-r));
     else
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED,
-                    "no systemd can be reached here: connect to the system bus: %s",
-                    g_strerror(-r));
+                    "no systemd can be reached here: connect to the system bus: %s%s",
+                    g_strerror(-r),
+                    sd_booted() > 0 ? "; start it: systemctl start dbus.socket" : "");
     return NULL;
 }
 
@@ -412,24 +422,116 @@ static void cancel_job(UnitBus *bus, const char *job) {
     (void)call_manager(bus, &call, patience, NULL, "CancelJob", "u", id);
 }
 
-/* What the job's result does not say: how the main process of a service ended. */
-static char *service_result(UnitBus *bus, const char *name) {
+/* --- how a service fared */
+
+typedef struct {
+    char *type, *result; /* caller frees */
+    int code, status;    /* of its main process, as in waitid(2) */
+    unsigned restarts, pid;
+} ServiceFate;
+
+static void service_fate_clear(ServiceFate *fate) {
+    g_free(fate->type);
+    g_free(fate->result);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ServiceFate, service_fate_clear)
+
+static int read_fate_property(sd_bus_message *message, const char *name, ServiceFate *fate) {
+    const struct {
+        const char *name, *type;
+        void *target;
+    } numbers[] = {
+        { "ExecMainCode", "i", &fate->code },
+        { "ExecMainStatus", "i", &fate->status },
+        { "NRestarts", "u", &fate->restarts },
+        { "MainPID", "u", &fate->pid },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
+        if (strcmp(name, numbers[i].name) == 0)
+            return sd_bus_message_read(message, "v", numbers[i].type, numbers[i].target);
+    char **target = strcmp(name, "Type") == 0     ? &fate->type
+                    : strcmp(name, "Result") == 0 ? &fate->result
+                                                  : NULL;
+    const char *text;
+    if (target == NULL)
+        return sd_bus_message_skip(message, "v");
+    int r = sd_bus_message_read(message, "v", "s", &text);
+    if (r >= 0 && *target == NULL)
+        *target = g_strdup(text);
+    return r;
+}
+
+/* False, without an error, for units that are no services. */
+static bool query_fate(UnitBus *bus, const char *name, ServiceFate *fate) {
     g_autofree char *path = unit_object_path(name);
     g_auto(Call) call = { 0 };
     sd_bus_message *message = NULL;
-    const char *result;
     int r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, path,
-                                           "org.freedesktop.DBus.Properties", "Get");
+                                           "org.freedesktop.DBus.Properties", "GetAll");
     if (r >= 0)
-        r = sd_bus_message_append(message, "ss", "org.freedesktop.systemd1.Service", "Result");
+        r = sd_bus_message_append(message, "s", "org.freedesktop.systemd1.Service");
     if (r < 0) {
         sd_bus_message_unref(message);
-        return NULL;
+        return false;
     }
-    if (!call_send(bus, message, &call, NULL) || !call_wait(bus, &call, NULL, NULL) ||
-        sd_bus_message_read(call.reply, "v", "s", &result) < 0 || strcmp(result, "success") == 0)
-        return NULL;
-    return g_strdup(result);
+    if (!g_str_has_suffix(name, ".service") || !call_send(bus, message, &call, NULL) ||
+        !call_wait(bus, &call, NULL, NULL) ||
+        sd_bus_message_enter_container(call.reply, 'a', "{sv}") < 0)
+        return false;
+    while ((r = sd_bus_message_enter_container(call.reply, 'e', "sv")) > 0) {
+        const char *property;
+        if (sd_bus_message_read(call.reply, "s", &property) < 0 ||
+            read_fate_property(call.reply, property, fate) < 0 ||
+            sd_bus_message_exit_container(call.reply) < 0)
+            return false;
+    }
+    return r == 0 && fate->type != NULL && fate->result != NULL;
+}
+
+/* Exit codes with which systemd says why it could not run a program, see systemd.exec(5). */
+static const char *meaning_of_exit(int status) {
+    static const struct {
+        int status;
+        const char *meaning;
+    } meanings[] = {
+        { 200, "its WorkingDirectory= cannot be entered" },
+        { 203, "the program of its ExecStart= cannot be run" },
+        { 209, "its standard output cannot be set up" },
+        { 216, "its Group= does not exist" },
+        { 217, "its User= does not exist" },
+        { 226, "its mounts (Protect...=, Private...=, ...Paths=) cannot be set up" },
+        { 238, "its StateDirectory= cannot be made" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(meanings); i++)
+        if (meanings[i].status == status)
+            return meanings[i].meaning;
+    return NULL;
+}
+
+/* In words; caller frees. */
+static char *describe_fate(const ServiceFate *fate) {
+    static const struct {
+        const char *result, *meaning;
+    } meanings[] = {
+        { "timeout", "it took longer than it may (TimeoutStartSec=, TimeoutStopSec=)" },
+        { "oom-kill", "the kernel killed it because memory ran out" },
+        { "start-limit-hit", "it was started too often in a short time (StartLimitBurst=)" },
+        { "protocol", "it ended without having said that it was ready (Type=)" },
+        { "watchdog", "it did not report in time (WatchdogSec=)" },
+        { "resources", "systemd could not prepare what it needs" },
+        { "exec-condition", "its ExecCondition= said no" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(meanings); i++)
+        if (strcmp(fate->result, meanings[i].result) == 0)
+            return g_strdup(meanings[i].meaning);
+    if (fate->code == CLD_EXITED && meaning_of_exit(fate->status) != NULL)
+        return g_strdup(meaning_of_exit(fate->status));
+    if (fate->code == CLD_EXITED)
+        return g_strdup_printf("it ended with exit status %d", fate->status);
+    if (fate->code == CLD_KILLED || fate->code == CLD_DUMPED)
+        return g_strdup_printf("it was ended by signal %d (%s)", fate->status,
+                               g_strsignal(fate->status));
+    return g_strdup_printf("it failed (%s)", fate->result);
 }
 
 static bool job_error(UnitBus *bus, const char *name, const char *result, GError **error) {
@@ -448,11 +550,60 @@ static bool job_error(UnitBus *bus, const char *name, const char *result, GError
     for (size_t i = 0; i < G_N_ELEMENTS(meanings); i++)
         if (strcmp(result, meanings[i].result) == 0)
             meaning = meanings[i].meaning;
-    g_autofree char *detail = service_result(bus, name);
+    g_auto(ServiceFate) fate = { 0 };
+    g_autofree char *detail = query_fate(bus, name, &fate) && strcmp(fate.result, "success") != 0
+                                  ? describe_fate(&fate)
+                                  : NULL;
+    if (detail != NULL && strcmp(result, "failed") == 0)
+        meaning = detail;
+    bool both = detail != NULL && meaning != detail;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s%s%s%s; see: journalctl -u %s", meaning,
-                detail != NULL ? " (" : "", detail != NULL ? detail : "", detail != NULL ? ")" : "",
-                name);
+                both ? " (" : "", both ? detail : "", both ? ")" : "", name);
     return false;
+}
+
+/* Whether the process that systemd has made has not become the service's program yet: until then it
+ * is called by the program's name in parentheses. */
+static bool is_before_exec(unsigned pid) {
+    g_autofree char *path = g_strdup_printf("/proc/%u/comm", pid), *text = NULL;
+    return pid != 0 && g_file_get_contents(path, &text, NULL, NULL) && *text == '(';
+}
+
+static bool ended_error(const char *name, const ServiceFate *fate, bool restarting,
+                        GError **error) {
+    bool good = strcmp(fate->result, "success") == 0;
+    g_autofree char *how = good ? g_strdup("it ended with success") : describe_fate(fate);
+    const char *advice = restarting ? ", and systemd starts it again and again"
+                         : good     ? "; a service that is to run stays, or has Type=oneshot and "
+                                      "RemainAfterExit=yes"
+                                    : "";
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                "it was started and did not last: %s%s; see: journalctl -u %s", how, advice, name);
+    return false;
+}
+
+/* Of a service of these types systemd says that it is started before it has done anything. */
+static bool check_lasts(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
+    int64_t begin = g_get_monotonic_time(), settled = begin;
+    for (;;) {
+        g_auto(ServiceFate) fate = { 0 };
+        UnitInfo info = { 0 };
+        UnitConditions conditions = { 0 };
+        if (!query_properties(bus, name, &info, &conditions, cancel, error))
+            return false;
+        if (!query_fate(bus, name, &fate) ||
+            (strcmp(fate.type, "simple") != 0 && strcmp(fate.type, "exec") != 0 &&
+             strcmp(fate.type, "idle") != 0))
+            return true;
+        if (!info.active || info.restarting)
+            return ended_error(name, &fate, info.restarting, error);
+        int64_t now = g_get_monotonic_time();
+        if (is_before_exec(fate.pid) && now - begin < EXEC_MAX_US)
+            settled = now;
+        if (now - settled >= LASTS_US)
+            return true;
+        g_usleep(LASTS_US / 5);
+    }
 }
 
 static bool check_conditions(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
@@ -477,13 +628,26 @@ static bool pin_unit(UnitBus *bus, const char *name, Cancel *cancel, GError **er
            cancel_check(cancel, error);
 }
 
+/* systemd says what is wrong (a cycle, a setting), but not where. */
+static bool job_refused(const char *name, GError **refusal, GError **error) {
+    bool ours = !g_error_matches(*refusal, STEAD_ERROR, STEAD_ERROR_FAILED);
+    g_propagate_error(error, g_steal_pointer(refusal));
+    if (!ours && error != NULL) {
+        g_autofree char *message = g_steal_pointer(&(*error)->message);
+        (*error)->message = g_strdup_printf("%s; where: systemd-analyze verify %s", message, name);
+    }
+    return false;
+}
+
 static bool run_job(UnitBus *bus, const char *name, const char *method, bool starts, Cancel *cancel,
                     GError **error) {
     g_auto(Call) call = { 0 };
     const char *job;
-    if (!hear_jobs(bus, cancel, error) || !pin_unit(bus, name, cancel, error) ||
-        !call_manager(bus, &call, cancel, error, method, "ss", name, "replace"))
+    if (!hear_jobs(bus, cancel, error) || !pin_unit(bus, name, cancel, error))
         return false;
+    g_autoptr(GError) refusal = NULL;
+    if (!call_manager(bus, &call, cancel, &refusal, method, "ss", name, "replace"))
+        return job_refused(name, &refusal, error);
     int r = sd_bus_message_read(call.reply, "o", &job);
     if (r < 0)
         return set_io_error(error, -r, "understand systemd");
@@ -495,7 +659,8 @@ static bool run_job(UnitBus *bus, const char *name, const char *method, bool sta
     const char *result = g_hash_table_lookup(bus->results, path);
     if (strcmp(result, "done") != 0 && strcmp(result, "skipped") != 0)
         return job_error(bus, name, result, error);
-    return !starts || check_conditions(bus, name, cancel, error);
+    return !starts ||
+           (check_conditions(bus, name, cancel, error) && check_lasts(bus, name, cancel, error));
 }
 
 /* --- files of units */

@@ -10,6 +10,9 @@
 
 enum { P_STATE, P_STARTUP, P_ENABLED, P_MASKED, P_SESSION, P_ON_NOTIFY, N_PARAMS };
 
+/* What is seen between the ends of a service that crashes and is started again: neither of both. */
+#define RESTARTING "crashing"
+
 static const char *const states[] = { "running", "stopped", "", NULL };
 static const char *const startups[] = { "enabled", "disabled", "", NULL };
 static const char *const notify_rules[] = { "reload-or-restart", "reload", "restart", "none",
@@ -60,10 +63,6 @@ static bool wants_running(const Resource *resource) {
     return g_str_equal(resource_string(resource, P_STATE), "running");
 }
 
-static bool wants_stopped(const Resource *resource) {
-    return g_str_equal(resource_string(resource, P_STATE), "stopped");
-}
-
 static bool contradict(GError **error, const char *one, const char *other) {
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%s and %s contradict", one, other);
     return false;
@@ -112,7 +111,8 @@ static bool svc_observe(KindRun *run, State *actual, GError **error) {
     state_set(actual, P_MASKED, value_new_bool(info.masked));
     if (!info.exists && !info.masked)
         return true;
-    state_set(actual, P_STATE, value_new_string(info.active ? "running" : "stopped"));
+    const char *state = !info.active ? "stopped" : info.restarting ? RESTARTING : "running";
+    state_set(actual, P_STATE, value_new_string(state));
     state_set(actual, P_STARTUP, value_new_string(info.enabled ? "enabled" : "disabled"));
     state_set(actual, P_ENABLED, value_new_bool(info.enabled));
     return true;
@@ -229,12 +229,11 @@ static bool svc_diff(KindRun *run, const State *actual, Changes *changes, GError
         return false;
     if (known) {
         const char *wanted = resource_string(run->resource, P_STATE);
-        bool running = is_running(actual);
+        const Value *found = state_get(actual, P_STATE);
         if (!diff_enabled(run, actual, changes, error))
             return false;
-        if ((running && wants_stopped(run->resource)) || (!running && wants_running(run->resource)))
-            changes_add(changes, "state", value_ref(state_get(actual, P_STATE)),
-                        value_new_string(wanted), NULL);
+        if (*wanted != '\0' && !g_str_equal(value_string(found), wanted))
+            changes_add(changes, "state", value_ref(found), value_new_string(wanted), NULL);
     }
     if (changes->changes->len > 0)
         changes->action = ACTION_CHANGE;
@@ -338,6 +337,8 @@ static Resource *svc_reverse(const Resource *resource, const State *before, OnRe
     Resource *undo = resource_copy(resource);
     bool existed = before && state_get(before, P_STATE) && how != ON_REMOVE_REMOVE;
     const char *state = existed ? value_string(state_get(before, P_STATE)) : "stopped";
+    if (g_str_equal(state, RESTARTING))
+        state = "running";
     bool enabled = existed && value_bool(state_get(before, P_ENABLED));
     bool masked = existed && value_bool(state_get(before, P_MASKED));
     if (*resource_string(resource, P_STATE) || resource_bool(resource, P_MASKED))
@@ -360,7 +361,8 @@ const Kind kind_svc = {
         "changed unit file always means a restart, after systemd has read it again. One that was "
         "started or stopped in the same round is not touched again, and a notification never "
         "starts "
-        "anything.\n\n"
+        "anything. A service that ends right after it was started, or is started again and again "
+        "because it does, is an error that says how it ended.\n\n"
         "Unit files that are resources too, and a package of the unit's name, come first by "
         "themselves. A unit that nobody has is an error when it should run, and fine when it "
         "should not. In a plan it may still come with a package, so it is shown as uncertain.\n\n"
