@@ -173,9 +173,12 @@ static bool make_directory(const char *dir, GError **error) {
 static bool take_directory(Ledger *ledger, const char *command, GError **error) {
     if (!make_directory(ledger->dir, error))
         return false;
-    ledger->lock_fd = lock_take(ledger->dir, command, error);
+    bool unfinished;
+    ledger->lock_fd = lock_take(ledger->dir, command, &unfinished, error);
     if (ledger->lock_fd < 0)
         return false;
+    if (unfinished) /* it was killed, maybe before it could sweep */
+        g_atomic_int_set(&ledger->may_sweep, true);
     contents_clean(ledger->dir);
     return true;
 }
@@ -258,8 +261,10 @@ void ledger_close(Ledger *ledger) {
             contents_sweep(ledger);
         g_clear_pointer(&ledger->reader, database_close);
         writer_stop(ledger);
-        if (clean)
+        if (clean) {
             fold_wal(ledger);
+            lock_finish(ledger->lock_fd);
+        }
     }
     ledger_free(ledger);
 }

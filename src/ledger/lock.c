@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -85,7 +86,7 @@ static bool write_holder(int fd, const char *command) {
            ftruncate(fd, (off_t)strlen(text)) == 0;
 }
 
-int lock_take(const char *dir, const char *command, GError **error) {
+int lock_take(const char *dir, const char *command, bool *ret_unfinished, GError **error) {
     g_autofree char *path = g_build_filename(dir, "lock", NULL);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
@@ -94,6 +95,9 @@ int lock_take(const char *dir, const char *command, GError **error) {
     }
     int result = -1;
     if (take(fd)) {
+        struct stat info;
+        if (ret_unfinished != NULL)
+            *ret_unfinished = fstat(fd, &info) != 0 || info.st_size > 0;
         /* A full disk must not keep an agent from starting: the lock holds without its text. */
         (void)write_holder(fd, command);
         return fd;
@@ -104,4 +108,8 @@ int lock_take(const char *dir, const char *command, GError **error) {
         (void)set_io_error(error, errno, "lock '%s'", path);
     close(fd);
     return result;
+}
+
+void lock_finish(int fd) {
+    (void)!ftruncate(fd, 0); /* else the next one looks for leftovers in vain */
 }

@@ -200,7 +200,7 @@ bool ledger_repair(const char *dir, char **ret_report, GError **error) {
         .scratch = g_build_filename(dir, "repair.new", NULL),
         .suffix = g_date_time_format(now, ".damaged-%Y%m%dT%H%M%SZ"),
         .report = g_string_new(NULL),
-        .lock_fd = lock_take(dir, "ledger repair", error),
+        .lock_fd = lock_take(dir, "ledger repair", NULL, error),
     };
     if (repair.lock_fd < 0 || !repair_all(&repair, error))
         return false;

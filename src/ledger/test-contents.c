@@ -95,6 +95,28 @@ static void test_sweep(Fixture *fixture, gconstpointer data) {
     g_assert_false(is_stored(fixture, c));
 }
 
+static void forget_left(Ledger *ledger) {
+    ledger_forget(ledger, "file", "/left");
+    (void)ledger_flush(ledger, NULL);
+}
+
+/* Killed after an entry was forgotten, before its content went: the next one looks. */
+static void test_sweep_after_kill(Fixture *fixture, gconstpointer data) {
+    fixture_open(fixture);
+    char hex[DIGEST_HEX_SIZE], kept[DIGEST_HEX_SIZE];
+    store(fixture->ledger, "left", hex);
+    store(fixture->ledger, "kept", kept);
+    put_naming(fixture->ledger, "/left", hex, NULL);
+    put_naming(fixture->ledger, "/kept", kept, NULL);
+    g_clear_pointer(&fixture->ledger, ledger_close);
+    fixture_in_killed_process(fixture, forget_left);
+    g_assert_true(is_stored(fixture, hex));
+    fixture_open(fixture);
+    fixture_reopen(fixture);
+    g_assert_false(is_stored(fixture, hex));
+    g_assert_true(is_stored(fixture, kept));
+}
+
 /* Two entries with one content: it stays as long as one of them does. */
 static void test_shared(Fixture *fixture, gconstpointer data) {
     fixture_open(fixture);
@@ -160,6 +182,7 @@ int main(int argc, char **argv) {
     ADD_TEST("/contents/store", test_store);
     ADD_TEST("/contents/load-errors", test_load_errors);
     ADD_TEST("/contents/sweep", test_sweep);
+    ADD_TEST("/contents/sweep-after-kill", test_sweep_after_kill);
     ADD_TEST("/contents/shared", test_shared);
     ADD_TEST("/contents/temporaries", test_temporaries);
     ADD_TEST("/contents/threads", test_threads);

@@ -38,22 +38,6 @@ static void assert_interrupted(Ledger *ledger, const char *expected) {
     g_assert_cmpstr(all->str, ==, expected);
 }
 
-/* Does work in a process that ends without closing. */
-static void in_killed_process(const Fixture *fixture, void (*work)(Ledger *ledger)) {
-    pid_t child = fork();
-    g_assert_cmpint(child, >=, 0);
-    if (child == 0) {
-        Ledger *ledger = ledger_open(fixture->dir, LEDGER_WRITE, "child", NULL);
-        if (!ledger)
-            _exit(1);
-        work(ledger);
-        _exit(0);
-    }
-    int status;
-    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
-    g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
 static void test_ended(Fixture *fixture, gconstpointer data) {
     fixture_open(fixture);
     begin(fixture->ledger, "/a", "old");
@@ -78,7 +62,7 @@ static void begin_three(Ledger *ledger) {
 }
 
 static void test_interrupted(Fixture *fixture, gconstpointer data) {
-    in_killed_process(fixture, begin_three);
+    fixture_in_killed_process(fixture, begin_three);
     fixture_open(fixture);
     assert_interrupted(fixture->ledger, "/b old b,/a -,");
     fixture_reopen(fixture); /* looking at them is not ending them */
@@ -109,7 +93,7 @@ static void put_and_begin(Ledger *ledger) {
 }
 
 static void test_preimage_once(Fixture *fixture, gconstpointer data) {
-    in_killed_process(fixture, put_and_begin);
+    fixture_in_killed_process(fixture, put_and_begin);
     fixture_open(fixture);
     assert_interrupted(fixture->ledger, "/a -,/b theirs,");
 }
@@ -125,7 +109,7 @@ static void end_and_begin(Ledger *ledger) {
 }
 
 static void test_end_is_not_for_later(Fixture *fixture, gconstpointer data) {
-    in_killed_process(fixture, end_and_begin);
+    fixture_in_killed_process(fixture, end_and_begin);
     fixture_open(fixture);
     assert_interrupted(fixture->ledger, "/a old,");
 }
@@ -143,7 +127,7 @@ static void end_without_flush(Ledger *ledger) {
 }
 
 static void test_end_needs_commit(Fixture *fixture, gconstpointer data) {
-    in_killed_process(fixture, end_without_flush);
+    fixture_in_killed_process(fixture, end_without_flush);
     fixture_open(fixture);
     g_assert_nonnull(ledger_find(fixture->ledger, "file", "/a"));
     g_assert_true(ledger_is_pending(fixture->ledger, "file", "/a", "svc", "x"));
@@ -170,7 +154,7 @@ static void begin_many(Ledger *ledger) {
 }
 
 static void test_compaction(Fixture *fixture, gconstpointer data) {
-    in_killed_process(fixture, begin_many);
+    fixture_in_killed_process(fixture, begin_many);
     g_assert_cmpint(log_size(fixture), <, 2 * INTENT_LOG_COMPACT);
     g_assert_cmpint(log_size(fixture), >, 0);
     fixture_open(fixture);
@@ -203,7 +187,7 @@ static void begin_in_threads(Ledger *ledger) {
 }
 
 static void test_threads(Fixture *fixture, gconstpointer data) {
-    in_killed_process(fixture, begin_in_threads);
+    fixture_in_killed_process(fixture, begin_in_threads);
     fixture_open(fixture);
     const GPtrArray *steps = ledger_interrupted(fixture->ledger);
     g_assert_cmpuint(steps->len, ==, 2000);
@@ -218,7 +202,7 @@ static void test_threads(Fixture *fixture, gconstpointer data) {
 /* Cuts the log of three steps at every byte: what is whole counts, the rest is ignored, and the
  * next record is read back. */
 static void test_torn(Fixture *fixture, gconstpointer data) {
-    in_killed_process(fixture, begin_three);
+    fixture_in_killed_process(fixture, begin_three);
     g_autofree char *path = fixture_path(fixture, "intent.log");
     g_autofree char *text = NULL;
     gsize size;
@@ -241,7 +225,7 @@ static void test_torn(Fixture *fixture, gconstpointer data) {
 
 /* After a loss of power the end may be zero bytes. */
 static void test_zeros(Fixture *fixture, gconstpointer data) {
-    in_killed_process(fixture, begin_three);
+    fixture_in_killed_process(fixture, begin_three);
     g_autofree char *path = fixture_path(fixture, "intent.log");
     g_autofree char *text = NULL;
     gsize size;

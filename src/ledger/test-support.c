@@ -46,6 +46,21 @@ void fixture_reopen(Fixture *fixture) {
     fixture_open(fixture);
 }
 
+void fixture_in_killed_process(const Fixture *fixture, void (*work)(Ledger *ledger)) {
+    pid_t child = fork();
+    g_assert_cmpint(child, >=, 0);
+    if (child == 0) {
+        Ledger *ledger = ledger_open(fixture->dir, LEDGER_WRITE, "child", NULL);
+        if (!ledger)
+            _exit(1);
+        work(ledger);
+        _exit(0);
+    }
+    int status;
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 char *fixture_path(const Fixture *fixture, const char *name) {
     return g_build_filename(fixture->dir, name, NULL);
 }

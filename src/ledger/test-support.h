@@ -12,8 +12,10 @@ typedef struct {
 
 void fixture_set_up(Fixture *fixture, gconstpointer data);
 void fixture_tear_down(Fixture *fixture, gconstpointer data);
-void fixture_open(Fixture *fixture);                          /* for writing */
-void fixture_reopen(Fixture *fixture);                        /* closes, then opens again */
+void fixture_open(Fixture *fixture);   /* for writing */
+void fixture_reopen(Fixture *fixture); /* closes, then opens again */
+/* Does work on the ledger in a process that ends without closing it. */
+void fixture_in_killed_process(const Fixture *fixture, void (*work)(Ledger *ledger));
 char *fixture_path(const Fixture *fixture, const char *name); /* in dir; caller frees */
 
 #define ADD_TEST(path, function)                                                                   \
