@@ -11,7 +11,7 @@
 #define FLAP_BACKOFF_MAX_US                                                                        \
     (300 * (uint64_t)G_USEC_PER_SEC) /* longest pause between two fixes of a flapping one */
 #define RETRY_SOON_US                                                                              \
-    (1 * (uint64_t)G_USEC_PER_SEC) /* after giving up: first try on an event, then doubled */
+    ((uint64_t)G_USEC_PER_SEC / 40) /* after giving up: first try on an event, then doubled */
 
 /* --- state ------------------------------------------------------------------------------------ */
 

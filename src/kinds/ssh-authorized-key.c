@@ -376,7 +376,7 @@ static bool check_home(KindRun *run, const User *user, GError **error) {
     return false;
 }
 
-static bool make_directory(KindRun *run, const KeySpec *spec, GError **error) {
+static bool make_directory(KindRun *run, const KeySpec *spec, bool *ret_made, GError **error) {
     FileAttributes wanted;
     bool there, right;
     if (spec->directory == NULL || spec->absent)
@@ -389,7 +389,25 @@ static bool make_directory(KindRun *run, const KeySpec *spec, GError **error) {
     bool done = right || (there ? host_set_attributes(run->host, spec->directory, &wanted, error)
                                 : host_make_directory(run->host, spec->directory, &wanted, error));
     host_links_allow();
+    *ret_made = !there;
     return done || hint_io(run, spec->directory, error);
+}
+
+#define KEPT_DIRECTORY "directory" /* kept: .ssh did not exist before us */
+
+static bool directory_was_made(const KindRun *run) {
+    return run->kept != NULL && value_map_bool(run->kept, KEPT_DIRECTORY, false);
+}
+
+/* Goes with the last of what is ours in it. */
+static bool remove_directory(KindRun *run, const KeySpec *spec, GError **error) {
+    if (spec->directory == NULL || !spec->absent || !directory_was_made(run))
+        return true;
+    host_links_refuse();
+    g_auto(GStrv) left = host_list(run->host, spec->directory, NULL);
+    bool done = left == NULL || *left != NULL || host_remove(run->host, spec->directory, error);
+    host_links_allow();
+    return done;
 }
 
 static bool key_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
@@ -400,7 +418,12 @@ static bool key_apply(KindRun *run, const State *actual, const Changes *changes,
         return true;
     Entry entry = entry_of(run, &spec);
     run->rearm = changes->action == ACTION_CREATE && spec.directory != NULL;
-    return make_directory(run, &spec, error) && entry_apply(run, &entry, changes, error);
+    bool made = false;
+    if (!make_directory(run, &spec, &made, error) || !entry_apply(run, &entry, changes, error))
+        return false;
+    if (run->keep != NULL && (made || directory_was_made(run)))
+        value_map_set(run->keep, KEPT_DIRECTORY, value_new_bool(true));
+    return remove_directory(run, &spec, error);
 }
 
 /* Where the home is, only the accounts know: they are watched too, and making the file arms anew.
@@ -464,7 +487,8 @@ const Kind kind_ssh_authorized_key = {
         "to users, who may put links there at any moment: a link that somebody else than root can "
         "have made is refused, never followed.\n\n"
         "The user, when a resource too, comes first by itself. When the resource leaves the "
-        "configuration, the line is removed, or becomes what it was.",
+        "configuration, the line is removed, or becomes what it was; a file and a directory that "
+        "were made for it go when nothing else is in them.",
     .example = "user \"ada\" { managehome = true }\n"
                "ssh_authorized_key \"ada@laptop\" {\n"
                "  user = \"ada\",\n"
