@@ -235,11 +235,11 @@ class Machine:
     def settled(self, config: str) -> None:
         self.stead("apply", config, "--detailed-exitcode", code=0)
 
-    def agent(self, config: str) -> "subprocess.Popen":
+    def agent(self, config: str, *options: str) -> "subprocess.Popen":
         """Starts an agent, which takes over from what was applied before."""
         self.write("/root/site.lua", config)
         log = open(self.directory / f"agent-{len(self.agents)}.log", "wb")
-        agent = subprocess.Popen(self.command("stead", "agent", "/root/site.lua"),
+        agent = subprocess.Popen(self.command("stead", "agent", *options, "/root/site.lua"),
                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.agents.append(agent)
         return agent
