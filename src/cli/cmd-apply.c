@@ -68,7 +68,8 @@ typedef struct {
     Graph *graph;
     const char *configuration; /* path of what it was made from */
     bool take_over;
-    Plan *plan; /* limits what may be changed; NULL: nothing does */
+    const char *const *force; /* as in EngineOptions */
+    Plan *plan;               /* limits what may be changed; NULL: nothing does */
 } Task;
 
 /* Loads graph and runs until all is done or somebody interrupts. */
@@ -121,6 +122,7 @@ static int converge(Session *session, const Task *task) {
         .converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6),
         .configuration = task->configuration,
         .take_over = task->take_over,
+        .force = task->force,
         .approve = task->plan ? plan_approves : NULL,
         .approve_data = task->plan,
         .listener = on_event,
@@ -143,7 +145,9 @@ static int apply_plan(Session *session, const char *file, const Value *saved) {
     g_autoptr(GError) error = NULL;
     g_autoptr(Graph) graph = saved_plan_graph(session, file, saved, &error);
     g_autoptr(Plan) plan = NULL;
-    PlanWishes wishes = { .parallel = (unsigned)MAX(0, session->arguments->parallel) };
+    g_auto(GStrv) force = saved_plan_force(session, saved);
+    PlanWishes wishes = { .parallel = (unsigned)MAX(0, session->arguments->parallel),
+                          .force = (const char *const *)force };
     if (!graph || !(plan = machine_plan(session->machine, graph, &wishes, &error)) ||
         !plan_matches(plan, saved, &error)) {
         printer_error(session->printer, error);
@@ -155,6 +159,7 @@ static int apply_plan(Session *session, const char *file, const Value *saved) {
         .graph = graph,
         .configuration = configuration,
         .take_over = session->arguments->replace || value_map_bool(saved, "replace", false),
+        .force = (const char *const *)force,
         .plan = plan,
     };
     return converge(session, &task);
@@ -180,6 +185,7 @@ static int run(const Arguments *arguments, char **words) {
         .graph = result.graph,
         .configuration = configuration,
         .take_over = arguments->replace,
+        .force = (const char *const *)arguments->force,
     };
     return converge(session, &task);
 }
@@ -192,6 +198,7 @@ static const Option *const options[] = {
     &option_env,
     &option_noop,
     &option_replace,
+    &option_force,
     &option_sema,
     &option_parallel,
     &option_converged_timeout,
@@ -218,8 +225,10 @@ const Command command_apply = {
             "configuration\n"
             "since the last run is removed or restored; when it did because another FILE was "
             "applied before,\n"
-            "that is refused without --replace. A resource that fails blocks only what depends on\n"
-            "it. The first interrupt finishes what runs, the second cancels it, the third kills "
+            "that is refused without --replace; what would lose data that way, without --force for "
+            "it.\n"
+            "A resource that fails blocks only what depends on it. The first interrupt finishes "
+            "what runs, the second cancels it, the third kills "
             "commands;\n"
             "running again goes on where it stopped and loses no notification.",
     .example = "stead apply site.lua --root /srv/image",

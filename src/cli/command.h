@@ -21,7 +21,7 @@ typedef enum {
 /* Everything options can say; each command lists those it takes. Strings are owned. */
 typedef struct {
     char *root, *state, *values, *secrets, *out, *format, *since, *until, *kind, *output_dir;
-    char **env;
+    char **env, **force;
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
     gboolean verbose, yes, junit, replace;
     int parallel, sema, flap, limit;
@@ -58,4 +58,4 @@ extern const Option option_root, option_state, option_json, option_noop, option_
     option_no_color, option_values, option_secrets, option_env, option_parallel, option_sema,
     option_converged_timeout, option_timeout, option_verify, option_no_autoedges, option_out,
     option_quiet, option_format, option_since, option_until, option_kind, option_limit,
-    option_corrective, option_flap, option_junit, option_verbose, option_replace;
+    option_corrective, option_flap, option_junit, option_verbose, option_replace, option_force;

@@ -71,6 +71,14 @@ const Option option_replace = {
     NULL,
     "Take over from the FILE that was applied last: undo what only that one declares",
 };
+const Option option_force = {
+    "force",
+    0,
+    G_OPTION_ARG_STRING_ARRAY,
+    TO(force),
+    "KIND[NAME]",
+    "Undo this resource, which left the configuration, although that loses data (repeatable)",
+};
 const Option option_sema = {
     "sema",
     0,

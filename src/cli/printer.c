@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "cli/change-text.h"
+#include "kinds/loss.h"
 
 /* Progress appears only when something takes longer, and not more often than this. */
 #define PROGRESS_AFTER_US 1000000
@@ -188,6 +189,11 @@ static const char *event_word(const EngineEvent *event) {
     return looks[event->type].word;
 }
 
+static bool is_said_of_removals(const Change *change) {
+    return strcmp(change->property, LOSS_PROPERTY) == 0 ||
+           strcmp(change->property, KEEPS_PROPERTY) == 0;
+}
+
 /* That something is gone, or was run, says it all. */
 static bool has_details(const Changes *changes) {
     return changes && changes->action != ACTION_REMOVE && changes->action != ACTION_RUN &&
@@ -197,16 +203,17 @@ static bool has_details(const Changes *changes) {
 /* Names of what is new, names and values of what is changed. */
 static char *change_list(const Changes *changes) {
     GString *text = g_string_new(NULL);
-    for (unsigned i = 0; has_details(changes) && i < changes->changes->len; i++) {
+    for (unsigned i = 0; changes && i < changes->changes->len; i++) {
         const Change *change = &g_array_index(changes->changes, Change, i);
-        bool created = changes->action == ACTION_CREATE;
-        if (created && strcmp(change->property, "state") == 0)
+        bool created = changes->action == ACTION_CREATE, said = is_said_of_removals(change);
+        if ((!has_details(changes) && !said) || (created && strcmp(change->property, "state") == 0))
             continue;
         bool was = change->before && value_type(change->before) != VALUE_NIL;
         bool shown = !created && was && !change->diff && strcmp(change->property, "content") != 0;
         g_autofree char *one =
-            shown ? change_text(change->property, " ", change->before, change->after, SHOWN_IN_LINE)
-                  : g_strdup(change->property);
+            shown || said ? change_text(change->property, " ", change->before, change->after,
+                                        said ? SHOWN_IN_PLAN : SHOWN_IN_LINE)
+                          : g_strdup(change->property);
         g_string_append_printf(text, "%s%s", text->len ? ", " : "", one);
     }
     return g_string_free(text, FALSE);
@@ -368,10 +375,10 @@ static void print_change(Printer *printer, const Change *change) {
     printer_line(printer, STYLE_PLAIN, "      %s", text);
 }
 
-/* The first line says all about what goes, unless only a part of a file does, and about what was
- * notified. */
+/* The first line says all about what goes, unless only a part of a file does or something goes with
+ * it, and about what was notified. */
 static bool is_worth_a_line(const PlanItem *item, const Change *change) {
-    return change->diff ||
+    return change->diff || is_said_of_removals(change) ||
            (item->changes->action != ACTION_REMOVE && item->changes->action != ACTION_RESTART);
 }
 

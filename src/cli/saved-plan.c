@@ -110,6 +110,26 @@ static bool check_secrets(const Session *session, const Graph *graph, const Valu
     return false;
 }
 
+/* --- what may lose data ----------------------------------------------------------------------- */
+
+static Value *list_of(char *const *texts) {
+    Value *list = value_new_list();
+    for (; *texts; texts++)
+        value_list_append(list, value_new_string(*texts));
+    return list;
+}
+
+char **saved_plan_force(const Session *session, const Value *saved) {
+    g_autoptr(GStrvBuilder) all = g_strv_builder_new();
+    const Value *list = value_map_get(saved, "force");
+    for (char **one = session->arguments->force; one && *one; one++)
+        g_strv_builder_add(all, *one);
+    for (size_t i = 0; value_type(list) == VALUE_LIST && i < value_size(list); i++)
+        if (value_type(value_list_at(list, i)) == VALUE_STRING)
+            g_strv_builder_add(all, value_string(value_list_at(list, i)));
+    return g_strv_builder_end(all);
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 bool saved_plan_write(const Session *session, const Plan *plan, const char *configuration,
@@ -125,6 +145,8 @@ bool saved_plan_write(const Session *session, const Plan *plan, const char *conf
     }
     if (session->arguments->replace)
         value_map_set(saved, "replace", value_new_bool(true));
+    if (session->arguments->force)
+        value_map_set(saved, "force", list_of(session->arguments->force));
     value_map_set(saved, "root", value_new_string(host_root(session->machine->host)));
     g_autofree char *text = json_print(saved, JSON_INDENT);
     if (g_file_set_contents_full(file, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error))

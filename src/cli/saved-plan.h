@@ -13,3 +13,5 @@ Value *saved_plan_load(const char *file);
 /* The graph of such a plan, sealed, with secrets filled in. */
 Graph *saved_plan_graph(const Session *session, const char *file, const Value *saved,
                         GError **error);
+/* What it may lose by undoing it: as --force said then, and says now. g_strfreev(). */
+char **saved_plan_force(const Session *session, const Value *saved);

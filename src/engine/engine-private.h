@@ -113,6 +113,7 @@ struct Round {
     bool noop;
     bool refresh;
     bool resumed;     /* an earlier process was killed in this step */
+    OnRemove removal; /* of the vertex */
     bool brought;     /* plan: something before it would bring what the plan cannot know */
     bool dirty_again; /* an event came while it ran */
     bool poked;       /* what it depends on was made right while it ran */

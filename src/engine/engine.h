@@ -79,6 +79,9 @@ typedef struct {
      * engine_warning(), unless it is to take over. */
     const char *configuration;
     bool take_over;
+    /* "KIND[NAME]" of what may be undone although that loses data, as with force = true in its
+     * block, which is gone; NULL: none. */
+    const char *const *force;
     /* Asked in a worker before the first effect on a resource; false stops it with error. NULL: all
      * may. */
     bool (*approve)(void *data, const Resource *resource, const Changes *changes, GError **error);

@@ -166,6 +166,7 @@ Plan *plan_new(Graph *graph, const PlanOptions *options, GError **error) {
         .state_dir = options->state_dir,
         .configuration = options->configuration,
         .take_over = options->take_over,
+        .force = options->force,
         .listener = on_event,
         .listener_data = &run,
     };

@@ -16,6 +16,7 @@ typedef struct {
     bool noop;                 /* everything is only looked at */
     const char *configuration; /* as in EngineOptions */
     bool take_over;
+    const char *const *force;
 } PlanOptions;
 
 /* One resource that would change, fail, or cannot be judged. All members owned by the plan. */

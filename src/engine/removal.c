@@ -125,6 +125,20 @@ static Resource *finish_undo(Resource *undo, const LedgerEntry *entry, OnRemove 
     return undo;
 }
 
+/* "KIND[NAME]" among what may lose data. */
+static bool is_forced(const Search *search, const LedgerEntry *entry) {
+    const char *const *force = search->engine->options.force;
+    g_autofree char *reference = g_strdup_printf("%s[%s]", entry->kind, entry->name);
+    return force && g_strv_contains(force, reference);
+}
+
+/* What the command line allows stands in for what can be said in a block no more. */
+static void permit_loss(const Search *search, const LedgerEntry *entry, Resource *undo) {
+    int param = kind_param_index(undo->kind, "force");
+    if (param >= 0 && is_forced(search, entry))
+        resource_put(undo, (unsigned)param, value_new_bool(true));
+}
+
 static bool undo_of(Search *search, const LedgerEntry *entry, OnRemove how, Resource **ret_undo) {
     const Kind *kind = kind_set_find(search->engine->options.kinds, entry->kind);
     *ret_undo = NULL;
@@ -144,6 +158,8 @@ static bool undo_of(Search *search, const LedgerEntry *entry, OnRemove how, Reso
         g_prefix_error(&search->error, "undo %s '%s': ", entry->kind, entry->name);
         return false;
     }
+    if (undo)
+        permit_loss(search, entry, undo);
     *ret_undo = undo ? finish_undo(undo, entry, how) : NULL;
     return true;
 }

@@ -42,6 +42,7 @@ Round *round_new(Vertex *vertex) {
     round->cancel = cancel_new(resource_meta(vertex->members[0])->timeout);
     round->noop = round_is_noop(vertex);
     round->brought = is_brought(vertex);
+    round->removal = vertex->removal;
     round->n_members = vertex->n_members;
     for (unsigned i = 0; i < round->n_members; i++) {
         KindRun *run = &round->members[i].run;
@@ -351,6 +352,21 @@ static void explain_deadline(Round *round) {
                    "take longer than its 'timeout' of %g s: ", (double)timeout / 1e6);
 }
 
+/* What is gone from the configuration has no block to write force = true in. */
+static void explain_force(Round *round) {
+    const Resource *resource = round->members[0].run.resource;
+    if (!round->removal || !g_error_matches(round->error, STEAD_ERROR, STEAD_ERROR_REFUSED) ||
+        round->n_members > 1 || kind_param_index(resource->kind, "force") < 0)
+        return;
+    g_autofree char *text = g_strdup_printf(
+        "%s; it left the configuration, so say --force '%s[%s]' for one run, or let go of it with: "
+        "stead ledger forget %s '%s'",
+        round->error->message, resource->kind->name, resource->name, resource->kind->name,
+        resource->name);
+    g_free(round->error->message);
+    round->error->message = g_steal_pointer(&text);
+}
+
 void round_work(void *data) {
     Round *round = data;
     round->result = work(round, &round->error);
@@ -358,6 +374,8 @@ void round_work(void *data) {
         g_clear_error(&round->error);
         round->result = round->noop ? ROUND_PENDING : ROUND_CHANGED;
     }
-    if (round->result == ROUND_FAILED)
-        explain_deadline(round);
+    if (round->result != ROUND_FAILED)
+        return;
+    explain_deadline(round);
+    explain_force(round);
 }

@@ -4,10 +4,16 @@
 #include "base/text-diff.h"
 #include "host/accounts.h"
 #include "kinds/file.h"
+#include "kinds/loss.h"
 
 #define OBSERVE_TRIES 5           /* looks at a path that vanishes between two calls */
 #define DIFF_LIMIT    (64 * 1024) /* bytes of a text that is compared line by line */
 #define DIFF_CONTEXT  3
+
+static bool path_is_below(const char *path, const char *directory) {
+    size_t size = strlen(directory);
+    return strncmp(path, directory, size) == 0 && path[size] == '/';
+}
 
 static bool is_missing(const GError *error) {
     return g_error_matches(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
@@ -233,6 +239,32 @@ GPtrArray *file_steps(KindRun *run, const FileSpec *spec, const State *actual, F
     return steps;
 }
 
+/* What a purge takes in directories that nobody named, and that are not there because of us.
+ * Backwards, because what is in a directory comes before it among the steps. */
+static bool may_purge(Diff *diff, const GPtrArray *steps, GError **error) {
+    const FileSpec *spec = diff->spec;
+    const Value *owned =
+        diff->run->kept != NULL ? value_map_get(diff->run->kept, FILE_KEPT_TREE) : NULL;
+    const char *outer = NULL, *named = NULL;
+    g_auto(Loss) loss = { 0 };
+    for (unsigned i = steps->len; spec->purge && i > 0; i--) {
+        const TreeStep *step = steps->pdata[i - 1];
+        bool inside = outer != NULL && path_is_below(step->path, outer);
+        if (step->action != TREE_REMOVE)
+            continue;
+        if (!inside)
+            outer = step->before == FILE_DIRECTORY ? step->path : NULL;
+        if (!inside || (owned != NULL && value_map_get(owned, step->path) != NULL))
+            continue;
+        g_autofree char *path = g_build_filename(spec->path, step->path, NULL);
+        if (!loss_add(&loss, diff->run, path, named != outer ? outer : NULL, error))
+            return false;
+        named = outer;
+    }
+    g_autofree char *what = g_strdup_printf("purge directory '%s'", spec->path);
+    return loss_allow(&loss, spec->force, what, diff->changes, error);
+}
+
 static bool diff_tree(Diff *diff, GError **error) {
     if (diff->spec->type != FILE_DIRECTORY || !file_has_tree(diff->run, diff->spec))
         return true;
@@ -249,41 +281,36 @@ static bool diff_tree(Diff *diff, GError **error) {
         return false;
     }
     file_tree_describe(diff->run, tree, diff->spec->path, steps, diff->changes);
-    return true;
+    return may_purge(diff, steps, error);
 }
 
-/* How many entries would be lost with the directory: those that are not there because of us. */
-static bool count_foreign(Diff *diff, unsigned *ret_left, GError **error) {
+/* What would be lost with the directory: all that is not there because of us. */
+static bool find_loss(Diff *diff, Loss *loss, GError **error) {
     const FileSpec *spec = diff->spec;
     TreeRules rules = {
         .owned = diff->run->kept != NULL ? value_map_get(diff->run->kept, FILE_KEPT_TREE) : NULL,
     };
     g_autoptr(GPtrArray) steps = file_tree_compare(diff->run, NULL, spec->path, &rules, error);
-    return steps != NULL && file_tree_count_left(diff->run, spec->path, steps, ret_left, error);
+    return steps != NULL && file_tree_loss(diff->run, spec->path, steps, loss, error);
+}
+
+static bool may_lose_directory(Diff *diff, const char *verb, GError **error) {
+    g_auto(Loss) loss = { 0 };
+    g_autofree char *what = g_strdup_printf("%s directory '%s'", verb, diff->spec->path);
+    return find_loss(diff, &loss, error) &&
+           loss_allow(&loss, diff->spec->force, what, diff->changes, error);
 }
 
 /* Whether what is there may go. Links may always; a directory only with force or empty. */
-static bool may_lose(Diff *diff, const char *what, GError **error) {
+static bool may_lose(Diff *diff, const char *verb, GError **error) {
     const char *type = value_string(state_get(diff->actual, FILE_ROW_TYPE));
-    unsigned left = 0;
-    if (diff->spec->force || strcmp(type, "link") == 0)
-        return true;
-    if (strcmp(type, "directory") == 0) {
-        if (!count_foreign(diff, &left, error))
-            return false;
-        if (left == 0)
-            return true;
-        g_set_error(
-            error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-            "%s directory '%s': it still holds %u %s; set force = true to lose them too, or "
-            "leave it with 'stead ledger forget'",
-            what, diff->spec->path, left, left == 1 ? "entry" : "entries");
-        return false;
-    }
-    if (diff->spec->absent || (strcmp(type, "file") == 0 && diff->spec->type == FILE_SYMLINK))
+    if (strcmp(type, "directory") == 0)
+        return may_lose_directory(diff, verb, error);
+    if (diff->spec->force || strcmp(type, "link") == 0 || diff->spec->absent ||
+        (strcmp(type, "file") == 0 && diff->spec->type == FILE_SYMLINK))
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "%s '%s': it is %s, not a %s; set force = true if it may be lost", what,
+                "%s '%s': it is %s, not a %s; set force = true if it may be lost", verb,
                 diff->spec->path, strcmp(type, "file") == 0 ? "a file" : "a device, pipe or socket",
                 file_type_word(diff->spec->type));
     return false;

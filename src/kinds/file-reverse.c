@@ -126,8 +126,9 @@ Resource *file_reverse(const Resource *resource, const State *before, OnRemove h
     /* Without its slash: what was there before may be of another type. */
     put_text(inverse, FILE_ROW_PATH, spec.path);
     resource_put(inverse, FILE_ROW_REPLACE, value_new_bool(true));
-    /* Only a file or link of ours gives way to what was there: nothing else can be lost. */
-    if (!spec.absent && spec.type != FILE_DIRECTORY)
+    /* Only a file or link of ours gives way to what was there: nothing else can be lost. What a
+     * directory may lose was said while it was declared. */
+    if (spec.force || (!spec.absent && spec.type != FILE_DIRECTORY))
         resource_put(inverse, FILE_ROW_FORCE, value_new_bool(true));
     if (before == NULL || !before->exists || how == ON_REMOVE_REMOVE)
         put_text(inverse, FILE_ROW_STATE, "absent");

@@ -98,15 +98,23 @@ static bool below_replaced(const Compare *compare, const char *path) {
     return false;
 }
 
-static bool is_forced(const Compare *compare, const char *path, const FileInfo *info,
-                      const TreeEntry *entry, GError **error) {
-    bool loses = info->type == FILE_DIRECTORY || info->type == FILE_OTHER ||
+/* Fills ret_was with what gives way to the entry, and how much goes with it. */
+static bool give_way(const Compare *compare, const char *path, const FileInfo *info,
+                     const TreeEntry *entry, char **ret_was, GError **error) {
+    g_auto(Loss) loss = { 0 };
+    if (info->type == FILE_DIRECTORY && !loss_add_inside(&loss, compare->run, path, NULL, error))
+        return false;
+    g_autofree char *text = loss.n_entries > 0 ? loss_text(&loss) : NULL;
+    *ret_was = g_strdup_printf("%s%s%s", type_word(info->type), text != NULL ? " with " : "",
+                               text != NULL ? text : "");
+    bool loses = loss.n_entries > 0 || info->type == FILE_OTHER ||
                  (info->type == FILE_REGULAR && entry->type == FILE_DIRECTORY);
     if (!loses || compare->rules->force)
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "replace %s '%s' by a %s: set force = true if it may be lost",
-                type_word(info->type), path, type_word(entry->type));
+                "replace %s '%s' by a %s: set force = true if %s may be lost",
+                type_word(info->type), path, type_word(entry->type), text != NULL ? text : "it");
+    g_clear_pointer(ret_was, g_free);
     return false;
 }
 
@@ -118,13 +126,14 @@ static void add_make(Compare *compare, const TreeEntry *entry) {
 
 static bool add_replace(Compare *compare, const char *path, const TreeEntry *entry,
                         const FileInfo *info, GError **error) {
-    if (!is_forced(compare, path, info, entry, error))
+    g_autofree char *was = NULL;
+    if (!give_way(compare, path, info, entry, &was, error))
         return false;
     TreeStep *step = add_step(compare->steps, TREE_REPLACE, entry->path, entry);
     step->before = info->type;
     step->uncertain = info->type == FILE_UNKNOWN;
     step->attributes = wanted_attributes(compare->rules, entry, entry->type);
-    step->was = g_strdup(type_word(info->type));
+    step->was = g_steal_pointer(&was);
     step->becomes = entry_words(entry);
     if (entry->type == FILE_DIRECTORY)
         g_ptr_array_add(compare->replaced, g_strconcat(entry->path, "/", NULL));
@@ -385,19 +394,13 @@ void file_tree_describe(KindRun *run, const FileTree *tree, const char *root,
     changes_add(changes, "tree", before, after, text);
 }
 
-bool file_tree_count_left(KindRun *run, const char *root, const GPtrArray *steps,
-                          unsigned *ret_left, GError **error) {
-    g_auto(GStrv) names = host_list(run->host, root, error);
-    if (names == NULL)
-        return false;
+bool file_tree_loss(KindRun *run, const char *root, const GPtrArray *steps, Loss *loss,
+                    GError **error) {
     g_autoptr(GHashTable) removed = g_hash_table_new(g_str_hash, g_str_equal);
     for (unsigned i = 0; i < steps->len; i++) {
         const TreeStep *step = steps->pdata[i];
         if (step->action == TREE_REMOVE)
             g_hash_table_add(removed, step->path);
     }
-    *ret_left = 0;
-    for (char **name = names; *name != NULL; name++)
-        *ret_left += !g_hash_table_contains(removed, *name);
-    return true;
+    return loss_add_inside(loss, run, root, removed, error);
 }

@@ -9,6 +9,7 @@
 #include <glib.h>
 
 #include "graph/kind.h"
+#include "kinds/loss.h"
 
 #define TREE_ENTRIES_MAX 500000u /* of one source, and of one directory that is purged */
 
@@ -89,6 +90,6 @@ bool file_tree_apply(KindRun *run, const FileTree *tree, const char *root, const
                      GError **error);
 /* The map of paths that are there because of us, once steps are done. */
 Value *file_tree_owned(const FileTree *tree, const Value *owned, const GPtrArray *steps);
-/* How many entries root itself will still hold after the removals of steps. */
-bool file_tree_count_left(KindRun *run, const char *root, const GPtrArray *steps,
-                          unsigned *ret_left, GError **error);
+/* What root will still hold after the removals of steps. */
+bool file_tree_loss(KindRun *run, const char *root, const GPtrArray *steps, Loss *loss,
+                    GError **error);

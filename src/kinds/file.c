@@ -51,14 +51,18 @@ static const Param file_params[] = {
                            .fallback = "false" },
     [FILE_ROW_PURGE] = { "purge", PARAM_BOOL, 0,
                          "Removes whatever is below the directory and is neither in the source "
-                         "nor managed by another resource. Needs recurse.",
+                         "nor managed by another resource. Needs recurse; and force for "
+                         "directories that hold something.",
                          .fallback = "false" },
     [FILE_ROW_IGNORE] = { "ignore", PARAM_STRINGS, 0,
                           "Shell patterns of names below the directory that are neither copied, "
                           "changed nor purged." },
     [FILE_ROW_FORCE] = { "force", PARAM_BOOL, 0,
-                         "Allows what loses data: removing a directory with all it holds, a file "
-                         "giving way to a directory, anything replacing a device.",
+                         "Allows what loses data: removing or purging a directory with all it "
+                         "holds, "
+                         "a file giving way to a directory, anything replacing a device. Counts "
+                         "also "
+                         "when the resource leaves the configuration.",
                          .fallback = "false" },
     [FILE_ROW_REPLACE] = { "replace", PARAM_BOOL, 0,
                            "Whether an existing file gets the content; false writes it only when "

@@ -180,26 +180,21 @@ static bool tar_observe(KindRun *run, State *actual, GError **error) {
 static bool diff_absent(KindRun *run, const TarSpec *spec, const State *actual, Changes *changes,
                         GError **error) {
     FileInfo info;
-    unsigned left = 0;
+    bool force = resource_bool(spec->resource, TAR_FORCE);
+    g_auto(Loss) loss = { 0 };
     if (!actual->exists)
         return true;
     changes->action = ACTION_REMOVE;
     changes_add(changes, "state", value_new_string("exists"), value_new_string("absent"), NULL);
     if (!host_stat(run->host, spec->path, &info, error))
         return false;
-    if (info.type != FILE_DIRECTORY || resource_bool(spec->resource, TAR_FORCE))
+    if (info.type != FILE_DIRECTORY)
         return true;
     TreeRules rules = { .owned = tar_owned(run) };
+    g_autofree char *what = g_strdup_printf("remove directory '%s'", spec->path);
     g_autoptr(GPtrArray) steps = file_tree_compare(run, NULL, spec->path, &rules, error);
-    if (steps == NULL || !file_tree_count_left(run, spec->path, steps, &left, error))
-        return false;
-    if (left == 0)
-        return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "remove directory '%s': it still holds %u %s; set force = true to lose them too, "
-                "or leave it with 'stead ledger forget'",
-                spec->path, left, left == 1 ? "entry" : "entries");
-    return false;
+    return steps != NULL && file_tree_loss(run, spec->path, steps, &loss, error) &&
+           loss_allow(&loss, force, what, changes, error);
 }
 
 static bool apply_absent(KindRun *run, const TarSpec *spec, GError **error) {
@@ -280,6 +275,7 @@ static Resource *tar_reverse(const Resource *resource, const State *before, OnRe
     resource_put(inverse, TAR_PATH, value_ref(resource_get(resource, TAR_PATH)));
     resource_put(inverse, TAR_FORMAT, value_ref(resource_get(resource, TAR_FORMAT)));
     resource_put(inverse, TAR_STATE, value_new_string(existed ? "exists" : "absent"));
+    resource_put(inverse, TAR_FORCE, value_ref(resource_get(resource, TAR_FORCE)));
     return inverse;
 }
 

@@ -167,17 +167,26 @@ static void test_link(Fixture *f, gconstpointer data) {
     kind_test_expect(f->test, link, ACTION_REPLACE);
 }
 
+/* What a round told that it would lose; NULL: nothing. */
+static const char *lost(const KindRound *round) {
+    const Change *loses = changes_find(round->changes, "loses");
+    return loses != NULL ? value_string(loses->after) : NULL;
+}
+
 static void test_force(Fixture *f, gconstpointer data) {
     g_assert_true(host_make_directory(f->host, "/srv", NULL, NULL));
     host_fake_tamper_write(f->host, "/srv/a", "a");
     host_fake_tamper_write(f->host, "/srv/b", "b");
     g_autoptr(Resource) file = FILE_("/srv", "content=x");
-    kind_test_expect_error(f->test, file, "still holds 2 entries; set force = true");
+    kind_test_expect_error(
+        f->test, file,
+        "it still holds 2 entries, 2 bytes (a, b); set force = true to lose them too");
     g_autoptr(Resource) absent = FILE_("/srv/", "state=absent");
     kind_test_expect_error(f->test, absent, "remove directory '/srv': it still holds 2 entries");
     g_assert_true(host_exists(f->host, "/srv/a"));
     g_autoptr(Resource) forced = FILE_("/srv", "content=x", "force:=true");
-    kind_test_expect(f->test, forced, ACTION_REPLACE);
+    g_autoptr(KindRound) round = kind_test_converge(f->test, forced, ACTION_REPLACE);
+    g_assert_cmpstr(lost(round), ==, "2 entries, 2 bytes (a, b)");
 
     g_autoptr(Resource) directory = FILE_("/srv/", "mode=0750");
     kind_test_expect_error(f->test, directory, "it is a file, not a directory; set force = true");
@@ -437,7 +446,8 @@ static void test_undo_directory(Fixture *f, gconstpointer data) {
     kind_test_expect(f->test, directory, ACTION_CREATE);
     host_fake_tamper_write(f->host, "/srv/foreign", "x");
     g_autoptr(Resource) inverse = kind_test_reverse(f->test, directory, ON_REMOVE_DEFAULT);
-    kind_test_expect_error(f->test, inverse, "it still holds 1 entry; set force = true");
+    kind_test_expect_error(f->test, inverse,
+                           "it still holds 1 entry, 1 byte (foreign); set force = true");
     host_fake_tamper_remove(f->host, "/srv/foreign");
     kind_test_undo(f->test, directory, ON_REMOVE_DEFAULT);
     g_assert_false(host_exists(f->host, "/srv"));
@@ -572,7 +582,7 @@ static void test_tree_undo_adopted(Fixture *f, gconstpointer data) {
 static void test_tree_purge(Fixture *f, gconstpointer data) {
     make_source(f->host);
     g_autoptr(Resource) copy = FILE_("/dst/", "source=/src/", "recurse:=true", "purge:=true",
-                                     "ignore:=[\"*.keep\", \"cache\"]");
+                                     "force:=true", "ignore:=[\"*.keep\", \"cache\"]");
     kind_test_expect(f->test, copy, ACTION_CREATE);
     g_assert_true(host_make_directory(f->host, "/dst/old", NULL, NULL));
     g_assert_true(host_make_directory(f->host, "/dst/old/er", NULL, NULL));
@@ -588,11 +598,43 @@ static void test_tree_purge(Fixture *f, gconstpointer data) {
     const Change *tree = changes_find(round->changes, "tree");
     g_assert_cmpuint(value_size(tree->before), ==, 4);
     g_assert_cmpuint(value_size(tree->after), ==, 0);
+    g_assert_cmpstr(lost(round), ==, "2 entries, 1 byte (old/)");
     g_assert_false(host_exists(f->host, "/dst/old"));
     g_assert_false(host_exists(f->host, "/dst/mixed/foreign"));
     g_assert_true(host_exists(f->host, "/dst/mixed/managed"));
     g_assert_true(host_exists(f->host, "/dst/sub/x.keep"));
     g_assert_true(host_exists(f->host, "/dst/cache/x"));
+}
+
+/* Directories that hold something go only under force; what the source had does not count. */
+static void test_tree_purge_force(Fixture *f, gconstpointer data) {
+    make_source(f->host);
+    g_autoptr(Resource) copy = FILE_("/dst/", "source=/src/", "recurse:=true", "purge:=true");
+    kind_test_expect(f->test, copy, ACTION_CREATE);
+    g_assert_true(host_make_directory(f->host, "/dst/old", NULL, NULL));
+    g_assert_true(host_make_directory(f->host, "/dst/old/er", NULL, NULL));
+    host_fake_tamper_write(f->host, "/dst/old/er/x", "12345");
+    host_fake_tamper_write(f->host, "/dst/plain", "x");
+    kind_test_expect_error(f->test, copy,
+                           "purge directory '/dst': it still holds 2 entries, 5 bytes (old/); set "
+                           "force = true");
+    g_assert_true(host_exists(f->host, "/dst/plain"));
+    host_fake_tamper_remove(f->host, "/dst/old/er");
+    host_fake_tamper_remove(f->host, "/src/sub");
+    g_autoptr(KindRound) round = kind_test_converge(f->test, copy, ACTION_CHANGE);
+    g_assert_null(lost(round));
+    g_assert_false(host_exists(f->host, "/dst/old") || host_exists(f->host, "/dst/plain") ||
+                   host_exists(f->host, "/dst/sub"));
+}
+
+/* Said while it was declared, it still counts when the block is gone. */
+static void test_undo_force(Fixture *f, gconstpointer data) {
+    g_autoptr(Resource) directory = FILE_("/srv/", "mode=0755", "force:=true");
+    kind_test_expect(f->test, directory, ACTION_CREATE);
+    g_assert_true(host_make_directory(f->host, "/srv/sub", NULL, NULL));
+    host_fake_tamper_write(f->host, "/srv/sub/foreign", "x");
+    kind_test_undo(f->test, directory, ON_REMOVE_DEFAULT);
+    g_assert_false(host_exists(f->host, "/srv"));
 }
 
 /* A directory that will hold a managed file is not purged before that one is made. */
@@ -783,6 +825,8 @@ int main(int argc, char **argv) {
     ADD("tree/undo-adopted", test_tree_undo_adopted);
     ADD("tree/purge", test_tree_purge);
     ADD("tree/purge-holds", test_tree_purge_holds);
+    ADD("tree/purge-force", test_tree_purge_force);
+    ADD("undo/force", test_undo_force);
     ADD("tree/attributes", test_tree_attributes);
     ADD("tree/types", test_tree_types);
     ADD("tree/local", test_tree_local);

@@ -15,6 +15,7 @@ Plan *machine_plan(stead_machine *machine, Graph *graph, const PlanWishes *wishe
         .noop = wishes->noop,
         .configuration = wishes->configuration,
         .take_over = wishes->take_over,
+        .force = wishes->force,
     };
     return plan_new(graph, &options, error);
 }

@@ -12,6 +12,7 @@ typedef struct {
     bool noop;
     const char *configuration; /* as in EngineOptions */
     bool take_over;
+    const char *const *force; /* as in EngineOptions */
 } PlanWishes;
 
 /* With the ledger of machine as far as it is open. */

@@ -419,3 +419,35 @@ def test_failures_are_told_again_after_a_long_run(site):
     site.write('file "/proc1/x/y" { content = "x" }')
     site.run("apply")  # undoes the rest
     assert "\nfailed:" not in "\n" + site.run("apply").out  # it has not scrolled by
+
+
+def test_what_would_lose_data_is_refused_until_forced(site):
+    """A directory that left the configuration and holds what others put there: the plan tells how much, apply
+    refuses, and one run may be allowed to lose it."""
+    site.write('file "/srv/" {}\nfile "/srv/data/" {}\nfile "/srv/keep" { content = "k" }\n')
+    assert site.apply().code == 0
+    site.path("/srv/data/sub").mkdir()
+    site.path("/srv/data/sub/orders").write_text("12345")
+    site.path("/srv/data/a").write_text("1")
+    site.write('file "/srv/" {}\nfile "/srv/keep" { content = "k" }\n')
+    told = "it still holds 3 entries, 6 bytes (a, sub/)"
+    planned = site.run("plan")
+    assert planned.code == 4 and told in planned.out and "--force 'file[/srv/data/]'" in planned.out
+    refused = site.run("apply")
+    assert refused.code == 4 and told in refused.out and "stead ledger forget file '/srv/data/'" in refused.out
+    assert site.path("/srv/data/a").exists()
+    assert site.run("apply", "--force", "file[/srv/other/]").code == 4  # not of this one
+    planned = site.run("plan", "--force", "file[/srv/data/]", "--out", "plan.json")
+    assert planned.code == 0 and 'loses: "3 entries, 6 bytes (a, sub/)"' in planned.out
+    applied = site.run("apply", file=site.directory / "plan.json")  # the permission is saved with the plan
+    assert applied.code == 0 and 'loses "3 entries, 6 bytes (a, sub/)"' in applied.out
+    assert not site.path("/srv/data").exists() and site.path("/srv/keep").exists()
+
+
+def test_force_in_the_block_counts_when_it_is_gone(site):
+    site.write('file "/srv/" {}\nfile "/srv/cache/" { force = true }\n')
+    assert site.apply().code == 0
+    site.path("/srv/cache/x").write_text("1")
+    site.write('file "/srv/" {}\n')
+    assert 'loses: "1 entry, 1 byte (x)"' in site.run("plan").out
+    assert site.apply().code == 0 and not site.path("/srv/cache").exists()
