@@ -160,6 +160,9 @@ static bool check_group(const Group *group, GError **error) {
         return false;
     if (group->gid == (gid_t)-1)
         return refuse("group", group->name, "its gid means no group at all", error);
+    if (group->password_hash != NULL && strpbrk(group->password_hash, ":\n") != NULL)
+        return refuse("group", group->name, "its password hash has a ':' or a line break in it",
+                      error);
     for (char **member = group->members; member != NULL && *member != NULL; member++)
         if (!check_name("member", *member, error)) {
             g_prefix_error(error, "group '%s': ", group->name);
@@ -207,6 +210,7 @@ static int64_t day_of(const char *text) {
 
 G_STATIC_ASSERT(SHADOW_MAX == SHADOW_MIN + PASSWORD_MAX_AGE);
 G_STATIC_ASSERT(SHADOW_WARN == SHADOW_MIN + PASSWORD_WARN_DAYS);
+G_STATIC_ASSERT(SHADOW_INACTIVE == SHADOW_MIN + PASSWORD_INACTIVE);
 
 static void put_ages(char **fields, const User *user) {
     for (unsigned age = 0; age < PASSWORD_AGES; age++)
@@ -275,13 +279,16 @@ bool accounts_put_user(Host *host, const User *user, GError **error) {
 /* --- groups --- */
 
 /* Where there is no /etc/gshadow, none is made. */
-static void put_gshadow(Edit *edit, const char *name, const char *members) {
+static void put_gshadow(Edit *edit, const Group *group, const char *members) {
     AccountFile *file = edit->files[ACCOUNT_GSHADOW];
     if (!account_file_exists(file))
         return;
-    g_auto(GStrv) old = account_file_find(file, name);
-    const char *fields[] = { name, old != NULL ? old[GSHADOW_PASSWORD] : LOCKED,
-                             old != NULL ? old[GSHADOW_ADMINS] : "", members, NULL };
+    g_auto(GStrv) old = account_file_find(file, group->name);
+    const char *hash = group->password_hash != NULL ? group->password_hash
+                       : old != NULL                ? old[GSHADOW_PASSWORD]
+                                                    : LOCKED;
+    const char *fields[] = { group->name, hash, old != NULL ? old[GSHADOW_ADMINS] : "", members,
+                             NULL };
     account_file_put(file, fields);
 }
 
@@ -293,9 +300,13 @@ bool accounts_put_group(Host *host, const Group *group, GError **error) {
     g_autofree char *gid = number_text(group->gid);
     g_autofree char *members =
         group->members != NULL ? g_strjoinv(",", group->members) : g_strdup("");
-    const char *fields[] = { group->name, old != NULL ? old[GROUP_PASSWORD] : "x", gid, members,
-                             NULL };
-    put_gshadow(&edit, group->name, members);
+    bool shadowed = account_file_exists(edit.files[ACCOUNT_GSHADOW]);
+    const char *password = group->password_hash != NULL && !shadowed ? group->password_hash
+                           : old != NULL && !(group->password_hash != NULL && shadowed)
+                               ? old[GROUP_PASSWORD]
+                               : "x";
+    const char *fields[] = { group->name, password, gid, members, NULL };
+    put_gshadow(&edit, group, members);
     account_file_put(edit.files[ACCOUNT_GROUP], fields);
     return edit_save(&edit, ACCOUNT_GSHADOW, ACCOUNT_GROUP, error);
 }

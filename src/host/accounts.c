@@ -33,6 +33,7 @@ void group_free(Group *group) {
         return;
     g_free(group->name);
     g_strfreev(group->members);
+    g_free(group->password_hash);
     g_free(group);
 }
 
@@ -225,6 +226,12 @@ Group *accounts_find_group(Host *host, const char *name, GError **error) {
     group->name = g_strdup(name);
     group->gid = (gid_t)g_ascii_strtoull(fields[2], NULL, 10);
     group->members = split_members(fields[3]);
+    g_autoptr(AccountFile) shadow = accounts_file(host, ACCOUNT_GSHADOW, NULL); /* root's only */
+    g_auto(GStrv) secret = shadow != NULL ? account_file_find(shadow, name) : NULL;
+    if (secret != NULL)
+        group->password_hash = g_strdup(secret[1]);
+    else if (shadow != NULL && strcmp(fields[1], "x") != 0)
+        group->password_hash = g_strdup(fields[1]);
     return group;
 }
 

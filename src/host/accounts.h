@@ -17,6 +17,7 @@ typedef enum {
     PASSWORD_MIN_AGE,   /* before it may be changed again */
     PASSWORD_MAX_AGE,   /* until it must be changed */
     PASSWORD_WARN_DAYS, /* before that, when the user is told */
+    PASSWORD_INACTIVE,  /* after it, during which it may still be changed at login */
     PASSWORD_AGES,
 } PasswordAge;
 
@@ -34,7 +35,8 @@ typedef struct {
 typedef struct {
     char *name;
     gid_t gid;
-    char **members; /* NULL-terminated, as in the file */
+    char **members;      /* NULL-terminated, as in the file */
+    char *password_hash; /* NULL: unreadable; to be left as it is */
 } Group;
 
 void user_free(User *user);    /* accepts NULL */

@@ -25,6 +25,8 @@ typedef struct HostOps {
     /* Optional, NULL: built from list and remove. For hosts where names may be swapped meanwhile.
      */
     bool (*remove_tree)(Host *host, const char *path, const Cancel *cancel, GError **error);
+    /* Optional, NULL: built from reading, making and removing. */
+    bool (*move)(Host *host, const char *from, const char *to, GError **error);
     GBytes *(*read_local)(Host *host, const char *path, size_t limit, GError **error);
     bool (*run)(Host *host, const HostCommand *command, HostCommandResult *ret_result,
                 GError **error);

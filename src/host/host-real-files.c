@@ -213,6 +213,36 @@ bool real_remove_tree(Host *host, const char *path, const Cancel *cancel, GError
     return remove_at(&removal, place.fd, place.name, error);
 }
 
+/* --- moving */
+
+static bool explain_move(const char *from, const char *to, int code, GError **error) {
+    if (code == EXDEV)
+        g_set_error(
+            error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+            "move '%s' to '%s': they are on different file systems; move it by hand, as with "
+            "cp -a, and run again",
+            from, to);
+    else if (code == EEXIST)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_EXISTS,
+                    "move '%s' to '%s': it is there already", from, to);
+    else
+        return set_io_error(error, code, "move '%s' to '%s'", from, to);
+    return false;
+}
+
+bool real_move(Host *host, const char *from, const char *to, GError **error) {
+    RealHost *self = real_host(host);
+    g_auto(Place) source = { .fd = AT_FDCWD }, target = { .fd = AT_FDCWD };
+    if (!place_open(self, &source, "move", from, error) ||
+        !place_open(self, &target, "move to", to, error))
+        return false;
+    if (renameat2(source.fd, source.name, target.fd, target.name, RENAME_NOREPLACE) != 0)
+        return explain_move(from, to, errno, error);
+    if (self->fingerprints != NULL)
+        fingerprint_forget(self->fingerprints, from);
+    return true;
+}
+
 /* --- attributes */
 
 static bool change_owner(const Place *place, const struct stat *st,

@@ -109,6 +109,7 @@ bool real_make_directory(Host *host, const char *path, const FileAttributes *att
 bool real_make_link(Host *host, const char *path, const char *target, GError **error);
 bool real_remove(Host *host, const char *path, GError **error);
 bool real_remove_tree(Host *host, const char *path, const Cancel *cancel, GError **error);
+bool real_move(Host *host, const char *from, const char *to, GError **error);
 bool real_set_attributes(Host *host, const char *path, const FileAttributes *attributes,
                          GError **error);
 

@@ -73,6 +73,7 @@ static const HostOps real_ops = {
     .remove = real_remove,
     .set_attributes = real_set_attributes,
     .remove_tree = real_remove_tree,
+    .move = real_move,
     .read_local = real_read_local,
     .run = real_run,
     .spawn = real_spawn,

@@ -108,6 +108,10 @@ GBytes *host_read_local(Host *host, const char *path, size_t limit, GError **err
 /* Helpers over the above (host-files.c). */
 bool host_exists(Host *host, const char *path);
 bool host_remove_tree(Host *host, const char *path, const Cancel *cancel, GError **error);
+/* Moves what is at from, with everything in it, to a path where nothing is. On a real host in one
+ * step, and only within one file system. A prediction keeps small files and takes the others as
+ * unknown. */
+bool host_move(Host *host, const char *from, const char *to, const Cancel *cancel, GError **error);
 bool host_make_parents(Host *host, const char *path,
                        GError **error); /* missing directories above path, 0755 */
 

@@ -423,6 +423,26 @@ static void check_remove_tree(Host *host) {
     expect_error(host_stat(host, "/tree/a", &(FileInfo){ 0 }, &problem), NOT_FOUND, "/tree/a");
 }
 
+static void check_move(Host *host) {
+    g_autoptr(GError) error = NULL;
+    FileInfo before, after;
+    g_assert_true(host_stat(host, "/tree/a/d", &before, &error));
+    g_assert_true(host_move(host, "/tree", "/moved", NULL, &error));
+    g_assert_no_error(error);
+    expect_list(host, "/", "kept moved");
+    expect_list(host, "/moved/a/b", "c");
+    expect_text(host, "/moved/a/d", "2");
+    g_autofree char *target = host_read_link(host, "/moved/a/out", &error);
+    g_assert_cmpstr(target, ==, "/kept");
+    g_assert_true(host_stat(host, "/moved/a/d", &after, &error));
+    g_assert_cmpint(after.type, ==, before.type);
+    g_assert_cmpuint(after.mode, ==, before.mode);
+    g_assert_cmpuint(after.size, ==, before.size);
+    expect_error(host_move(host, "/moved", "/kept", NULL, &problem), STEAD_ERROR_EXISTS,
+                 "it is there already");
+    expect_error(host_move(host, "/nothing", "/tree", NULL, &problem), NOT_FOUND, "/nothing");
+}
+
 static void check_make_parents(Host *host) {
     g_autoptr(GError) error = NULL;
     g_assert_true(host_make_parents(host, "/tree/a/b/c", &error));
@@ -744,6 +764,7 @@ static const Behaviour behaviours[] = {
     { "remove", prepare_links, check_remove },
     { "replace-kinds", prepare_links, check_replace_kinds },
     { "remove-tree", prepare_tree, check_remove_tree },
+    { "move", prepare_tree, check_move },
     { "make-parents", prepare_tree, check_make_parents },
     { "attributes", prepare_links, check_attributes },
     { "attributes-then-write", prepare_links, check_attributes_then_write },

@@ -82,6 +82,34 @@ bool account_owner(KindRun *run, const char *name, bool optional, User **ret_use
     return false;
 }
 
+bool account_hash_check(const char *hash, GError **error) {
+    const char *problem = NULL;
+    if (!*hash)
+        problem = "an empty one lets everybody in; use \"!\" for no password";
+    else if (strpbrk(hash, ":\n\r") || strpbrk(hash, " \t"))
+        problem = "a colon, space or line break cannot be part of it";
+    else if (!strchr("$!*_", hash[0]) && strlen(hash) != 13)
+        problem = "it is not a crypt(5) hash such as \"$y$...\"; make one with mkpasswd, or with "
+                  "the kind password and its output 'hash'";
+    if (problem)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "refuse the password: %s", problem);
+    return !problem;
+}
+
+Value *account_secret(const char *text) {
+    g_autoptr(Value) plain = value_new_string(text);
+    return value_as_secret(plain, NULL);
+}
+
+bool account_find_group(Host *host, const char *name, Group **ret_group, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    *ret_group = accounts_find_group(host, name, &problem);
+    if (*ret_group || g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return false;
+}
+
 /* --- sets of names --- */
 
 static int compare_names(const void *a, const void *b) {

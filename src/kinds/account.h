@@ -25,6 +25,13 @@ bool account_stays_removed(const Resource *resource, unsigned state_param);
  * make him. */
 bool account_owner(KindRun *run, const char *name, bool optional, User **ret_user, GError **error);
 
+/* True with NULL when there is no such group. */
+bool account_find_group(Host *host, const char *name, Group **ret_group, GError **error);
+
+/* A crypt(5) hash, or one of "!" and "*". The value itself does not come into the message. */
+bool account_hash_check(const char *hash, GError **error);
+Value *account_secret(const char *text);
+
 /* A PARAM_STRINGS value as a sorted set; caller frees with g_strfreev(). NULL gives an empty one.
  */
 char **account_set_from(const Value *strings);

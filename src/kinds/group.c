@@ -6,7 +6,16 @@
 
 /* group: a line of /etc/group. */
 
-enum { P_STATE, P_GID, P_MEMBERS, P_MEMBERSHIP, P_SYSTEM, P_ALLOWDUPLICATEGID, N_PARAMS };
+enum {
+    P_STATE,
+    P_GID,
+    P_MEMBERS,
+    P_MEMBERSHIP,
+    P_PASSWORD,
+    P_SYSTEM,
+    P_ALLOWDUPLICATEGID,
+    N_PARAMS
+};
 
 static const Param params[N_PARAMS] = {
     [P_STATE] = { "state", PARAM_ENUM, PARAM_PROPERTY, "Whether the group exists.",
@@ -21,6 +30,9 @@ static const Param params[N_PARAMS] = {
                        "Whether `members` are the least that are in it (minimum) or all of them "
                        "(inclusive: others are taken out).",
                        .fallback = "minimum", .choices = membership_rules },
+    [P_PASSWORD] = { "password", PARAM_STRING, PARAM_PROPERTY | PARAM_RECEIVES | PARAM_SECRET,
+                     "A crypt(5) hash by which others may join for a session with newgrp(1), or "
+                     "\"!\" for none. A new group gets \"!\"." },
     [P_SYSTEM] = { "system", PARAM_BOOL, 0,
                    "A new group without `gid` gets its number from the range for system groups.",
                    .fallback = "false" },
@@ -33,11 +45,20 @@ static const Output outputs[] = {
     { "gid", PARAM_INT, "The number of the group." },
 };
 
+/* Set and known. In a plan a received value is not, yet. */
+static const Value *known_password(const Resource *resource) {
+    const Value *value = resource_get(resource, P_PASSWORD);
+    return value && value_type(value) != VALUE_UNKNOWN ? value : NULL;
+}
+
 static bool group_validate(const Resource *resource, GError **error) {
     if (!account_name_check("group", resource->name, error))
         return false;
     const Value *gid = resource_get(resource, P_GID);
     if (gid && !account_id_check("gid", value_int(gid), error))
+        return false;
+    const Value *password = known_password(resource);
+    if (password && !account_hash_check(value_string(password), error))
         return false;
     const Value *members = resource_get(resource, P_MEMBERS);
     for (size_t i = 0; members && i < value_size(members); i++)
@@ -61,6 +82,8 @@ static bool group_observe(KindRun *run, State *actual, GError **error) {
     g_auto(GStrv) members = account_set_from(found);
     state_set(actual, P_GID, value_new_int(group->gid));
     state_set(actual, P_MEMBERS, account_set_value((const char *const *)members));
+    if (group->password_hash)
+        state_set(actual, P_PASSWORD, account_secret(group->password_hash));
     kind_run_send(run, "gid", value_new_int(group->gid));
     return true;
 }
@@ -105,6 +128,15 @@ static char **wanted_members(const Resource *resource, const State *actual) {
                               resource_string(resource, P_MEMBERSHIP));
 }
 
+static void diff_password(KindRun *run, const State *actual, const Value *password,
+                          Changes *changes) {
+    const Value *hash = state_get(actual, P_PASSWORD);
+    if (actual->exists && !hash && !host_is_privileged(run->host))
+        kind_run_note(run, "password not compared: only root can read it");
+    else
+        changes_add(changes, "password", value_ref(hash), value_ref(password), NULL);
+}
+
 static bool diff_present(KindRun *run, const State *actual, Changes *changes, GError **error) {
     const Resource *resource = run->resource;
     const Value *gid = resource_get(resource, P_GID), *found = state_get(actual, P_GID);
@@ -122,6 +154,9 @@ static bool diff_present(KindRun *run, const State *actual, Changes *changes, GE
         if (before ? !value_equal(before, after) : wanted[0] != NULL)
             changes_add(changes, "members", value_ref(before), value_ref(after), NULL);
     }
+    const Value *password = known_password(resource), *hash = state_get(actual, P_PASSWORD);
+    if (password && !(hash && value_equal(hash, password)))
+        diff_password(run, actual, password, changes);
     if (!changes_empty(changes) || changes->changes->len > 0)
         changes->action = actual->exists ? ACTION_CHANGE : ACTION_CREATE;
     return true;
@@ -177,6 +212,8 @@ static bool put_group(KindRun *run, const State *actual, GError **error) {
     group->members = resource_get(resource, P_MEMBERS)
                          ? wanted_members(resource, actual)
                          : account_set_from(state_get(actual, P_MEMBERS));
+    const Value *password = known_password(resource);
+    group->password_hash = password ? g_strdup(value_string(password)) : NULL;
     if (!accounts_put_group(run->host, group, error))
         return false;
     kind_run_send(run, "gid", value_new_int(group->gid));
@@ -217,8 +254,13 @@ static Resource *group_reverse(const Resource *resource, const State *before, On
     Resource *undo = resource_copy(resource);
     bool existed = before && before->exists && how != ON_REMOVE_REMOVE;
     resource_put(undo, P_STATE, value_new_string(existed ? "exists" : "absent"));
+    resource_put(undo, P_PASSWORD, NULL);
+    g_clear_pointer(&undo->receives, g_array_unref); /* the sender may be gone */
     if (!existed)
         return undo;
+    const Value *hash = state_get(before, P_PASSWORD); /* only while it is in memory */
+    if (hash && *value_string(hash) && resource_get(resource, P_PASSWORD))
+        resource_put(undo, P_PASSWORD, value_ref(hash));
     resource_put(undo, P_MEMBERSHIP, value_new_string("inclusive"));
     static const unsigned restored[] = { P_GID, P_MEMBERS };
     bool was_removed = account_wants_absent(resource, P_STATE);
@@ -231,7 +273,7 @@ static Resource *group_reverse(const Resource *resource, const State *before, On
 const Kind kind_group = {
     .name = "group",
     .summary = "Keep a group of users",
-    .help = "Keeps a line of /etc/group (and /etc/gshadow). A group that users belong to is "
+    .help = "Keeps a line of /etc/group and /etc/gshadow. A group that users belong to is "
             "best told by the users (`user \"ada\" { groups = { \"ops\" } }`); `members` is for "
             "groups that are defined as a whole. With `membership = \"inclusive\"` the list "
             "is everybody, so do not also put users into the group elsewhere: the two would "

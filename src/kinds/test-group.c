@@ -48,6 +48,23 @@ static void test_create(void) {
     g_assert_null(strstr(text, "web"));
 }
 
+static void test_password(void) {
+    g_autoptr(Host) host = host_with_user();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) plain = kind_test_resource(&kind_group, "ops", "password=$y$a$b$c", NULL);
+    kind_test_expect(test, plain, ACTION_CHANGE);
+    expect_line(host, "/etc/group", "ops:$y$a$b$c:2000:ada,bob"); /* there is no gshadow */
+    g_assert_true(host_fake_tamper_write(host, "/etc/gshadow", "ops:!:bob:bob,ada\n"));
+    g_autoptr(Resource) other = kind_test_resource(&kind_group, "ops", "password=$y$d$e$f", NULL);
+    g_autoptr(KindRound) round = kind_test_converge(test, other, ACTION_CHANGE);
+    g_assert_true(value_is_secret(changes_find(round->changes, "password")->after));
+    expect_line(host, "/etc/gshadow", "ops:$y$d$e$f:bob:ada,bob");
+    expect_line(host, "/etc/group", "ops:x:2000:ada,bob");
+    g_autofree char *problems = kind_test_problems(&kind_group, "ops", "password=clear1", NULL);
+    g_assert_nonnull(strstr(problems, "not a crypt(5) hash"));
+    g_assert_null(strstr(problems, "clear1"));
+}
+
 static void test_free_gid(void) {
     g_autoptr(Host) host = host_with_user();
     g_autoptr(KindTest) test = kind_test_new(host);
@@ -158,6 +175,7 @@ static void test_edges(void) {
 
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/kinds/group/password", test_password);
     g_test_add_func("/kinds/group/create", test_create);
     g_test_add_func("/kinds/group/free-gid", test_free_gid);
     g_test_add_func("/kinds/group/members", test_members);

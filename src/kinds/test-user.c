@@ -211,6 +211,154 @@ static void test_password_ages(void) {
     g_assert_nonnull(strstr(now, ":2:90:14:::\n"));
 }
 
+static void test_inactive_and_locked(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) open = kind_test_resource(&kind_user, "bob", "locked:=false", NULL);
+    kind_test_expect_error(test, open, "cannot unlock it: it has no password; set 'password'");
+    g_autoptr(Resource) bob =
+        kind_test_resource(&kind_user, "bob", "inactive_days:=14", "password=" HASH, NULL);
+    kind_test_expect(test, bob, ACTION_CHANGE);
+    g_autoptr(Resource) locked = kind_test_resource(&kind_user, "bob", "locked:=true", NULL);
+    kind_test_expect(test, locked, ACTION_CHANGE);
+    expect_line(host, "/etc/shadow", "bob:!" HASH ":");
+    g_autoptr(Resource) both =
+        kind_test_resource(&kind_user, "bob", "locked:=true", "password=" HASH, NULL);
+    kind_test_expect(test, both, ACTION_NONE);
+    kind_test_expect(test, open, ACTION_CHANGE);
+    expect_line(host, "/etc/shadow", "bob:" HASH ":");
+    g_autofree char *text = file_text(host, "/etc/shadow");
+    g_assert_nonnull(strstr(text, ":0:99999:7:14::\n"));
+    g_autofree char *problems =
+        kind_test_problems(&kind_user, "bob", "locked:=false", "password=!", NULL);
+    g_assert_nonnull(strstr(problems, "contradict"));
+}
+
+static void test_subids(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    write_file(host, "/etc/subuid", "eve:100000:65536\n# a comment\nmad:165600:10\n", 0644);
+    g_autoptr(Resource) bob =
+        kind_test_resource(&kind_user, "bob", "subuid=auto", "subgid:=[\"7:3\",\"20:5\"]", NULL);
+    kind_test_expect(test, bob, ACTION_CHANGE);
+    g_autofree char *uids = file_text(host, "/etc/subuid"), *gids = file_text(host, "/etc/subgid");
+    g_assert_cmpstr(uids, ==, "eve:100000:65536\n# a comment\nmad:165600:10\nbob:165610:65536\n");
+    g_assert_cmpstr(gids, ==, "bob:7:3\nbob:20:5\n");
+    kind_test_undo(test, bob, ON_REMOVE_RESTORE);
+    g_assert_false(has_line(host, "/etc/subuid", "bob:"));
+    g_assert_cmpuint(info_of(host, "/etc/subgid").size, ==, 0);
+    kind_test_expect(test, bob, ACTION_CHANGE);
+    g_autoptr(Resource) gone = kind_test_resource(&kind_user, "bob", "state=absent", NULL);
+    kind_test_expect(test, gone, ACTION_REMOVE);
+    g_autofree char *left = file_text(host, "/etc/subuid");
+    g_assert_cmpstr(left, ==, "eve:100000:65536\n# a comment\nmad:165600:10\n");
+    static const struct {
+        const char *ranges, *text;
+    } wrong[] = {
+        { "subuid:=[\"auto\",\"1:2\"]", "or \"auto\" alone" },
+        { "subgid=100000", "refuse subgid '100000'" },
+        { "subuid=4294967290:10", "refuse subuid" },
+        { "subuid:=[\"10:5\",\"14:1\"]", "'10:5' and '14:1' overlap" },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autofree char *problems = kind_test_problems(&kind_user, "bob", wrong[i].ranges, NULL);
+        if (!strstr(problems, wrong[i].text))
+            g_error("%s: %s", wrong[i].ranges, problems);
+    }
+}
+
+static void test_linger(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) bob = kind_test_resource(&kind_user, "bob", "linger:=true", NULL);
+    kind_test_expect(test, bob, ACTION_CHANGE); /* without loginctl: its file */
+    g_assert_true(host_exists(host, "/var/lib/systemd/linger/bob"));
+    kind_test_undo(test, bob, ON_REMOVE_RESTORE);
+    g_assert_false(host_exists(host, "/var/lib/systemd/linger/bob"));
+    host_fake_set_command(host, "loginctl enable-linger bob", 1, "Access denied\n", NULL, NULL);
+    g_autoptr(KindRound) round = kind_test_round(test, bob);
+    g_assert_nonnull(strstr(round->error->message, "loginctl says: Access denied"));
+}
+
+static void test_home_moves(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) user = ada();
+    kind_test_expect(test, user, ACTION_CREATE);
+    write_file(host, "/home/ada/work", "x", 0600);
+    g_autoptr(Resource) moved = kind_test_resource(&kind_user, "ada", "homedir=/srv/people/ada/",
+                                                   "managehome:=true", "uid:=1600", NULL);
+    kind_test_claim(test, "/home/ada/.ssh/authorized_keys");
+    kind_test_expect_error(test, moved, "let those name its new place '/srv/people/ada'");
+    g_hash_table_remove_all(test->claimed);
+    g_autoptr(KindRound) round = kind_test_converge(test, moved, ACTION_CHANGE);
+    g_assert_cmpstr(value_string(changes_find(round->changes, "moves")->before), ==, "/home/ada");
+    g_assert_cmpuint(info_of(host, "/srv/people/ada/work").mode, ==, 0600);
+    g_assert_cmpuint(info_of(host, "/srv/people/ada/.profile").uid, ==, 1600);
+    g_assert_false(host_exists(host, "/home/ada"));
+    /* Where something is already, nothing moves. */
+    make_directory(host, "/home/ada");
+    FileAttributes hers = { FILE_SET_UID, 0, 1600, 0 };
+    g_assert_true(host_set_attributes(host, "/home/ada", &hers, NULL));
+    g_autoptr(Resource) back =
+        kind_test_resource(&kind_user, "ada", "homedir=/home/ada", "managehome:=true", NULL);
+    g_autoptr(KindRound) stays = kind_test_converge(test, back, ACTION_CHANGE);
+    g_assert_null(changes_find(stays->changes, "moves"));
+    g_assert_true(host_exists(host, "/srv/people/ada/work"));
+}
+
+static void test_skel(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    make_directory(host, "/srv/skel");
+    write_file(host, "/srv/skel/welcome", "x", 0600);
+    g_autoptr(Resource) user =
+        kind_test_resource(&kind_user, "eve", "managehome:=true", "skel=/srv/skel", NULL);
+    kind_test_expect(test, user, ACTION_CREATE);
+    g_assert_true(host_exists(host, "/home/eve/welcome"));
+    g_assert_false(host_exists(host, "/home/eve/.profile"));
+    g_autoptr(Resource) wrong =
+        kind_test_resource(&kind_user, "zoe", "managehome:=true", "skel=/srv/skul", NULL);
+    g_autoptr(KindRound) round = kind_test_round(test, wrong);
+    g_assert_nonnull(strstr(round->error->message, "no such directory '/srv/skul' for 'skel'"));
+}
+
+static void test_processes(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    static const char status[] = "Name:\tsleep\nUmask:\t0022\nUid:\t1000\t1000\t1000\t1000\n";
+    static const char *const directories[] = { "/proc", "/proc/12", "/proc/13", "/proc/14" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(directories); i++)
+        make_directory(host, directories[i]);
+    write_file(host, "/proc/12/status", "Name:\tinit\nUid:\t0\t0\t0\t0\n", 0444);
+    write_file(host, "/proc/13/status", status, 0444);
+    write_file(host, "/proc/13/cgroup", "0::/system.slice/web.service\n", 0444);
+    write_file(host, "/proc/14/status", status, 0444);
+    write_file(host, "/proc/14/cgroup", "0::/user.slice/user-1000.slice/user@1000.service\n", 0444);
+    UnitInfo web = { .exists = true, .active = true }, manager = web;
+    host_fake_set_unit(host, "web.service", &web);
+    host_fake_set_unit(host, "user@1000.service", &manager);
+    g_autoptr(Resource) bob = kind_test_resource(&kind_user, "bob", "state=absent", NULL);
+    kind_test_expect_error(test, bob, "it runs 2 processes (13 sleep, 14 sleep); stop them first");
+    /* Those of what is stopped before, and of a manager that lingers, are no obstacle. */
+    write_file(host, "/var/lib/systemd/linger/bob", "", 0644);
+    kind_test_expect_error(test, bob, "it runs 1 process (13 sleep); stop it first");
+    web.active = false;
+    host_fake_set_unit(host, "web.service", &web);
+    kind_test_expect(test, bob, ACTION_REMOVE);
+    UnitInfo info;
+    g_assert_true(host_unit_query(host, "user@1000.service", false, &info, NULL) && !info.active);
+    g_assert_false(host_exists(host, "/var/lib/systemd/linger/bob"));
+
+    g_autoptr(Resource) eve = kind_test_resource(&kind_user, "eve", "uid:=1000", NULL);
+    kind_test_expect(test, eve, ACTION_CREATE);
+    web.active = true;
+    host_fake_set_unit(host, "web.service", &web);
+    g_autoptr(Resource) forced =
+        kind_test_resource(&kind_user, "eve", "state=absent", "force:=true", NULL);
+    kind_test_expect(test, forced, ACTION_REMOVE);
+}
+
 static void test_inclusive(void) {
     g_autoptr(Host) host = furnished();
     g_autoptr(KindTest) test = kind_test_new(host);
@@ -278,6 +426,7 @@ static void test_absent(void) {
     make_directory(host, "/home/bob");
     g_autoptr(KindRound) round = kind_test_converge(test, bob, ACTION_REMOVE);
     g_assert_cmpstr(round->note, ==, "kept home '/home/bob'");
+    g_assert_cmpstr(value_string(changes_find(round->changes, "keeps")->after), ==, "/home/bob");
     g_assert_false(has_line(host, "/etc/passwd", "bob:"));
     g_assert_false(has_line(host, "/etc/group", "bob:"));
     expect_line(host, "/etc/group", "ops:x:500:\n");
@@ -308,7 +457,7 @@ static void test_purge(void) {
     g_autoptr(KindTest) test = kind_test_new(host);
     g_autoptr(Resource) user = ada();
     g_autoptr(Resource) gone =
-        kind_test_resource(&kind_user, "ada", "state=absent", "force:=true", NULL);
+        kind_test_resource(&kind_user, "ada", "state=absent", "purge_home:=true", NULL);
     kind_test_expect(test, user, ACTION_CREATE);
     write_file(host, "/var/mail/ada", "mail", 0600);
     kind_test_claim(test, "/home/ada/.ssh/authorized_keys");
@@ -316,6 +465,9 @@ static void test_purge(void) {
     g_hash_table_remove_all(test->claimed);
     g_autoptr(KindRound) round = kind_test_converge(test, gone, ACTION_REMOVE);
     g_assert_nonnull(changes_find(round->changes, "homedir"));
+    const Change *loses = changes_find(round->changes, "loses");
+    g_assert_cmpstr(value_string(loses->after), ==,
+                    "/home/ada with 4 entries, 20 bytes (.config/, .link, .profile)");
     g_assert_false(host_exists(host, "/home/ada"));
     g_assert_false(host_exists(host, "/var/mail/ada"));
 }
@@ -538,6 +690,12 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/user/missing-group", test_missing_group);
     g_test_add_func("/kinds/user/change", test_change);
     g_test_add_func("/kinds/user/password-ages", test_password_ages);
+    g_test_add_func("/kinds/user/inactive-and-locked", test_inactive_and_locked);
+    g_test_add_func("/kinds/user/subids", test_subids);
+    g_test_add_func("/kinds/user/linger", test_linger);
+    g_test_add_func("/kinds/user/home-moves", test_home_moves);
+    g_test_add_func("/kinds/user/skel", test_skel);
+    g_test_add_func("/kinds/user/processes", test_processes);
     g_test_add_func("/kinds/user/inclusive", test_inclusive);
     g_test_add_func("/kinds/user/uid-takes-files", test_uid_takes_files);
     g_test_add_func("/kinds/user/finishes-home", test_finishes_home);

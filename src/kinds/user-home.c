@@ -219,19 +219,27 @@ static bool check_takeover(Host *host, const User *user, const FileInfo *info, G
 }
 
 /* The directory belongs to root until all is in it: a killed copy is seen and finished. */
-static bool fill_home(const Walk *walk, const User *user, bool there, GError **error) {
+static bool fill_home(const Walk *walk, const User *user, const char *own_skel, bool there,
+                      GError **error) {
     Host *host = walk->run->host;
     FileAttributes closed = { FILE_SET_MODE, HOME_MODE, 0, 0 };
     if (!there && (!host_make_parents(host, user->home, error) ||
                    !host_make_directory(host, user->home, &closed, error)))
         return false;
-    g_autofree char *skel = user_default(host, "/etc/default/useradd", "SKEL", "/etc/skel", error);
+    g_autofree char *skel =
+        own_skel ? g_strdup(own_skel)
+                 : user_default(host, "/etc/default/useradd", "SKEL", "/etc/skel", error);
     FileInfo info;
     if (!skel)
         return false;
     bool has_skel = false;
     if (g_path_is_absolute(skel) && !look_at(host, skel, &info, &has_skel, error))
         return false;
+    if (own_skel && !has_skel && !walk->run->planning) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                    "no such directory '%s' for 'skel'; make it, or leave it unset", own_skel);
+        return false;
+    }
     if (has_skel && info.type == FILE_DIRECTORY &&
         !copy_directory(walk, skel, user->home, &closed, 0, error)) {
         g_prefix_error(error, "cannot copy '%s': ", skel);
@@ -245,7 +253,7 @@ static bool fill_home(const Walk *walk, const User *user, bool there, GError **e
     return host_set_attributes(host, user->home, &done, error);
 }
 
-bool user_home_make(KindRun *run, const User *user, GError **error) {
+bool user_home_make(KindRun *run, const User *user, const char *skel, GError **error) {
     FileInfo info = { 0 };
     bool there;
     if (!look_at(run->host, user->home, &info, &there, error))
@@ -257,7 +265,7 @@ bool user_home_make(KindRun *run, const User *user, GError **error) {
         return false;
     if (there && info.uid != 0)
         return info.uid == user->uid || chown_tree(&walk, user->home, 0, error);
-    return user->uid == 0 && there ? true : fill_home(&walk, user, there, error);
+    return user->uid == 0 && there ? true : fill_home(&walk, user, skel, there, error);
 }
 
 bool user_home_follow(KindRun *run, const User *before, const User *after, GError **error) {
@@ -318,6 +326,39 @@ bool user_home_check_removable(KindRun *run, const User *user, GError **error) {
                       "another resource manages it, or something in it; set "
                       "purge_home = false");
     return check_unshared(host, user, error);
+}
+
+/* --- moving --- */
+
+bool user_home_will_move(KindRun *run, const User *user, const char *to, bool *ret_moves,
+                         GError **error) {
+    Host *host = run->host;
+    FileInfo old, new;
+    bool has_old, has_new;
+    *ret_moves = false;
+    if (strcmp(user->home, to) == 0)
+        return true;
+    if (!look_at(host, user->home, &old, &has_old, error) ||
+        !look_at(host, to, &new, &has_new, error))
+        return false;
+    if (!has_old || has_new || old.type != FILE_DIRECTORY || is_system_directory(user->home) ||
+        (host_is_privileged(host) && old.uid != user->uid))
+        return true;
+    if (kind_run_claim(run, user->home) != PATH_FREE)
+        return refuse(error, user->home,
+                      "another resource manages it, or something in it, where it is; let those "
+                      "name its new place '%s', or set managehome = false",
+                      to);
+    *ret_moves = true;
+    return check_unshared(host, user, error);
+}
+
+bool user_home_move(KindRun *run, const User *user, const char *to, GError **error) {
+    if (!host_make_parents(run->host, to, error) ||
+        !host_move(run->host, user->home, to, run->cancel, error))
+        return false;
+    kind_run_note(run, "moved home '%s' to '%s'", user->home, to);
+    return true;
 }
 
 bool user_home_remove(KindRun *run, const User *user, GError **error) {

@@ -7,8 +7,15 @@
 bool user_home_ready(Host *host, const User *user, bool *ret_ready, GError **error);
 
 /* Creates what is missing of it and gives it to the user. A directory that another account owns is
- * refused; one that nobody or root owns is taken over. */
-bool user_home_make(KindRun *run, const User *user, GError **error);
+ * refused; one that nobody or root owns is taken over. skel: what it is made from, NULL: as the
+ * distribution has it. */
+bool user_home_make(KindRun *run, const User *user, const char *skel, GError **error);
+
+/* Whether the home of user, as it is now, goes to the path `to` with what is in it: it is there, is
+ * the user's alone, and nothing is at the other place. */
+bool user_home_will_move(KindRun *run, const User *user, const char *to, bool *ret_moves,
+                         GError **error);
+bool user_home_move(KindRun *run, const User *user, const char *to, GError **error);
 
 /* The user's ids have changed: what he owned below his home goes with him. */
 bool user_home_follow(KindRun *run, const User *before, const User *after, GError **error);

@@ -5,7 +5,9 @@
 #include "graph/watcher.h"
 #include "kinds/account.h"
 #include "kinds/kinds.h"
+#include "kinds/subid.h"
 #include "kinds/user-home.h"
+#include "kinds/user-remove.h"
 
 /* user: a line of /etc/passwd and /etc/shadow, memberships in /etc/group, and a home directory. */
 
@@ -18,14 +20,21 @@ enum {
     P_MEMBERSHIP,
     P_HOMEDIR,
     P_MANAGEHOME,
+    P_SKEL,
     P_PURGE_HOME,
+    P_FORCE,
     P_SHELL,
     P_COMMENT,
     P_PASSWORD,
+    P_LOCKED,
     P_EXPIRY,
     P_MIN_AGE,
     P_MAX_AGE,
     P_WARN_DAYS,
+    P_INACTIVE,
+    P_SUBUID,
+    P_SUBGID,
+    P_LINGER,
     P_SYSTEM,
     P_ALLOWDUPLICATEUID,
     N_PARAMS
@@ -49,14 +58,22 @@ static const Param params[N_PARAMS] = {
                        "(inclusive: it is taken out of others).",
                        .fallback = "minimum", .choices = membership_rules },
     [P_HOMEDIR] = { "homedir", PARAM_PATH, PARAM_PROPERTY,
-                    "Its home directory. A new user gets /home/NAME. A change does not move files.",
+                    "Its home directory. A new user gets /home/NAME. With `managehome` a change "
+                    "moves it "
+                    "with all that is in it.",
                     .aliases = "home" },
     [P_MANAGEHOME] = { "managehome", PARAM_BOOL, PARAM_PROPERTY,
                        "Make the home directory from /etc/skel and keep it in the user's hands.",
                        .fallback = "false" },
+    [P_SKEL] = { "skel", PARAM_PATH, 0,
+                 "Directory whose content a new home gets. Unset: SKEL of /etc/default/useradd, or "
+                 "/etc/skel." },
     [P_PURGE_HOME] = { "purge_home", PARAM_BOOL, 0,
                        "Remove the home directory and the mail spool when the user is removed.",
-                       .fallback = "false", .aliases = "force" },
+                       .fallback = "false" },
+    [P_FORCE] = { "force", PARAM_BOOL, 0,
+                  "Remove the user although processes run as it; they go on without a name.",
+                  .fallback = "false" },
     [P_SHELL] = { "shell", PARAM_PATH, PARAM_PROPERTY,
                   "Its login shell. A new user gets the one of /etc/default/useradd, or /bin/sh." },
     [P_COMMENT] = { "comment", PARAM_STRING, PARAM_PROPERTY,
@@ -64,6 +81,10 @@ static const Param params[N_PARAMS] = {
     [P_PASSWORD] = { "password", PARAM_STRING, PARAM_PROPERTY | PARAM_RECEIVES | PARAM_SECRET,
                      "Its password as a crypt(5) hash (\"$y$...\"), or \"!\" for none. A new user "
                      "gets \"!\"." },
+    [P_LOCKED] = { "locked", PARAM_BOOL, PARAM_PROPERTY,
+                   "Whether its password is locked, as by usermod -L: true puts a \"!\" before the "
+                   "hash, false takes it away. Keys of ssh still let it in; `expiry` shuts it "
+                   "altogether." },
     [P_EXPIRY] = { "expiry", PARAM_STRING, PARAM_PROPERTY,
                    "The first day on which the account is shut, as YYYY-MM-DD, or \"never\"." },
     [P_MIN_AGE] = { "password_min_age", PARAM_INT, PARAM_PROPERTY,
@@ -75,6 +96,16 @@ static const Param params[N_PARAMS] = {
     [P_WARN_DAYS] = { "password_warn_days", PARAM_INT, PARAM_PROPERTY,
                       "Days before that during which the user is told; -1 for none. Unset: a new "
                       "user gets PASS_WARN_AGE." },
+    [P_INACTIVE] = { "inactive_days", PARAM_INT, PARAM_PROPERTY,
+                     "Days after the password has expired during which it may still be changed at "
+                     "login, before the account is shut; -1 for no limit." },
+    [P_SUBUID] = { "subuid", PARAM_STRINGS, PARAM_PROPERTY,
+                   "All its ranges of subordinate uids, for containers, as \"START:COUNT\"; or "
+                   "\"auto\": one that is free, as useradd would choose it, unless it has any." },
+    [P_SUBGID] = { "subgid", PARAM_STRINGS, PARAM_PROPERTY, "The same for subordinate gids." },
+    [P_LINGER] = { "linger", PARAM_BOOL, PARAM_PROPERTY,
+                   "Whether its service manager runs from boot on, without a login: loginctl "
+                   "enable-linger." },
     [P_SYSTEM] = { "system", PARAM_BOOL, 0,
                    "A new user without `uid` gets its number from the range for system users.",
                    .fallback = "false" },
@@ -88,7 +119,10 @@ static const unsigned age_params[PASSWORD_AGES] = {
     [PASSWORD_MIN_AGE] = P_MIN_AGE,
     [PASSWORD_MAX_AGE] = P_MAX_AGE,
     [PASSWORD_WARN_DAYS] = P_WARN_DAYS,
+    [PASSWORD_INACTIVE] = P_INACTIVE,
 };
+
+static const unsigned subid_params[] = { [SUBID_USER] = P_SUBUID, [SUBID_GROUP] = P_SUBGID };
 
 #define LIMIT_PASSWORD_AGE 99999 /* days: what shadow(5) calls for ever */
 
@@ -147,21 +181,6 @@ static char *show_expiry(int64_t day) {
                            g_date_get_day(&date));
 }
 
-/* The value itself must not come into the message. */
-static bool check_password(const char *hash, GError **error) {
-    const char *problem = NULL;
-    if (!*hash)
-        problem = "an empty one lets everybody in; use \"!\" for no password";
-    else if (strpbrk(hash, ":\n\r") || strpbrk(hash, " \t"))
-        problem = "a colon, space or line break cannot be part of it";
-    else if (!strchr("$!*_", hash[0]) && strlen(hash) != 13)
-        problem = "it is not a crypt(5) hash such as \"$y$...\"; make one with mkpasswd, or with "
-                  "the kind password and its output 'hash'";
-    if (problem)
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "refuse the password: %s", problem);
-    return !problem;
-}
-
 /* Set and known. In a plan a received value is not, yet. */
 static const Value *known(const Resource *resource, unsigned param) {
     const Value *value = resource_get(resource, param);
@@ -177,7 +196,7 @@ static bool validate_texts(const Resource *resource, GError **error) {
     }
     const Value *password = known(resource, P_PASSWORD);
     int64_t day;
-    return (!password || check_password(value_string(password), error)) &&
+    return (!password || account_hash_check(value_string(password), error)) &&
            (!resource_get(resource, P_EXPIRY) ||
             parse_expiry(resource_string(resource, P_EXPIRY), &day, error));
 }
@@ -220,6 +239,24 @@ static bool validate_ages(const Resource *resource, GError **error) {
     return false;
 }
 
+static bool validate_lock(const Resource *resource, GError **error) {
+    const Value *password = known(resource, P_PASSWORD);
+    if (!resource_get(resource, P_LOCKED) || resource_bool(resource, P_LOCKED) || !password ||
+        *value_string(password) != '!')
+        return true;
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                        "locked = false and a password that starts with \"!\" contradict");
+    return false;
+}
+
+static bool validate_subids(const Resource *resource, GError **error) {
+    for (unsigned kind = 0; kind < G_N_ELEMENTS(subid_params); kind++)
+        if (!subid_check(params[subid_params[kind]].name,
+                         resource_get(resource, subid_params[kind]), error))
+            return false;
+    return true;
+}
+
 static bool user_validate(const Resource *resource, GError **error) {
     static const unsigned ids[] = { P_UID, P_GID };
     if (!account_name_check("user", resource->name, error))
@@ -230,7 +267,8 @@ static bool user_validate(const Resource *resource, GError **error) {
             return false;
     }
     return validate_texts(resource, error) && validate_ages(resource, error) &&
-           validate_groups(resource, error);
+           validate_groups(resource, error) && validate_lock(resource, error) &&
+           validate_subids(resource, error);
 }
 
 /* A trailing slash means nothing here, and login(1) would not expect it. */
@@ -239,11 +277,6 @@ static char *plain_path(const char *path) {
     while (length > 1 && path[length - 1] == '/')
         length--;
     return g_strndup(path, length);
-}
-
-static Value *new_secret(const char *text) {
-    g_autoptr(Value) plain = value_new_string(text);
-    return value_as_secret(plain, NULL);
 }
 
 /* --- observe --- */
@@ -299,10 +332,29 @@ static void observe_shadow(Host *host, const User *user, State *actual) {
         else if (user->ages_set[age])
             state_set(actual, age_params[age], value_new_int(user->ages[age]));
     }
-    if (hidden)
+    if (hidden) {
         state_set(actual, P_PASSWORD, value_new_unknown());
-    else if (user->password_hash)
-        state_set(actual, P_PASSWORD, new_secret(user->password_hash));
+        state_set(actual, P_LOCKED, value_new_unknown());
+    } else if (user->password_hash) {
+        state_set(actual, P_PASSWORD, account_secret(user->password_hash));
+        state_set(actual, P_LOCKED, value_new_bool(*user->password_hash == '!'));
+    }
+}
+
+/* Only who asks has these files read. */
+static bool observe_subids(KindRun *run, State *actual, GError **error) {
+    bool all = account_wants_absent(run->resource, P_STATE);
+    for (unsigned kind = 0; kind < G_N_ELEMENTS(subid_params); kind++) {
+        if (!all && !resource_get(run->resource, subid_params[kind]))
+            continue;
+        g_auto(GStrv) ranges = subid_ranges(run->host, kind, run->resource->name, error);
+        if (!ranges)
+            return false;
+        state_set(actual, subid_params[kind], account_set_value((const char *const *)ranges));
+    }
+    if (all || resource_get(run->resource, P_LINGER))
+        state_set(actual, P_LINGER, value_new_bool(user_lingers(run->host, run->resource->name)));
+    return true;
 }
 
 static void observe_fields(const User *user, State *actual) {
@@ -327,7 +379,7 @@ static bool user_observe(KindRun *run, State *actual, GError **error) {
         return true;
     observe_fields(user, actual);
     observe_shadow(run->host, user, actual);
-    if (!observe_groups(run, user, actual, error))
+    if (!observe_groups(run, user, actual, error) || !observe_subids(run, actual, error))
         return false;
     if (resource_bool(run->resource, P_MANAGEHOME)) {
         bool ready;
@@ -361,6 +413,19 @@ static char **wanted_groups(const Resource *resource, const State *actual) {
                               resource_string(resource, P_MEMBERSHIP));
 }
 
+/* The hash as a locked or an open account has it, as a secret. */
+static Value *with_lock(const char *hash, bool locked) {
+    const char *open = hash + strspn(hash, "!");
+    g_autofree char *text =
+        *open ? g_strconcat(locked ? "!" : "", open, NULL) : g_strdup(locked ? "!" : hash);
+    return account_secret(text);
+}
+
+static bool is_auto(const Value *ranges) {
+    return value_size(ranges) == 1 &&
+           g_str_equal(value_string(value_list_at(ranges, 0)), SUBID_AUTO);
+}
+
 /* What a property should be in the form observe gives, or NULL when it is not asked for. Caller
  * unrefs. */
 static Value *wanted_value(const Resource *resource, const State *actual, unsigned param) {
@@ -384,6 +449,11 @@ static Value *wanted_value(const Resource *resource, const State *actual, unsign
     }
     if (param == P_MANAGEHOME && !value_bool(wanted))
         return NULL;
+    if (param == P_PASSWORD && resource_get(resource, P_LOCKED))
+        return with_lock(value_string(wanted), resource_bool(resource, P_LOCKED));
+    if ((param == P_SUBUID || param == P_SUBGID) && is_auto(wanted) && state_get(actual, param) &&
+        value_size(state_get(actual, param)) > 0)
+        return NULL;
     return value_ref(wanted);
 }
 
@@ -401,30 +471,55 @@ static void add_difference(KindRun *run, const State *actual, unsigned param, Ch
     changes_add(changes, params[param].name, value_ref(found), g_steal_pointer(&wanted), NULL);
 }
 
+static UserRemoval removal_of(const Resource *resource) {
+    return (UserRemoval){
+        .purge_home = resource_bool(resource, P_PURGE_HOME),
+        .force = resource_bool(resource, P_FORCE),
+    };
+}
+
 static bool diff_absent(KindRun *run, const State *actual, Changes *changes, GError **error) {
     if (!actual->exists)
         return true;
-    if (value_int(state_get(actual, P_UID)) == 0) {
-        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                            "refuse to remove it: it has uid 0");
-        return false;
-    }
     changes->action = ACTION_REMOVE;
     changes_add(changes, "state", value_new_string("exists"), value_new_string("absent"), NULL);
-    if (!resource_bool(run->resource, P_PURGE_HOME))
+    g_autoptr(User) user = accounts_find_user(run->host, run->resource->name, error);
+    UserRemoval how = removal_of(run->resource);
+    return user && user_remove_diff(run, user, &how, changes, error);
+}
+
+/* A home that moves takes along what is in it. */
+static bool diff_home(KindRun *run, const State *actual, Changes *changes, GError **error) {
+    const Change *home = changes_find(changes, "homedir");
+    bool moves = false;
+    if (!home || !actual->exists || !resource_bool(run->resource, P_MANAGEHOME))
         return true;
     g_autoptr(User) user = accounts_find_user(run->host, run->resource->name, error);
-    if (!user || !user_home_check_removable(run, user, error))
+    if (!user || !user_home_will_move(run, user, value_string(home->after), &moves, error))
         return false;
-    if (host_exists(run->host, user->home))
-        changes_add(changes, "homedir", value_new_string(user->home), NULL, NULL);
+    if (moves)
+        changes_add(changes, "moves", value_new_string(user->home), value_ref(home->after), NULL);
     return true;
 }
 
+/* Unlocking gives back the hash that was there: where there is none, nobody could log in. */
+static bool diff_locked(KindRun *run, const Changes *changes, GError **error) {
+    const Change *locked = changes_find(changes, "locked");
+    if (!locked || value_bool(locked->after) || resource_get(run->resource, P_PASSWORD))
+        return true;
+    g_autoptr(User) user = accounts_find_user(run->host, run->resource->name, NULL);
+    if (user && user->password_hash && user->password_hash[strspn(user->password_hash, "!")])
+        return true;
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                        "cannot unlock it: it has no password; set 'password' to a hash");
+    return false;
+}
+
 static bool user_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
-    static const unsigned compared[] = { P_UID,     P_GID,       P_GROUP,     P_GROUPS, P_HOMEDIR,
-                                         P_SHELL,   P_COMMENT,   P_PASSWORD,  P_EXPIRY, P_MIN_AGE,
-                                         P_MAX_AGE, P_WARN_DAYS, P_MANAGEHOME };
+    static const unsigned compared[] = { P_UID,     P_GID,     P_GROUP,     P_GROUPS,   P_HOMEDIR,
+                                         P_SHELL,   P_COMMENT, P_PASSWORD,  P_LOCKED,   P_EXPIRY,
+                                         P_MIN_AGE, P_MAX_AGE, P_WARN_DAYS, P_INACTIVE, P_SUBUID,
+                                         P_SUBGID,  P_LINGER,  P_MANAGEHOME };
     if (account_wants_absent(run->resource, P_STATE))
         return diff_absent(run, actual, changes, error);
     if (!actual->exists)
@@ -434,7 +529,8 @@ static bool user_diff(KindRun *run, const State *actual, Changes *changes, GErro
     if (changes->changes->len == 0)
         return true;
     changes->action = actual->exists ? ACTION_CHANGE : ACTION_CREATE;
-    return !changes_find(changes, "uid") || check_uid_free(run, error);
+    return (!changes_find(changes, "uid") || check_uid_free(run, error)) &&
+           diff_home(run, actual, changes, error) && diff_locked(run, changes, error);
 }
 
 /* --- apply --- */
@@ -465,20 +561,10 @@ static bool has_group(Host *host, gid_t gid) {
     return !g_str_equal(name, number);
 }
 
-/* True with NULL when there is no such group. */
-static bool find_group(Host *host, const char *name, Group **ret_group, GError **error) {
-    g_autoptr(GError) problem = NULL;
-    *ret_group = accounts_find_group(host, name, &problem);
-    if (*ret_group || g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
-        return true;
-    g_propagate_error(error, g_steal_pointer(&problem));
-    return false;
-}
-
 /* The group of the user's own name, made with the user's number where that is free. */
 static bool own_group(KindRun *run, uid_t uid, gid_t *ret_gid, GError **error) {
     g_autoptr(Group) group = NULL;
-    if (!find_group(run->host, run->resource->name, &group, error))
+    if (!account_find_group(run->host, run->resource->name, &group, error))
         return false;
     if (group) {
         *ret_gid = group->gid;
@@ -556,6 +642,10 @@ static void set_fields(const Resource *resource, User *user) {
     replace_text(&user->shell, resource_string(resource, P_SHELL));
     replace_text(&user->comment, resource_string(resource, P_COMMENT));
     replace_text(&user->password_hash, password ? value_string(password) : NULL);
+    if (resource_get(resource, P_LOCKED) && user->password_hash) {
+        g_autoptr(Value) hash = with_lock(user->password_hash, resource_bool(resource, P_LOCKED));
+        replace_text(&user->password_hash, value_string(hash));
+    }
     if (resource_get(resource, P_EXPIRY)) {
         bool valid = parse_expiry(resource_string(resource, P_EXPIRY), &user->expires_day, NULL);
         g_assert(valid);
@@ -576,7 +666,7 @@ static bool put_groups(KindRun *run, GError **error) {
     for (char **name = wanted; *name; name++) {
         g_autoptr(Group) group = NULL;
         gid_t gid;
-        if (!find_group(run->host, *name, &group, error))
+        if (!account_find_group(run->host, *name, &group, error))
             return false;
         if (!group && (!missing_group(run, *name, error) ||
                        !accounts_free_gid(run->host, false, &gid, error) ||
@@ -585,6 +675,37 @@ static bool put_groups(KindRun *run, GError **error) {
     }
     return accounts_set_groups_of(run->host, run->resource->name, (const char *const *)wanted,
                                   keep_others, error);
+}
+
+static bool put_subids(KindRun *run, GError **error) {
+    for (unsigned kind = 0; kind < G_N_ELEMENTS(subid_params); kind++) {
+        const Value *wanted = resource_get(run->resource, subid_params[kind]);
+        if (!wanted)
+            continue;
+        g_auto(GStrv) found = subid_ranges(run->host, kind, run->resource->name, error);
+        if (!found)
+            return false;
+        if (is_auto(wanted) && found[0])
+            continue;
+        g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+        for (size_t i = 0; i < value_size(wanted); i++)
+            g_strv_builder_add(builder, value_string(value_list_at(wanted, i)));
+        g_auto(GStrv) ranges = g_strv_builder_end(builder);
+        g_autoptr(Value) now = account_set_value((const char *const *)found);
+        if (!value_equal(now, wanted) &&
+            !subid_set(run->host, kind, run->resource->name, (const char *const *)ranges, error))
+            return false;
+    }
+    return true;
+}
+
+/* Before the account says where it is: killed in between, the next run finds it moved. */
+static bool move_home(KindRun *run, const User *before, const User *after, GError **error) {
+    bool moves = false;
+    if (!before || !resource_bool(run->resource, P_MANAGEHOME) ||
+        !user_home_will_move(run, before, after->home, &moves, error))
+        return !before || !resource_bool(run->resource, P_MANAGEHOME);
+    return !moves || user_home_move(run, before, after->home, error);
 }
 
 /* With the lock: choosing ids and writing them is one step. *ret_before is NULL for a new user. */
@@ -601,7 +722,8 @@ static bool put_user(KindRun *run, User **ret_before, User **ret_after, GError *
         return false;
     set_fields(run->resource, after);
     if (!primary_group(run, before != NULL, after, error) ||
-        !accounts_put_user(run->host, after, error) || !put_groups(run, error))
+        !move_home(run, before, after, error) || !accounts_put_user(run->host, after, error) ||
+        !put_groups(run, error) || !put_subids(run, error))
         return false;
     *ret_before = g_steal_pointer(&before);
     *ret_after = g_steal_pointer(&after);
@@ -620,49 +742,22 @@ static bool apply_present(KindRun *run, GError **error) {
     if (before && (before->uid != after->uid || before->gid != after->gid) &&
         !user_home_follow(run, before, after, error))
         return false;
-    return !resource_bool(run->resource, P_MANAGEHOME) || user_home_make(run, after, error);
-}
-
-/* As userdel(8): the group that was made for the user goes with it, unless somebody else uses it.
- */
-static bool remove_own_group(KindRun *run, const User *user, GError **error) {
-    g_autoptr(Group) group = NULL;
-    if (!find_group(run->host, user->name, &group, error))
+    const char *skel = resource_string(run->resource, P_SKEL);
+    if (resource_bool(run->resource, P_MANAGEHOME) && !user_home_make(run, after, skel, error))
         return false;
-    if (!group || group->gid != user->gid)
-        return true;
-    const char *const only[] = { user->name, NULL };
-    g_auto(GStrv) users = account_primary_users(run->host, group->gid, error);
-    if (!users)
-        return false;
-    bool shared = !g_strv_equal((const char *const *)users, only) ||
-                  (group->members[0] && !g_strv_equal((const char *const *)group->members, only));
-    return shared || accounts_remove_group(run->host, group->name, error);
-}
-
-/* The group goes first: a run that is killed in between finds the user and does the rest. */
-static bool remove_accounts(KindRun *run, const User *user, GError **error) {
-    if (!accounts_lock(run->host, error))
-        return false;
-    bool done =
-        remove_own_group(run, user, error) && accounts_remove_user(run->host, user->name, error);
-    accounts_unlock(run->host);
-    return done;
+    bool linger = resource_bool(run->resource, P_LINGER);
+    return !resource_get(run->resource, P_LINGER) ||
+           user_lingers(run->host, after->name) == linger ||
+           user_set_linger(run, after->name, linger, error);
 }
 
 static bool apply_absent(KindRun *run, GError **error) {
     GError *problem = NULL;
     g_autoptr(User) user = find_user(run, &problem);
+    UserRemoval how = removal_of(run->resource);
     if (problem)
         g_propagate_error(error, problem);
-    if (!user)
-        return !problem;
-    bool purge = resource_bool(run->resource, P_PURGE_HOME);
-    if ((purge && !user_home_remove(run, user, error)) || !remove_accounts(run, user, error))
-        return false;
-    if (!purge && host_exists(run->host, user->home))
-        kind_run_note(run, "kept home '%s'", user->home);
-    return true;
+    return user ? user_remove(run, user, &how, error) : !problem;
 }
 
 static bool user_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
@@ -677,8 +772,15 @@ static bool user_watch(Watcher *watcher, const Resource *resource, GError **erro
     const char *home = resource_string(resource, P_HOMEDIR);
     g_autofree char *plain =
         home ? plain_path(home) : g_build_filename("/home", resource->name, NULL);
-    return !resource_bool(resource, P_MANAGEHOME) ||
-           watcher_host(watcher, HOST_WATCH_FILE, plain, error);
+    for (unsigned kind = 0; kind < G_N_ELEMENTS(subid_params); kind++)
+        if (resource_get(resource, subid_params[kind]) &&
+            !watcher_host(watcher, HOST_WATCH_FILE, subid_path(kind), error))
+            return false;
+    g_autofree char *linger = user_linger_path(resource->name);
+    return (!resource_get(resource, P_LINGER) ||
+            watcher_host(watcher, HOST_WATCH_FILE, linger, error)) &&
+           (!resource_bool(resource, P_MANAGEHOME) ||
+            watcher_host(watcher, HOST_WATCH_FILE, plain, error));
 }
 
 static void user_auto_edges(const Resource *resource, AutoEdges *edges) {
@@ -714,9 +816,10 @@ static void user_auto_edges(const Resource *resource, AutoEdges *edges) {
  * memory: the ledger never has it. */
 static Resource *user_reverse(const Resource *resource, const State *before, OnRemove how,
                               GError **error) {
-    static const unsigned restored[] = { P_UID,     P_GID,     P_GROUP,    P_GROUPS,
-                                         P_HOMEDIR, P_SHELL,   P_COMMENT,  P_EXPIRY,
-                                         P_MIN_AGE, P_MAX_AGE, P_WARN_DAYS };
+    static const unsigned restored[] = { P_UID,      P_GID,     P_GROUP,   P_GROUPS,
+                                         P_HOMEDIR,  P_SHELL,   P_COMMENT, P_LOCKED,
+                                         P_EXPIRY,   P_MIN_AGE, P_MAX_AGE, P_WARN_DAYS,
+                                         P_INACTIVE, P_SUBUID,  P_SUBGID,  P_LINGER };
     if (account_stays_removed(resource, P_STATE))
         return NULL;
     Resource *undo = resource_copy(resource);
@@ -748,14 +851,21 @@ const Kind kind_user = {
             "would (ranges of /etc/login.defs, HOME, SHELL and SKEL of "
             "/etc/default/useradd, a group of the user's own name), and then left alone. "
             "`managehome = true` makes the home from /etc/skel with mode 0700 (or "
-            "HOME_MODE) and makes it again when it is lost; files are never moved.\n\n"
+            "HOME_MODE) and makes it again when it is lost. When `homedir` changes then, the "
+            "old home moves there with all it holds, on the same file system, unless something is "
+            "there already. What the user owns elsewhere keeps its old number when `uid` "
+            "changes.\n\n"
             "`password` takes a hash, never the password, and is shown nowhere. `groups` "
             "are added to those the user has; `membership = \"inclusive\"` takes it out of "
             "all others (mgmt always does that).\n\n"
             "`state = \"absent\"` removes the user and the group of its name if nobody else "
-            "is in it. The home stays unless `purge_home = true`, which refuses directories "
-            "of the system, homes that others own, share or live below, and homes in which "
-            "other resources manage files. uid 0 is never removed.\n\n"
+            "is in it, its subordinate ids and its lingering manager. The home stays, which the "
+            "plan says, unless `purge_home = true`: then the plan says how much goes with it. That "
+            "refuses directories of the system, homes that others own, share or live below, and "
+            "homes in which other resources manage files. What the user owns outside of its home "
+            "always stays, with its bare number: find it with find / -xdev -nouser. A user with "
+            "running processes is not removed without `force = true`; uid 0 and the user that "
+            "stead runs as never are.\n\n"
             "When the resource leaves the configuration, a user that stead created is "
             "removed, and one that existed before gets back what was changed, except its "
             "password. One that was declared absent stays away, unless `on_remove = "
@@ -767,6 +877,8 @@ const Kind kind_user = {
                "  shell = \"/bin/bash\",\n"
                "  managehome = true,\n"
                "}\n"
+               "user \"builder\" { system = true, homedir = \"/srv/builder\", managehome = true,\n"
+               "  subuid = \"auto\", subgid = \"auto\", linger = true }\n"
                "user \"old\" { state = \"absent\", purge_home = true }\n",
     .params = params,
     .n_params = N_PARAMS,

@@ -52,6 +52,81 @@ def test_removal(machine):
     assert not machine.path("/home/mallory").exists()
 
 
+def test_all_that_useradd_can_do(machine):
+    machine.run("mkdir -p /srv/skel && echo hi >/srv/skel/welcome; touch /etc/subuid /etc/subgid")
+    hash = "$y$j9T$abcdefghijklmnop$0123456789012345678901234567890123456789012"
+    config = f"""
+user "grace" {{
+  uid = 2701, comment = "Grace Hopper", shell = "/bin/bash", managehome = true, skel = "/srv/skel",
+  password = "{hash}", locked = true, expiry = "2031-05-06", inactive_days = 14,
+  password_min_age = 1, password_max_age = 90, password_warn_days = 10,
+  subuid = "auto", subgid = {{ "900000:1000" }},
+}}
+group "crypt" {{ gid = 2702, password = "{hash}", members = {{ "grace" }} }}
+"""
+    machine.converge(config)
+    aged = getent(machine, "shadow", "grace").split(":")
+    assert aged[1] == "!" + hash and aged[3:7] == ["1", "90", "10", "14"]
+    assert machine.out("passwd --status grace").split()[1] == "L"
+    assert machine.path("/home/grace/welcome").exists() and not machine.path("/home/grace/.profile").exists()
+    assert machine.out("grep ^grace: /etc/subgid") == "grace:900000:1000"
+    ours = machine.out("grep ^grace: /etc/subuid").split(":")
+    machine.run("useradd henry")  # takes the next range after ours
+    theirs = machine.out("grep ^henry: /etc/subuid").split(":")
+    assert ours[2] == theirs[2] and int(theirs[1]) == int(ours[1]) + int(ours[2])
+    assert machine.out("getent gshadow crypt") == f"crypt:{hash}::grace"
+    last = int(ours[1]) + int(ours[2]) - 1
+    machine.run(f"usermod --unlock grace; chage --inactive 3 grace; usermod --del-subuids {ours[1]}-{last} grace")
+    told = machine.stead("plan", config)
+    assert "locked: false -> true" in told and "inactive_days: 3 -> 14" in told and "subuid" in told
+    machine.converge(config)
+    assert getent(machine, "shadow", "grace") == ":".join(aged)
+    assert machine.run("pwck -r", check=False).stdout.count("grace") == 0
+    machine.converge(config.replace("locked = true", "locked = false"))
+    assert machine.out("passwd --status grace").split()[1] == "P"
+    machine.converge('noop "empty" {}\n')
+    assert getent(machine, "passwd", "grace") == "" and "grace" not in machine.out("cat /etc/subuid /etc/subgid")
+
+
+def test_home_moves_and_uid_follows(machine):
+    config = 'user "mo" { uid = UID, managehome = true, homedir = "HOME" }\n'
+    machine.converge(config.replace("UID", "2710").replace("HOME", "/home/mo"))
+    machine.run("echo work >/home/mo/work; chown mo:mo /home/mo/work; touch /var/tmp/mos; chown mo /var/tmp/mos")
+    config = config.replace("UID", "2711").replace("HOME", "/srv/people/mo")
+    assert 'moves: "/home/mo" -> "/srv/people/mo"' in machine.stead("plan", config)
+    machine.converge(config)
+    assert machine.out("stat -c '%u %n' /srv/people/mo/work /var/tmp/mos").splitlines() == [
+        "2711 /srv/people/mo/work", "2710 /var/tmp/mos"]  # what is elsewhere keeps its number
+    assert not machine.path("/home/mo").exists()
+    machine.converge('noop "empty" {}\n')
+
+
+def test_removal_tells_what_goes_and_stays(machine):
+    machine.run("useradd --create-home ida; echo 12345 >/home/ida/data")
+    config = 'user "ida" { state = "absent" }\n'
+    assert 'keeps: "/home/ida"' in machine.stead("plan", config)
+    purge = 'user "ida" { state = "absent", purge_home = true }\n'
+    count = machine.out("find /home/ida -mindepth 1 | wc -l")
+    told = machine.stead("plan", purge)
+    assert f'loses: "/home/ida with {count} entries, ' in told and ".profile" in told
+    machine.run("systemd-run --unit=idas --uid=ida sleep 1000")
+    for verb in ("plan", "apply"):
+        refused = machine.stead(verb, purge, code=4)
+        assert "refuse to remove it: it runs 1 process" in refused and "sleep" in refused
+    # what stops them first, in the same run, is foreseen
+    machine.converge('svc "idas" { state = "stopped", on_remove = "forget" }\n' + purge.replace("absent\"", 'absent", needs = svc "idas"'))
+    assert not machine.path("/home/ida").exists() and getent(machine, "passwd", "ida") == ""
+
+
+def test_linger(machine):
+    machine.converge('user "lin" { managehome = true, linger = true }\n')
+    assert machine.path("/var/lib/systemd/linger/lin").exists()
+    machine.run("loginctl disable-linger lin")
+    machine.converge('user "lin" { managehome = true, linger = true }\n')
+    machine.converge('noop "empty" {}\n')
+    assert getent(machine, "passwd", "lin") == "" and not machine.path("/var/lib/systemd/linger/lin").exists()
+
+
 def test_primary_group_is_protected(machine):
     machine.run("groupadd --gid 2600 crew; useradd --gid crew zoe")
     text = machine.stead("apply", 'group "crew" { state = "absent" }\n', code=4)
