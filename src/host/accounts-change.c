@@ -190,14 +190,20 @@ static void set_field(char **fields, unsigned field, char *text) {
     fields[field] = text;
 }
 
+/* The passwords of system users do not age. */
+static char *age_default(Host *host, const User *user, const char *key, uint32_t fallback) {
+    bool is_system = user->uid < accounts_login_defs(host, "UID_MIN", 1000);
+    return is_system ? g_strdup("") : number_text(accounts_login_defs(host, key, fallback));
+}
+
 static char **new_shadow(Host *host, const User *user) {
     char **fields = g_new0(char *, SHADOW_EXPIRES + 3);
     fields[SHADOW_NAME] = g_strdup(user->name);
     fields[SHADOW_HASH] = g_strdup(LOCKED);
     fields[SHADOW_CHANGED] = today();
-    fields[SHADOW_MIN] = number_text(accounts_login_defs(host, "PASS_MIN_DAYS", 0));
-    fields[SHADOW_MAX] = number_text(accounts_login_defs(host, "PASS_MAX_DAYS", 99999));
-    fields[SHADOW_WARN] = number_text(accounts_login_defs(host, "PASS_WARN_AGE", 7));
+    fields[SHADOW_MIN] = age_default(host, user, "PASS_MIN_DAYS", 0);
+    fields[SHADOW_MAX] = age_default(host, user, "PASS_MAX_DAYS", 99999);
+    fields[SHADOW_WARN] = age_default(host, user, "PASS_WARN_AGE", 7);
     fields[SHADOW_INACTIVE] = g_strdup("");
     fields[SHADOW_EXPIRES] = g_strdup("");
     fields[SHADOW_EXPIRES + 1] = g_strdup("");

@@ -358,7 +358,7 @@ uint32_t accounts_login_defs(Host *host, const char *key, uint32_t fallback) {
         return fallback;
     size_t size, length = strlen(key);
     const char *data = g_bytes_get_data(content, &size);
-    g_autofree char *text = g_strndup(data, size);
+    g_autofree char *text = g_strndup(size > 0 ? data : "", size);
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     uint32_t value = fallback;
     for (char **line = lines; *line != NULL; line++) {
@@ -401,11 +401,14 @@ static bool free_id(Host *host, const IdSpace *space, bool system, uint32_t *ret
         return false;
     uint32_t min, max;
     id_range(host, space, system, &min, &max);
-    for (uint64_t id = min; id <= max; id++)
-        if (!is_taken(host, space, file, (uint32_t)id)) {
-            *ret_id = (uint32_t)id;
+    for (uint64_t i = 0; min + i <= max; i++) {
+        /* As useradd does: packages with fixed numbers have the lower ones. */
+        uint32_t id = (uint32_t)(system ? max - i : min + i);
+        if (!is_taken(host, space, file, id)) {
+            *ret_id = id;
             return true;
         }
+    }
     const char *const *keys = system ? space->system_range : space->range;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT,
                 "choose an id for a %s: all from %u to %u are taken, see %s and %s in " LOGIN_DEFS,

@@ -61,7 +61,8 @@ char *accounts_group_name(Host *host, gid_t gid);
 bool accounts_lock(Host *host, GError **error);
 void accounts_unlock(Host *host);
 
-/* The lowest free id of the range in /etc/login.defs (system: SYS_UID_MIN..SYS_UID_MAX). */
+/* The lowest free id of the range in /etc/login.defs; system: the highest of
+ * SYS_UID_MIN..SYS_UID_MAX. */
 bool accounts_free_uid(Host *host, bool system, uid_t *ret_uid, GError **error);
 bool accounts_free_gid(Host *host, bool system, gid_t *ret_gid, GError **error);
 

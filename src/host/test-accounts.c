@@ -219,14 +219,14 @@ static void test_free_ids(void) {
     g_assert_true(accounts_free_gid(host, false, &gid, NULL));
     g_assert_cmpint(gid, ==, 1001);
     g_assert_true(accounts_free_uid(host, true, &uid, NULL));
-    g_assert_cmpint(uid, ==, 101);
+    g_assert_cmpint(uid, ==, 999);
     write_text(host, "/etc/login.defs",
                "# UID_MIN 7\nUID_MIN\t\t 1000\nUID_MAX 1002\nSYS_UID_MIN 0x64\nUID_MINIMUM 5\n"
                "SYS_GID_MIN 999\nSYS_GID_MAX 999\nGID_MIN 2000\nUID_MAX");
     g_assert_true(accounts_free_uid(host, false, &uid, NULL));
     g_assert_cmpint(uid, ==, 1001);
     g_assert_true(accounts_free_uid(host, true, &uid, NULL));
-    g_assert_cmpint(uid, ==, 100);
+    g_assert_cmpint(uid, ==, 999);
     g_assert_true(accounts_free_gid(host, false, &gid, NULL));
     g_assert_cmpint(gid, ==, 2000);
     g_autoptr(User) carl = new_user("carl", 1001);

@@ -146,8 +146,32 @@ static void test_defaults(void) {
     expect_line(host, "/etc/passwd", "eve:x:1001:1001::/srv/home/eve:/bin/dash\n");
     expect_line(host, "/etc/shadow", "eve:!:");
     g_autoptr(KindRound) round = kind_test_converge(test, daemon, ACTION_CREATE);
-    g_assert_cmpint(value_map_int(round->outputs, "uid", -1), <, 1000);
+    g_assert_cmpint(value_map_int(round->outputs, "uid", -1), ==, 999);
+    expect_line(host, "/etc/shadow", "web:!:");
+    g_autofree char *hashes = file_text(host, "/etc/shadow");
+    g_assert_nonnull(strstr(strstr(hashes, "web:!:"), "::::::\n"));
     g_assert_false(host_exists(host, "/srv/home/eve"));
+}
+
+/* Modes of homes are those of useradd. */
+static void test_home_modes(void) {
+    static const struct {
+        const char *login_defs;
+        mode_t mode;
+    } cases[] = {
+        { "", 0700 },
+        { "UMASK\t022\n", 0755 },
+        { "UMASK 022\nHOME_MODE 0710\n", 0710 },
+        { "UMASK 9\n", 0700 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(Host) host = furnished();
+        g_autoptr(KindTest) test = kind_test_new(host);
+        g_autoptr(Resource) user = kind_test_resource(&kind_user, "eve", "managehome:=true", NULL);
+        write_file(host, "/etc/login.defs", cases[i].login_defs, 0644);
+        kind_test_expect(test, user, ACTION_CREATE);
+        g_assert_cmpuint(info_of(host, "/home/eve").mode, ==, cases[i].mode);
+    }
 }
 
 /* The plan of a user whose group a command would make is no failure; its apply is. */
@@ -687,6 +711,7 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/kinds/user/create", test_create);
     g_test_add_func("/kinds/user/defaults", test_defaults);
+    g_test_add_func("/kinds/user/home-modes", test_home_modes);
     g_test_add_func("/kinds/user/missing-group", test_missing_group);
     g_test_add_func("/kinds/user/change", test_change);
     g_test_add_func("/kinds/user/password-ages", test_password_ages);

@@ -4,8 +4,8 @@
 
 #include "base/limits.h"
 
-#define HOME_MODE 0700 /* unless /etc/login.defs says HOME_MODE */
-#define DEPTH_MAX 200  /* directories inside each other */
+#define HOME_UMASK 077 /* unless /etc/login.defs says HOME_MODE or UMASK */
+#define DEPTH_MAX  200 /* directories inside each other */
 
 /* --- defaults of the distribution --- */
 
@@ -30,7 +30,7 @@ char *user_default(Host *host, const char *file, const char *key, const char *fa
         return g_strdup(fallback);
     gsize size;
     const char *data = g_bytes_get_data(content, &size);
-    g_autofree char *text = g_strndup(data, size);
+    g_autofree char *text = g_strndup(size > 0 ? data : "", size);
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     for (char **line = lines; *line; line++) {
         const char *value = line_value(*line, key);
@@ -40,13 +40,23 @@ char *user_default(Host *host, const char *file, const char *key, const char *fa
     return g_strdup(fallback);
 }
 
-static bool home_mode(Host *host, mode_t *ret_mode, GError **error) {
-    g_autofree char *text = user_default(host, "/etc/login.defs", "HOME_MODE", "", error);
-    guint64 mode = HOME_MODE;
-    if (text && !g_ascii_string_to_unsigned(text, 8, 0, 07777, &mode, NULL))
-        mode = HOME_MODE;
-    *ret_mode = (mode_t)mode;
+/* An octal number of /etc/login.defs; fallback when there is none. */
+static bool login_mode(Host *host, const char *key, guint64 fallback, guint64 *ret,
+                       GError **error) {
+    g_autofree char *text = user_default(host, "/etc/login.defs", key, "", error);
+    if (text && !g_ascii_string_to_unsigned(text, 8, 0, 07777, ret, NULL))
+        *ret = fallback;
     return text != NULL;
+}
+
+/* As useradd has it. */
+static bool home_mode(Host *host, mode_t *ret_mode, GError **error) {
+    guint64 umask, mode;
+    if (!login_mode(host, "UMASK", HOME_UMASK, &umask, error) ||
+        !login_mode(host, "HOME_MODE", 0777 & ~umask, &mode, error))
+        return false;
+    *ret_mode = (mode_t)mode;
+    return true;
 }
 
 /* --- walking a tree --- */
@@ -222,7 +232,7 @@ static bool check_takeover(Host *host, const User *user, const FileInfo *info, G
 static bool fill_home(const Walk *walk, const User *user, const char *own_skel, bool there,
                       GError **error) {
     Host *host = walk->run->host;
-    FileAttributes closed = { FILE_SET_MODE, HOME_MODE, 0, 0 };
+    FileAttributes closed = { FILE_SET_MODE, 0777 & ~HOME_UMASK, 0, 0 };
     if (!there && (!host_make_parents(host, user->home, error) ||
                    !host_make_directory(host, user->home, &closed, error)))
         return false;
@@ -291,7 +301,7 @@ static bool check_unshared(Host *host, const User *user, GError **error) {
         return false;
     gsize size;
     const char *data = g_bytes_get_data(content, &size);
-    g_autofree char *text = g_strndup(data, size);
+    g_autofree char *text = g_strndup(size > 0 ? data : "", size);
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     g_autofree char *mine = g_strconcat(user->home, "/", NULL);
     for (char **line = lines; *line; line++) {
