@@ -88,8 +88,10 @@ static void report(PuppetLoader *loader, const char *text) {
  * blanks, so that places stay right. */
 static bool is_message(const char *line) {
     static const char *const words[] = { "Notice: ", "Warning: ", "Info: ", "Debug: " };
-    if (*line == '\x1b')
-        line += strcspn(line, "m") + 1;
+    if (*line == '\x1b') {
+        const char *end = strchr(line, 'm');
+        line = end ? end + 1 : line;
+    }
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
         if (g_str_has_prefix(line, words[i]))
             return true;
