@@ -20,10 +20,11 @@ typedef enum {
 
 /* Everything options can say; each command lists those it takes. Strings are owned. */
 typedef struct {
-    char *root, *state, *values, *secrets, *out, *format, *since, *until, *kind, *output_dir;
+    char *root, *state, *values, *secrets, *out, *format, *since, *until, *kind, *output_dir, *only,
+        *except;
     char **env, **force;
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
-    gboolean verbose, yes, junit, replace;
+    gboolean verbose, yes, junit, replace, all_files, all_packages, with_secrets, overwrite;
     int parallel, sema, flap, limit;
     double converged_timeout, timeout;
 } Arguments;

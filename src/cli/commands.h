@@ -2,6 +2,7 @@
 /* Every command; the order of the list in commands.c is that of `stead --help`. */
 #include "cli/command.h"
 
+extern const Command command_adopt;
 extern const Command command_agent;
 extern const Command command_apply;
 extern const Command command_check;

@@ -1,0 +1,300 @@
+/* Files in /etc: those of a pattern, those of packages that were changed, the rest. */
+#include <fnmatch.h>
+#include <string.h>
+
+#include "adopt/adopt-private.h"
+#include "base/limits.h"
+
+/* Paths of which something was not taken, for one comment at the end. */
+typedef struct {
+    GPtrArray *secret, *unfit; /* of const char * */
+} Left;
+
+static void left_init(Left *left) {
+    left->secret = g_ptr_array_new();
+    left->unfit = g_ptr_array_new();
+}
+
+static void left_clear(Left *left) {
+    g_clear_pointer(&left->secret, g_ptr_array_unref);
+    g_clear_pointer(&left->unfit, g_ptr_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Left, left_clear)
+
+static void take(Adopt *adopt, const char *path, const char *notify, Left *left) {
+    TakeResult result = adopt_take_file(adopt, path, notify);
+    gpointer name = (gpointer)(uintptr_t)path;
+    if (result == TAKE_SECRET)
+        g_ptr_array_add(left->secret, name);
+    else if (result == TAKE_UNFIT)
+        g_ptr_array_add(left->unfit, name);
+}
+
+static void tell(Adopt *adopt, const GPtrArray *paths, const char *what) {
+    if (paths->len == 0)
+        return;
+    page_blank(adopt->page);
+    page_comment(adopt->page, "%s", what);
+    page_comment_list(adopt->page, (const char *const *)paths->pdata, paths->len);
+}
+
+static void tell_left(Adopt *adopt, const Left *left) {
+    tell(adopt, left->secret,
+         "Private, so left out (`stead adopt --with-secrets` puts texts among them into "
+         "secrets.yaml):");
+    tell(adopt, left->unfit, "Not taken: above 1 MB, of an odd type, or not what a file can say:");
+    if (left->secret->len > 0)
+        adopt_note(adopt, "private and left out: %u", left->secret->len);
+}
+
+/* --- by pattern */
+
+static bool matches(const char *const *patterns, const char *path) {
+    for (; *patterns != NULL; patterns++)
+        if (fnmatch(*patterns, path, FNM_PATHNAME) == 0)
+            return true;
+    return false;
+}
+
+/* Copies that editors and package managers leave behind. */
+static bool is_debris(const char *path) {
+    static const char *const patterns[] = { "*~",         "*.dpkg-old", "*.dpkg-dist",
+                                            "*.dpkg-new", "*.dpkg-bak", "*.ucf-old",
+                                            "*.ucf-dist", "*.ucf-new",  "*.distUpgrade",
+                                            "*.save",     "*.swp",      "*/.placeholder" };
+    for (size_t i = 0; i < G_N_ELEMENTS(patterns); i++)
+        if (fnmatch(patterns[i], path, 0) == 0)
+            return true;
+    return false;
+}
+
+void section_files_write(Adopt *adopt, const char *const *patterns) {
+    g_auto(Left) left;
+    left_init(&left);
+    for (unsigned i = 0; i < adopt->etc->len; i++) {
+        const EtcEntry *entry = adopt->etc->pdata[i];
+        if (entry->owner == NULL && entry->info.type != FILE_DIRECTORY &&
+            matches(patterns, entry->path) && !is_debris(entry->path) &&
+            !adopt_is_claimed(adopt, entry->path))
+            take(adopt, entry->path, NULL, &left);
+    }
+    tell_left(adopt, &left);
+}
+
+/* Made by programs, or of this one machine. */
+static const char *const generated[] = {
+    "/etc/.pwd.lock",
+    "/etc/adjtime",
+    "/etc/ca-certificates.conf",
+    "/etc/environment",
+    "/etc/group*",
+    "/etc/gshadow*",
+    "/etc/ld.so.cache",
+    "/etc/machine-id",
+    "/etc/mailname",
+    "/etc/mtab",
+    "/etc/nologin",
+    "/etc/os-release",
+    "/etc/pam.d/common-*",
+    "/etc/passwd*",
+    "/etc/resolv.conf*",
+    "/etc/shadow*",
+    "/etc/ssh/ssh_host_*",
+    "/etc/ssl/certs/*",
+    "/etc/subgid*",
+    "/etc/subuid*",
+    "/etc/udev/hwdb.bin",
+    "/etc/rmt",
+    "/etc/vtrgb",
+    "/etc/console-setup/cached*",
+    "/etc/dpkg/origins/*",
+    "/etc/systemd/*.wants/*",
+    "/etc/systemd/*.requires/*",
+    "/etc/systemd/system/*.service",
+    "/etc/systemd/user/*.service",
+    "/etc/ssl/private/ssl-cert-*",
+    "/etc/emacs/site-start.d/*",
+    "/etc/dictionaries-common/*",
+    "/etc/aliases.db",
+    "/etc/fonts/conf.d/*",
+    "/etc/ssl/private/.rnd",
+    "/etc/lvm/*",
+    "/etc/initramfs-tools/*",
+    "/etc/printcap",
+    "/etc/stead/*",
+    "/etc/java-*",
+    "/etc/selinux/*",
+    "/etc/perl/*",
+    "/etc/blkid.*",
+    "/etc/shells",
+    "/etc/runit/*",
+    "/etc/rc.local.d/*",
+    "/etc/xml/*",
+    "/etc/sgml/*",
+};
+
+static bool is_generated(const char *path) {
+    for (size_t i = 0; i < G_N_ELEMENTS(generated); i++)
+        if (fnmatch(generated[i], path, 0) == 0)
+            return true;
+    return is_debris(path);
+}
+
+/* Installed from a model, or turned on, by the scripts of a package. */
+static bool is_made_by_package(Adopt *adopt, const EtcEntry *entry) {
+    static const char *const models[] = { "/usr/share/libc-bin", "/usr/share/base-files" };
+    if (inventory_mentions(adopt->inventory, entry->path))
+        return true;
+    if (entry->info.type == FILE_SYMLINK) {
+        g_autofree char *target = host_read_link(adopt->host, entry->path, NULL);
+        return target != NULL && g_str_has_prefix(target, "/usr/");
+    }
+    g_autofree char *text = NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(models); i++) {
+        g_autofree char *name = g_path_get_basename(entry->path);
+        g_autofree char *model = g_build_filename(models[i], name, NULL);
+        if (!host_exists(adopt->host, model))
+            continue;
+        text = text != NULL ? text : adopt_read(adopt, entry->path);
+        g_autofree char *was = adopt_read(adopt, model);
+        if (g_strcmp0(text, was) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* --- of packages */
+
+typedef enum { SAME, CHANGED, GONE, UNKNOWN } Standing;
+
+static Standing compare(Adopt *adopt, const Conffile *conffile) {
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(GBytes) content =
+        host_read(adopt->host, conffile->path, LIMIT_FILE_CONTENT, &problem);
+    if (content == NULL) {
+        adopt_tell_unread(adopt, conffile->path, problem);
+        return g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND) ? GONE : UNKNOWN;
+    }
+    g_autofree char *md5 = g_compute_checksum_for_bytes(G_CHECKSUM_MD5, content);
+    return strcmp(md5, conffile->md5) == 0 ? SAME : CHANGED;
+}
+
+static void take_gone(Adopt *adopt, const char *path, Left *left) {
+    g_autoptr(Form) form = form_new("file", path);
+    form_string(form, "state", "absent");
+    if (!adopt_take(adopt, form))
+        g_ptr_array_add(left->unfit, (gpointer)(uintptr_t)path);
+}
+
+/* A file that belongs to a package: changed, gone, or added to one of its directories. */
+typedef struct {
+    const char *path;
+    const Package *package;
+    bool gone;
+} Belonging;
+
+static int compare_belongings(gconstpointer a, gconstpointer b) {
+    const Belonging *one = a, *other = b;
+    int order = strcmp(one->package->name, other->package->name);
+    return order != 0 ? order : strcmp(one->path, other->path);
+}
+
+static unsigned find_changed(Adopt *adopt, GArray *found) {
+    unsigned same = 0;
+    for (unsigned i = 0; i < adopt->inventory->conffiles->len; i++) {
+        const Conffile *conffile = adopt->inventory->conffiles->pdata[i];
+        if (!adopt_claim(adopt, conffile->path))
+            continue;
+        Standing standing = compare(adopt, conffile);
+        Belonging belonging = { conffile->path, conffile->package, standing == GONE };
+        same += standing == SAME;
+        if (standing == CHANGED || standing == GONE)
+            g_array_append_val(found, belonging);
+    }
+    return same;
+}
+
+/* Directories of several packages have the one that was asked last; /etc itself has none. */
+static const Package *directory_owner(const Adopt *adopt, const char *path) {
+    g_autofree char *directory = g_path_get_dirname(path);
+    return strcmp(directory, "/etc") == 0
+               ? NULL
+               : inventory_package(adopt->inventory, inventory_owner(adopt->inventory, directory));
+}
+
+static void find_added(Adopt *adopt, GArray *found) {
+    for (unsigned i = 0; i < adopt->etc->len; i++) {
+        const EtcEntry *entry = adopt->etc->pdata[i];
+        if (entry->owner != NULL || entry->info.type == FILE_DIRECTORY ||
+            adopt_is_claimed(adopt, entry->path) || is_generated(entry->path))
+            continue;
+        Belonging belonging = { entry->path, directory_owner(adopt, entry->path), false };
+        if (belonging.package != NULL && !is_made_by_package(adopt, entry))
+            g_array_append_val(found, belonging);
+    }
+}
+
+static void take_belonging(Adopt *adopt, const Belonging *belonging, Left *left) {
+    if (belonging->gone)
+        take_gone(adopt, belonging->path, left);
+    else
+        take(adopt, belonging->path,
+             g_hash_table_lookup(adopt->service_of, belonging->package->name), left);
+}
+
+void section_conffiles_write(Adopt *adopt) {
+    g_auto(Left) left;
+    left_init(&left);
+    g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(Belonging));
+    unsigned same = find_changed(adopt, found);
+    find_added(adopt, found);
+    g_array_sort(found, compare_belongings);
+    const Package *last = NULL;
+    for (unsigned i = 0; i < found->len; i++) {
+        const Belonging *belonging = &g_array_index(found, Belonging, i);
+        if (last != belonging->package) {
+            page_blank(adopt->page);
+            page_comment(adopt->page, "%s", belonging->package->name);
+        }
+        last = belonging->package;
+        take_belonging(adopt, belonging, &left);
+    }
+    tell_left(adopt, &left);
+    if (same > 0)
+        adopt_note(adopt, "as they were installed: %u", same);
+}
+
+/* --- the rest */
+
+static void tell_unknown(Adopt *adopt, const GPtrArray *paths) {
+    if (paths->len == 0)
+        return;
+    page_comment(adopt->page,
+                 "No package has these, and nothing above speaks of them: somebody, or some "
+                 "program, made them. `stead adopt --all-files` takes them.");
+    page_comment_list(adopt->page, (const char *const *)paths->pdata, paths->len);
+    adopt_note(adopt, "only listed: %u", paths->len);
+}
+
+void section_rest_write(Adopt *adopt) {
+    g_auto(Left) left;
+    left_init(&left);
+    g_autoptr(GPtrArray) unknown = g_ptr_array_new();
+    unsigned made = 0;
+    for (unsigned i = 0; i < adopt->etc->len; i++) {
+        const EtcEntry *entry = adopt->etc->pdata[i];
+        if (entry->owner != NULL || entry->info.type == FILE_DIRECTORY ||
+            adopt_is_claimed(adopt, entry->path))
+            continue;
+        if (is_generated(entry->path) || is_made_by_package(adopt, entry))
+            made++;
+        else if (adopt->options->all_files)
+            take(adopt, entry->path, NULL, &left);
+        else
+            g_ptr_array_add(unknown, entry->path);
+    }
+    tell_unknown(adopt, unknown);
+    tell_left(adopt, &left);
+    if (made > 0)
+        adopt_note(adopt, "made by programs and left out: %u", made);
+}

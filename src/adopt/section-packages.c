@@ -1,0 +1,86 @@
+/* Packages that somebody asked for. */
+#include <string.h>
+
+#include "adopt/adopt-private.h"
+
+typedef struct {
+    GPtrArray *asked, *held, *broken; /* of const char *: ids */
+    unsigned dependencies, base, foreign;
+} Sorted;
+
+static void sort_package(const Adopt *adopt, const Package *package, Sorted *sorted) {
+    gpointer id = (gpointer)(uintptr_t)package->id;
+    if (!package->installed) {
+        if (!package->removed)
+            g_ptr_array_add(sorted->broken, id);
+    } else if (package->held) {
+        g_ptr_array_add(sorted->held, id);
+    } else if (package->automatic) {
+        sorted->dependencies++;
+    } else if (package->base && !adopt->options->all_packages) {
+        sorted->base++;
+    } else {
+        g_ptr_array_add(sorted->asked, id);
+    }
+}
+
+/* Those that pkg finds to be so, in one list. */
+static void take_all(Adopt *adopt, GPtrArray *ids) {
+    g_autoptr(GPtrArray) good = g_ptr_array_new();
+    for (unsigned i = 0; i < ids->len; i++) {
+        g_autoptr(Form) form = form_new("pkg", ids->pdata[i]);
+        if (form != NULL && form_fits(form, adopt->host, NULL))
+            g_ptr_array_add(good, ids->pdata[i]);
+    }
+    if (good->len == 0)
+        return;
+    page_each(adopt->page, "pkg", (const char *const *)good->pdata, good->len);
+    adopt->taken += good->len;
+}
+
+static void take_held(Adopt *adopt, GPtrArray *ids) {
+    if (ids->len == 0)
+        return;
+    page_blank(adopt->page);
+    page_comment(adopt->page, "On hold: apt does not change them.");
+    for (unsigned i = 0; i < ids->len; i++) {
+        g_autoptr(Form) form = form_new("pkg", ids->pdata[i]);
+        form_bool(form, "held", true);
+        (void)adopt_take(adopt, form);
+    }
+}
+
+static void tell_rest(Adopt *adopt, const Sorted *sorted) {
+    if (sorted->dependencies + sorted->base > 0) {
+        page_comment(adopt->page,
+                     "What somebody asked for. Left out: %u that came as their dependencies%s%s",
+                     sorted->dependencies,
+                     sorted->base > 0 ? ", and those that come with every Debian" : ".",
+                     sorted->base > 0 ? " (`stead adopt --all-packages` lists them)." : "");
+        adopt_note(adopt, "left out: %u dependencies, %u of every Debian", sorted->dependencies,
+                   sorted->base);
+    }
+    page_comment(adopt->page,
+                 "Any version will do: pin one with pkg \"NAME\" { version = \"1.2*\" }.");
+    page_blank(adopt->page);
+}
+
+void section_packages_write(Adopt *adopt) {
+    if (!adopt->inventory->has_dpkg) {
+        page_comment(adopt->page, "There is no database of dpkg here: packages are not known.");
+        return;
+    }
+    g_autoptr(GPtrArray) asked = g_ptr_array_new(), held = g_ptr_array_new(),
+                         broken = g_ptr_array_new();
+    Sorted sorted = { .asked = asked, .held = held, .broken = broken };
+    for (unsigned i = 0; i < adopt->inventory->packages->len; i++)
+        sort_package(adopt, adopt->inventory->packages->pdata[i], &sorted);
+    tell_rest(adopt, &sorted);
+    take_all(adopt, asked);
+    take_held(adopt, held);
+    if (broken->len == 0)
+        return;
+    page_blank(adopt->page);
+    page_comment(adopt->page, "Half installed, so not said here (`dpkg --audit` tells more):");
+    page_comment_list(adopt->page, (const char *const *)broken->pdata, broken->len);
+}
