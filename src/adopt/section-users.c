@@ -60,6 +60,7 @@ static void read_defaults(People *people) {
     people->ages[PASSWORD_MIN_AGE] = number(defs, "PASS_MIN_DAYS", -1);
     people->ages[PASSWORD_MAX_AGE] = number(defs, "PASS_MAX_DAYS", -1);
     people->ages[PASSWORD_WARN_DAYS] = number(defs, "PASS_WARN_AGE", -1);
+    people->ages[PASSWORD_INACTIVE] = number(useradd, "INACTIVE", -1);
     people->shell = setting(useradd, "SHELL");
     if (people->shell == NULL)
         people->shell = g_strdup("/bin/sh");
@@ -189,15 +190,22 @@ static void add_groups(const People *people, const User *user, Form *form) {
 }
 
 static void add_ages(const People *people, const User *user, Form *form) {
-    static const char *const params[PASSWORD_AGES] = {
-        [PASSWORD_MIN_AGE] = "password_min_age",
-        [PASSWORD_MAX_AGE] = "password_max_age",
-        [PASSWORD_WARN_DAYS] = "password_warn_days",
+    static const struct {
+        PasswordAge age;
+        const char *param;
+    } rows[] = {
+        { PASSWORD_MIN_AGE, "password_min_age" },
+        { PASSWORD_MAX_AGE, "password_max_age" },
+        { PASSWORD_WARN_DAYS, "password_warn_days" },
+        { PASSWORD_INACTIVE, "inactive_days" },
     };
-    for (unsigned age = 0; age < PASSWORD_AGES; age++)
-        if (user->ages_set[age] && user->ages[age] != people->ages[age] &&
-            (user->uid >= people->uid_min || user->ages[age] >= 0)) /* as useradd --system has it */
-            form_int(form, params[age], user->ages[age]);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        int64_t days = user->ages[rows[i].age];
+        bool usual = days == people->ages[rows[i].age] ||
+                     (user->uid < people->uid_min && days < 0); /* as useradd --system has it */
+        if (user->ages_set[rows[i].age] && !usual)
+            form_int(form, rows[i].param, days);
+    }
     if (user->expires_day <= 0)
         return;
     GDate date;
@@ -230,11 +238,16 @@ static Form *user_form(const People *people, const User *user, bool managehome) 
         form_string(form, "shell", user->shell);
     if (managehome)
         form_bool(form, "managehome", true);
-    if (has_password(user) && people->adopt->options->with_secrets) {
+    if (has_password(user) && *user->password_hash == '!')
+        form_bool(form, "locked", true);
+    else if (has_password(user) && people->adopt->options->with_secrets) {
         g_autofree char *name = secret_name(user);
         form_secret(form, "password", name, user->password_hash, strlen(user->password_hash));
     }
     add_ages(people, user, form);
+    g_autofree char *linger = g_build_filename("/var/lib/systemd/linger", user->name, NULL);
+    if (host_exists(people->adopt->host, linger))
+        form_bool(form, "linger", true);
     return form;
 }
 
@@ -243,8 +256,6 @@ static void tell_password(People *people, const User *user) {
     if (user->password_hash != NULL && *user->password_hash == '\0')
         page_comment(page, "BEWARE: %s has an empty password and can log in without one.",
                      user->name);
-    else if (has_password(user) && *user->password_hash == '!')
-        page_comment(page, "%s has a password, locked by a \"!\" before it.", user->name);
     else if (has_password(user))
         page_comment(page, "%s has a password.", user->name);
 }
@@ -264,6 +275,8 @@ static void take_user(People *people, const User *user) {
     if (!has_password(user))
         return;
     g_autofree char *name = secret_name(user);
+    if (*user->password_hash == '!')
+        return;
     if (adopt->options->with_secrets)
         adopt_keep_secret(adopt, name, user->password_hash, strlen(user->password_hash));
     else
