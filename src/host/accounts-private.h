@@ -28,6 +28,3 @@ AccountFile *accounts_file(Host *host, AccountFileKind kind, GError **error);
 AccountFile *accounts_file_recent(Host *host, AccountFileKind kind);
 /* Not shared with anybody, to be changed. */
 AccountFile *accounts_file_read(Host *host, AccountFileKind kind, GError **error);
-
-/* Number of a key in /etc/login.defs, or fallback. */
-uint32_t accounts_login_defs(Host *host, const char *key, uint32_t fallback);

@@ -65,6 +65,8 @@ void accounts_unlock(Host *host);
  * SYS_UID_MIN..SYS_UID_MAX. */
 bool accounts_free_uid(Host *host, bool system, uid_t *ret_uid, GError **error);
 bool accounts_free_gid(Host *host, bool system, gid_t *ret_gid, GError **error);
+/* A number of /etc/login.defs; fallback when it has none of that name. */
+uint32_t accounts_login_defs(Host *host, const char *key, uint32_t fallback);
 
 /* Adds or replaces by name. password_hash NULL leaves the password as it is, a new user gets none
  * that fits ("!"); ages that are not set are those of /etc/login.defs then. /etc/shadow is made

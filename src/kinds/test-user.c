@@ -153,6 +153,22 @@ static void test_defaults(void) {
     g_assert_false(host_exists(host, "/srv/home/eve"));
 }
 
+/* People get subordinate ids by themselves where there are any, system users do not. */
+static void test_default_subids(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    write_file(host, "/etc/subuid", "", 0644);
+    g_autoptr(Resource) eve = kind_test_resource(&kind_user, "eve", NULL);
+    g_autoptr(Resource) web = kind_test_resource(&kind_user, "web", "system:=true", NULL);
+    kind_test_expect(test, eve, ACTION_CREATE);
+    kind_test_expect(test, web, ACTION_CREATE);
+    g_autofree char *ranges = file_text(host, "/etc/subuid");
+    g_assert_cmpstr(ranges, ==, "eve:100000:65536\n");
+    g_assert_false(host_exists(host, "/etc/subgid"));
+    kind_test_undo(test, eve, ON_REMOVE_DEFAULT);
+    g_assert_cmpuint(info_of(host, "/etc/subuid").size, ==, 0);
+}
+
 /* Modes of homes are those of useradd. */
 static void test_home_modes(void) {
     static const struct {
@@ -711,6 +727,7 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/kinds/user/create", test_create);
     g_test_add_func("/kinds/user/defaults", test_defaults);
+    g_test_add_func("/kinds/user/default-subids", test_default_subids);
     g_test_add_func("/kinds/user/home-modes", test_home_modes);
     g_test_add_func("/kinds/user/missing-group", test_missing_group);
     g_test_add_func("/kinds/user/change", test_change);

@@ -699,6 +699,20 @@ static bool put_subids(KindRun *run, GError **error) {
     return true;
 }
 
+/* As useradd does for people, where there are such files. Before the account: what a kill leaves is
+ * replaced by the next run. */
+static bool default_subids(KindRun *run, const User *user, GError **error) {
+    static const char *const automatic[] = { SUBID_AUTO, NULL };
+    bool is_system = resource_bool(run->resource, P_SYSTEM) ||
+                     user->uid < accounts_login_defs(run->host, "UID_MIN", 1000);
+    for (unsigned kind = 0; !is_system && kind < G_N_ELEMENTS(subid_params); kind++)
+        if (!resource_get(run->resource, subid_params[kind]) &&
+            host_exists(run->host, subid_path(kind)) &&
+            !subid_set(run->host, kind, user->name, automatic, error))
+            return false;
+    return true;
+}
+
 /* Before the account says where it is: killed in between, the next run finds it moved. */
 static bool move_home(KindRun *run, const User *before, const User *after, GError **error) {
     bool moves = false;
@@ -722,8 +736,9 @@ static bool put_user(KindRun *run, User **ret_before, User **ret_after, GError *
         return false;
     set_fields(run->resource, after);
     if (!primary_group(run, before != NULL, after, error) ||
-        !move_home(run, before, after, error) || !accounts_put_user(run->host, after, error) ||
-        !put_groups(run, error) || !put_subids(run, error))
+        !move_home(run, before, after, error) || (!before && !default_subids(run, after, error)) ||
+        !accounts_put_user(run->host, after, error) || !put_groups(run, error) ||
+        !put_subids(run, error))
         return false;
     *ret_before = g_steal_pointer(&before);
     *ret_after = g_steal_pointer(&after);
@@ -849,7 +864,8 @@ const Kind kind_user = {
     .help = "Keeps a user in /etc/passwd and /etc/shadow, its groups, and if asked its home "
             "directory. Only what is set is kept; the rest is chosen once, as useradd(8) "
             "would (ranges of /etc/login.defs, HOME, SHELL and SKEL of "
-            "/etc/default/useradd, a group of the user's own name), and then left alone. "
+            "/etc/default/useradd, a group of the user's own name, subordinate ids where there are "
+            "/etc/subuid and /etc/subgid), and then left alone. "
             "`managehome = true` makes the home from /etc/skel with the mode of useradd "
             "(HOME_MODE or UMASK in /etc/login.defs, else 0700) and makes it again when it is "
             "lost. When `homedir` changes then, the "
