@@ -54,13 +54,15 @@ def changed_paths(machine: Machine) -> set[str]:
     return {path for path in found if not (path + "/").startswith(OWN) and not PER_RUN.search(path)}
 
 
-def accounts(machine: Machine) -> list[str]:
+def accounts(machine: Machine, ranges: bool) -> list[str]:
     """The lines of the account files; the order of lines and of a group's members means nothing."""
     lines = []
     for name in ACCOUNTS:
         file = machine.path(f"/etc/{name}")
         for line in file.read_text().splitlines() if file.exists() else []:
             fields = [",".join(sorted(field.split(","))) if name.endswith("group") else field for field in line.split(":")]
+            if name.startswith("sub") and not ranges:
+                fields[1] = "START"
             lines.append(f"{name} {':'.join(fields)}")
     return sorted(lines)
 
@@ -83,12 +85,13 @@ PASSING = re.compile(r"^(apt-daily|dpkg-db-backup|e2scrub|systemd-tmpfiles|syste
 
 
 class Snapshot:
-    """tables: files that tools write with comments of their own count by their lines."""
+    """tables: files that tools write with comments of their own count by their lines, and which of the free ranges of
+    subordinate ids was chosen does not."""
 
     def __init__(self, machine: Machine, tables: bool = False):
         self.below, self.tables = str(base(machine.packages)), tables
         self.files = {path: describe(machine.path(path), path, tables) for path in changed_paths(machine)}
-        self.aspects = {"accounts": accounts(machine)}
+        self.aspects = {"accounts": accounts(machine, not tables)}
         for name, command in COMMANDS.items():
             lines = machine.run(command, check=False).stdout.splitlines()
             self.aspects[name] = sorted(line for line in lines if not (name == "units" and PASSING.match(line)))
