@@ -100,6 +100,8 @@ void section_users_write(Adopt *adopt);
 void section_units_collect(Adopt *adopt, bool wanted);
 void section_units_write(Adopt *adopt);
 void section_cron_write(Adopt *adopt);
+void section_mounts_write(Adopt *adopt);
+void section_sysctl_write(Adopt *adopt);
 void section_files_write(Adopt *adopt, const char *const *patterns);
 void section_conffiles_write(Adopt *adopt);
 void section_rest_write(Adopt *adopt);

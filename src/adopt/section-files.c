@@ -5,6 +5,8 @@
 #include "adopt/adopt-private.h"
 #include "base/limits.h"
 
+#define ELSEWHERE_MAX 40 /* names outside of /etc that are told */
+
 /* Paths of which something was not taken, for one comment at the end. */
 typedef struct {
     GPtrArray *secret, *unfit; /* of const char * */
@@ -276,6 +278,30 @@ static void tell_unknown(Adopt *adopt, const GPtrArray *paths) {
     adopt_note(adopt, "only listed: %u", paths->len);
 }
 
+/* Not looked into, but good to know of. */
+static void tell_elsewhere(Adopt *adopt) {
+    static const char *const directories[] = { "/opt", "/usr/local/bin", "/usr/local/sbin" };
+    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
+    for (size_t i = 0; i < G_N_ELEMENTS(directories); i++) {
+        g_auto(GStrv) names = host_list(adopt->host, directories[i], NULL);
+        for (char **name = names; name != NULL && *name != NULL; name++)
+            g_ptr_array_add(found, g_build_filename(directories[i], *name, NULL));
+    }
+    if (found->len == 0)
+        return;
+    unsigned shown = MIN(found->len, ELSEWHERE_MAX);
+    page_blank(adopt->page);
+    g_autofree char *some = shown < found->len
+                                ? g_strdup_printf(" The first %u of %u:", shown, found->len)
+                                : g_strdup("");
+    page_comment(adopt->page,
+                 "Outside of /etc, and not taken (put it into a package, or see the "
+                 "kinds tar and file).%s",
+                 some);
+    page_comment_list(adopt->page, (const char *const *)found->pdata, shown);
+    adopt_note(adopt, "in /opt and /usr/local: %u", found->len);
+}
+
 void section_rest_write(Adopt *adopt) {
     g_auto(Left) left;
     left_init(&left);
@@ -295,6 +321,7 @@ void section_rest_write(Adopt *adopt) {
     }
     tell_unknown(adopt, unknown);
     tell_left(adopt, &left);
+    tell_elsewhere(adopt);
     if (made > 0)
         adopt_note(adopt, "made by programs and left out: %u", made);
 }

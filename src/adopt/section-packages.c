@@ -25,12 +25,12 @@ static void sort_package(const Adopt *adopt, const Package *package, Sorted *sor
 }
 
 /* Those that pkg finds to be so, in one list. */
-static void take_all(Adopt *adopt, GPtrArray *ids) {
+static void take_all(Adopt *adopt, GPtrArray *ids, GPtrArray *odd) {
     g_autoptr(GPtrArray) good = g_ptr_array_new();
     for (unsigned i = 0; i < ids->len; i++) {
         g_autoptr(Form) form = form_new("pkg", ids->pdata[i]);
-        if (form != NULL && form_fits(form, adopt->host, NULL))
-            g_ptr_array_add(good, ids->pdata[i]);
+        bool fits = form != NULL && form_fits(form, adopt->host, NULL);
+        g_ptr_array_add(fits ? good : odd, ids->pdata[i]);
     }
     if (good->len == 0)
         return;
@@ -38,7 +38,7 @@ static void take_all(Adopt *adopt, GPtrArray *ids) {
     adopt->taken += good->len;
 }
 
-static void take_held(Adopt *adopt, GPtrArray *ids) {
+static void take_held(Adopt *adopt, GPtrArray *ids, GPtrArray *odd) {
     if (ids->len == 0)
         return;
     page_blank(adopt->page);
@@ -46,7 +46,8 @@ static void take_held(Adopt *adopt, GPtrArray *ids) {
     for (unsigned i = 0; i < ids->len; i++) {
         g_autoptr(Form) form = form_new("pkg", ids->pdata[i]);
         form_bool(form, "held", true);
-        (void)adopt_take(adopt, form);
+        if (!adopt_take(adopt, form))
+            g_ptr_array_add(odd, ids->pdata[i]);
     }
 }
 
@@ -76,11 +77,13 @@ void section_packages_write(Adopt *adopt) {
     for (unsigned i = 0; i < adopt->inventory->packages->len; i++)
         sort_package(adopt, adopt->inventory->packages->pdata[i], &sorted);
     tell_rest(adopt, &sorted);
-    take_all(adopt, asked);
-    take_held(adopt, held);
+    take_all(adopt, asked, broken);
+    take_held(adopt, held, broken);
     if (broken->len == 0)
         return;
     page_blank(adopt->page);
-    page_comment(adopt->page, "Half installed, so not said here (`dpkg --audit` tells more):");
+    page_comment(adopt->page,
+                 "Half installed, or other than dpkg has it, so not said here (`dpkg --audit`):");
     page_comment_list(adopt->page, (const char *const *)broken->pdata, broken->len);
+    adopt_note(adopt, "only told: %u", broken->len);
 }

@@ -305,9 +305,11 @@ static void write_services(Adopt *adopt) {
 
 void section_units_write(Adopt *adopt) {
     g_auto(GStrv) names = host_list(adopt->host, UNITS, NULL);
-    if (adopt->units_problem != NULL)
+    if (adopt->units_problem != NULL) {
+        adopt_note(adopt, "systemd does not answer");
         page_comment(adopt->page, "systemd does not answer, so what is enabled is not said: %s",
                      adopt->units_problem);
+    }
     for (char **name = names; name != NULL && *name != NULL; name++)
         if (g_str_has_suffix(*name, ".d"))
             take_drop_ins(adopt, *name);

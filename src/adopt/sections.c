@@ -19,12 +19,6 @@ static const char *const locale_paths[] = {
     "/etc/localtime",  "/etc/timezone",         "/etc/default/locale", "/etc/locale.conf",
     "/etc/locale.gen", "/etc/default/keyboard", "/etc/vconsole.conf",  NULL,
 };
-static const char *const mount_paths[] = { "/etc/fstab", "/etc/crypttab", NULL };
-static const char *const sysctl_paths[] = {
-    "/etc/sysctl.d/*",       "/etc/sysctl.conf",         "/etc/modules",
-    "/etc/modules-load.d/*", "/etc/modprobe.d/*",        "/etc/udev/rules.d/*",
-    "/etc/tmpfiles.d/*",     "/etc/security/limits.d/*", NULL,
-};
 static const char *const network_paths[] = {
     "/etc/network/interfaces",
     "/etc/network/interfaces.d/*",
@@ -48,8 +42,8 @@ const Section sections[] = {
     { "units", "Units and services", .collect = section_units_collect,
       .write = section_units_write },
     { "cron", "Cron", "Crontabs of people are beside them, above.", .write = section_cron_write },
-    { "mounts", "Mounts", .patterns = mount_paths },
-    { "sysctl", "Kernel settings", .patterns = sysctl_paths },
+    { "mounts", "Mounts", .write = section_mounts_write },
+    { "sysctl", "Kernel settings", .write = section_sysctl_write },
     { "network", "Network", .patterns = network_paths },
     { "conffiles", "Configuration files of packages",
       "Those that differ from what the package installed, or were added to its directories.",

@@ -114,7 +114,7 @@ static void test_whole(void) {
     AdoptOptions options = { 0 };
     g_autoptr(AdoptResult) result = collect(host, &options);
     assert_has(result, "\npkg \"shop\" {}\n");
-    assert_has(result, "`dpkg --audit` tells more):\n--   broken\n");
+    assert_has(result, "`dpkg --audit`):\n--   broken, tool:i386\n");
     assert_has(result, "host \"db\" { ip = \"192.0.2.1\", comment = \"main\" }\n");
     assert_has(result, "--   192.0.2.2 db\n");
     assert_has(result, "group \"ops\" { gid = 2000, members = { \"shopd\" } }\n");

@@ -53,14 +53,24 @@ static void print_sections(Printer *printer, const AdoptResult *result) {
     }
 }
 
+/* Another configuration was applied here: without --replace ours would be refused. */
+static bool is_kept(const Session *session) {
+    return ledger_exists(session->machine->state_dir);
+}
+
 static void print_next(const Session *session, const char *directory, const AdoptResult *result) {
     const char *root = session->arguments->root;
     g_autofree char *below = root != NULL ? g_strconcat(" --root ", root, NULL) : g_strdup("");
     g_autofree char *secrets = result->secrets > 0
                                    ? g_strdup_printf(" --secrets %s/secrets.yaml", directory)
                                    : g_strdup("");
-    printer_line(session->printer, STYLE_PLAIN, "next: stead plan %s/site.lua%s%s", directory,
-                 secrets, below);
+    bool kept = is_kept(session);
+    printer_line(session->printer, STYLE_PLAIN, "next: stead plan %s/site.lua%s%s%s", directory,
+                 secrets, below, kept ? " --replace" : "");
+    if (kept)
+        printer_line(session->printer, STYLE_PLAIN,
+                     "stead keeps a configuration here already: the plan tells what of it this one "
+                     "would undo");
 }
 
 static void print_summary(const Session *session, const char *directory, const AdoptResult *result,
