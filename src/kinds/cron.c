@@ -478,7 +478,7 @@ const Kind kind_cron = {
         "The user and the package cron, when resources too, come first by themselves. When the "
         "resource leaves the configuration, the entry is removed, or becomes what it was, and a "
         "table that was made for it goes with its last entry.\n\n"
-        "A timer of systemd does the same with more control: see the kind `unit`.",
+        "A timer of systemd does the same with more control: see the kind `systemd_timer`.",
     .example = "cron \"backup\" {\n"
                "  command = \"/usr/local/sbin/backup --quiet\", user = \"root\",\n"
                "  minute = 30, hour = { 2, 14 }, weekday = \"mon-fri\",\n"

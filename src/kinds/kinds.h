@@ -26,6 +26,7 @@ extern const Kind kind_pkg;
 extern const Kind kind_print;
 extern const Kind kind_ssh_authorized_key;
 extern const Kind kind_svc;
+extern const Kind kind_systemd_timer;
 extern const Kind kind_tar;
 extern const Kind kind_test;
 extern const Kind kind_timer;

@@ -52,8 +52,9 @@ const Kind kind_timer = {
             "notifies is refreshed: commands run again, services reload. A notification of the "
             "timer itself makes it count from zero.\n\n"
             "In a one-shot `stead apply` it never fires. The first event comes one interval after "
-            "the start, and what happens while a refresh is still running is not repeated. For "
-            "work at given times of the day use the kind cron.",
+            "the start, and what happens while a refresh is still running is not repeated. It ends "
+            "with the agent. For work that the machine itself does at given times use the kinds "
+            "systemd_timer or cron.",
     .example = "timer \"hourly\" { interval = \"1h\", notify = exec \"collect\" }\n"
                "exec \"collect\" { cmd = \"/usr/local/bin/collect\", refreshonly = true }\n",
     .params = timer_params,

@@ -221,7 +221,7 @@ static bool print_section(GString *out, const char *name, const Value *settings,
     return true;
 }
 
-char *unit_text_print(const Value *sections, const char *title, GError **error) {
+char *unit_text_print(const Value *sections, const char *keeper, GError **error) {
     if (value_type(sections) != VALUE_MAP) {
         g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
                             "settings must be a table of sections, such as { Service = { Nice = 5 "
@@ -229,8 +229,7 @@ char *unit_text_print(const Value *sections, const char *title, GError **error) 
         return NULL;
     }
     g_autoptr(GString) out = g_string_new(NULL);
-    g_string_append_printf(out, "# Kept by stead as unit '%s': edit its configuration instead.\n",
-                           title);
+    g_string_append_printf(out, "# Kept by stead as %s: edit its configuration instead.\n", keeper);
     g_autoptr(GPtrArray) names = sorted_keys(sections);
     for (unsigned i = 0; i < names->len; i++)
         if (!print_section(out, names->pdata[i], value_map_get(sections, names->pdata[i]), error))

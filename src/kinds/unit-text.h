@@ -11,5 +11,6 @@
 bool unit_text_check(const char *text, size_t size, const char *unit, bool drop_in, GError **error);
 
 /* A file from sections that are maps of settings; lists are a line each. Unit comes first, Install
- * last, all else in the order of its name. Caller frees. */
-char *unit_text_print(const Value *sections, const char *title, GError **error);
+ * last, all else in the order of its name. keeper: the resource, such as "unit 'x'". Caller frees.
+ */
+char *unit_text_print(const Value *sections, const char *keeper, GError **error);

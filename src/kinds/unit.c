@@ -67,8 +67,9 @@ static bool refuse(GError **error, const char *problem) {
 /* NULL without error: not known yet, or not asked for. */
 static char *wanted_text(const Resource *resource, GError **error) {
     const Value *settings = resource_get(resource, P_SETTINGS);
+    g_autofree char *keeper = g_strdup_printf("unit '%s'", resource->name);
     if (settings != NULL)
-        return unit_text_print(settings, resource->name, error);
+        return unit_text_print(settings, keeper, error);
     return g_strdup(resource_string(resource, P_CONTENT));
 }
 

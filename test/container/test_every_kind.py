@@ -117,6 +117,12 @@ ROWS = {
         "systemctl stop kept; systemctl disable --quiet kept; systemctl unmask --quiet other",
         "printf '[Service]\\nExecStart=/bin/sleep 1000\\n[Install]\\nWantedBy=multi-user.target\\n'"
         " | tee /usr/lib/systemd/system/kept.service >/usr/lib/systemd/system/other.service; systemctl daemon-reload"),
+    "systemd_timer": Row(
+        'systemd_timer "kept" { command = "/bin/true", on_calendar = "2031-05-06 04:00", random_delay = "5min" }',
+        ("systemctl is-active kept.timer; systemctl is-enabled kept.timer; "
+         "systemctl show --value -p RandomizedDelayUSec kept.timer", "active\nenabled\n5min"),
+        "systemctl disable --quiet --now kept.timer; sed -i s/5min/6min/ /etc/systemd/system/kept.timer; "
+        "systemctl daemon-reload"),
     "tar": Row(
         'tar "/opt/kept/" { source = "/srv/kept.tar" }',
         ("cd /opt/kept && find . -type f | sort | xargs cat", "one\ntwo"),
