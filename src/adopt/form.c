@@ -3,6 +3,7 @@
 
 #include "adopt/adopt-private.h"
 #include "kinds/kinds.h"
+#include "lang/name.h"
 
 struct Form {
     Resource *resource;
@@ -18,7 +19,7 @@ static void item_clear(void *data) {
 
 Form *form_new(const char *kind, const char *name) {
     const Kind *found = kind_set_find(&builtin_kinds, kind);
-    if (found == NULL || *name == '\0' || !g_utf8_validate(name, -1, NULL))
+    if (found == NULL || name_refusal(name, strlen(name)) != NULL)
         return NULL;
     Form *form = g_new0(Form, 1);
     form->resource = resource_new(found, name, (Origin){ 0 });

@@ -112,6 +112,15 @@ static void visit(People *people, AccountFileKind kind,
     account_file_each(file, visitor, people);
 }
 
+/* Without it neither passwords nor their ages are known, and users look as if they had none. */
+static void visit_shadow(const People *people) {
+    const char *path = account_file_path(ACCOUNT_SHADOW);
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(GBytes) content = host_read(people->adopt->host, path, LIMIT_ACCOUNT_FILE, &problem);
+    if (content == NULL)
+        adopt_tell_unread(people->adopt, path, problem);
+}
+
 static int compare_users(gconstpointer a, gconstpointer b) {
     const User *one = *(User *const *)a, *other = *(User *const *)b;
     return one->uid != other->uid ? (one->uid > other->uid) - (one->uid < other->uid)
@@ -132,6 +141,7 @@ static void people_init(People *people, Adopt *adopt) {
     read_defaults(people);
     visit(people, ACCOUNT_PASSWD, visit_user);
     visit(people, ACCOUNT_GROUP, visit_group);
+    visit_shadow(people);
     g_ptr_array_sort(people->users, compare_users);
     g_ptr_array_sort(people->groups, compare_groups);
 }

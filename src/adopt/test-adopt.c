@@ -4,6 +4,7 @@
 #include "adopt/adopt.h"
 #include "adopt/inventory.h"
 #include "host/host-fake.h"
+#include "host/host-real.h"
 
 static const char status[] =
     "Package: dpkg\nEssential: yes\nStatus: install ok installed\nPriority: required\n"
@@ -220,6 +221,41 @@ static void test_unfit(void) {
     assert_has(result, "-- /etc/hostname says 'not a name!'");
 }
 
+static void remove_all(const char *path) {
+    g_autoptr(Host) local = host_real_new(NULL, NULL, NULL);
+    g_assert_true(host_remove_tree(local, path, NULL, NULL));
+}
+
+/* Whatever names and texts there are, the page is Lua that says them, and nothing else. */
+static void test_hostile(void) {
+    g_autoptr(Host) host = machine();
+    g_autofree char *large = g_strnfill(3000, ']');
+    put(host, "/etc/a]]\nerror('out')--[[", "x\n", 0644);
+    put(host, "/etc/b\"..error('out')..\"", "]]..error('out')..[[\nx\ny]", 0644);
+    put(host, "/etc/c\xff", "not UTF-8\n", 0644);
+    put(host, "/etc/d", "\r\n\n]=]\n\\n\"'\n", 0644);
+    put(host, "/etc/e", large, 0644);
+    put(host, "/etc/f", "\xff\xfe", 0644);
+    put(host, "/etc/g]]--", "PRIVATE KEY-----\n\t\x01\"\\\n", 0600);
+    put(host, "/etc/hosts", "192.0.2.1 db # ]] \"..error('out')..\"\n192.0.2.2 \x1b[31m\n", 0644);
+    put(host, "/etc/machine-info", "PRETTY_HOSTNAME=\"a]]b'c\"\n", 0644);
+    AdoptOptions options = { .all_files = true, .with_secrets = true };
+    g_autoptr(AdoptResult) result = collect(host, &options);
+    g_autofree char *directory = g_dir_make_tmp("stead-adopt-XXXXXX", NULL);
+    g_autoptr(GPtrArray) differences = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    adopt_write(result, directory, false, &error);
+    g_assert_no_error(error);
+    adopt_check(host, directory, differences, &error);
+    remove_all(directory);
+    g_assert_no_error(error);
+    g_assert_cmpuint(differences->len, ==, 0);
+    assert_has(result, "source = \"files/etc/d\"");
+    assert_has(result, "source = \"files/etc/e\"");
+    assert_has(result, "source = \"files/etc/f\"");
+    g_assert_cmpuint(result->secrets, ==, 3);
+}
+
 static void test_no_dpkg(void) {
     g_autoptr(Host) host = host_fake_new();
     put(host, "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nd:x:100:100::/:/bin/false\n", 0644);
@@ -239,6 +275,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/adopt/large", test_large);
     g_test_add_func("/adopt/sections", test_sections);
     g_test_add_func("/adopt/unfit", test_unfit);
+    g_test_add_func("/adopt/hostile", test_hostile);
     g_test_add_func("/adopt/no-dpkg", test_no_dpkg);
     return g_test_run();
 }

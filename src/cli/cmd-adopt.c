@@ -76,11 +76,13 @@ static void print_next(const Session *session, const char *directory, const Adop
 static void print_summary(const Session *session, const char *directory, const AdoptResult *result,
                           const GPtrArray *differences) {
     Printer *printer = session->printer;
+    unsigned beside = result->files->len - 1;
     print_sections(printer, result);
     for (unsigned i = 0; i < result->unread->len; i++)
         printer_warning(printer, "not read: %s", (char *)result->unread->pdata[i]);
-    printer_line(printer, STYLE_PLAIN, "wrote %s/site.lua: %u resources, %u files beside it",
-                 directory, result->taken, result->files->len - 1);
+    printer_line(printer, STYLE_PLAIN, "wrote %s/site.lua: %u resource%s, %u file%s beside it",
+                 directory, result->taken, result->taken == 1 ? "" : "s", beside,
+                 beside == 1 ? "" : "s");
     for (unsigned i = 0; i < differences->len; i++)
         printer_warning(printer, "%s", (char *)differences->pdata[i]);
     if (differences->len == 0)
