@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/printable.h"
 #include "cli/change-text.h"
 #include "kinds/loss.h"
 
@@ -82,6 +83,11 @@ void printer_line(Printer *printer, Style style, const char *format, ...) {
                printer_style(printer, STYLE_PLAIN));
 }
 
+/* Texts may come from a command that drives the terminal it thinks it has; caller frees. */
+static char *clean(const char *text) {
+    return printable_text(text, PRINTABLE_LINES | PRINTABLE_TABS);
+}
+
 void printer_json(Printer *printer, const char *name, Value *map) {
     value_map_set(map, "event", value_new_string(name));
     value_map_set(map, "time", value_new_int(g_get_real_time()));
@@ -101,7 +107,8 @@ void printer_error(Printer *printer, const GError *error) {
     }
     /* A message that starts with its place needs no name before it. */
     bool placed = g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG);
-    fprintf(stderr, "%s%s\n", placed ? "" : "stead: ", error->message);
+    g_autofree char *message = clean(error->message);
+    fprintf(stderr, "%s%s\n", placed ? "" : "stead: ", message);
 }
 
 void printer_warning(Printer *printer, const char *format, ...) {
@@ -259,13 +266,14 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
     g_autofree char *name = event->resource ? resource_show(event->resource) : g_strdup("");
     const char *style = printer_style(printer, look->style),
                *end = printer_style(printer, STYLE_PLAIN);
+    g_autofree char *note = event->note ? clean(event->note) : NULL;
+    g_autofree char *error = event->error ? clean(event->error->message) : NULL;
     if (event->type == ENGINE_NOTE) {
-        printer_line(printer, STYLE_PLAIN, "%s: %s", name, event->note);
+        printer_line(printer, STYLE_PLAIN, "%s: %s", name, note);
         return;
     }
     if (!event->resource && event->error) {
-        printer_line(printer, look->style, "%s: %s: %s", look->word, event->note,
-                     event->error->message);
+        printer_line(printer, look->style, "%s: %s: %s", look->word, note, error);
         return;
     }
     if (!event->resource) {
@@ -285,7 +293,7 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
         g_autofree char *first = resource_show(event->first);
         g_string_append_printf(tail, ": in one go with %s, see there", first);
     } else if (event->error) {
-        g_string_append_printf(tail, ": %s", event->error->message);
+        g_string_append_printf(tail, ": %s", error);
     }
     printer_line(printer, STYLE_PLAIN, "%s%s%s %s%s", style, event_word(event), end, name,
                  tail->str);
@@ -310,9 +318,9 @@ static void note_failure(Printer *printer, const EngineEvent *event) {
     int at = find_failure(printer, name);
     if (at >= 0)
         (void)g_ptr_array_remove_index(printer->failures, (unsigned)at);
+    g_autofree char *error = clean(event->error ? event->error->message : "");
     if (failed && printer->failures->len < FAILURES_REPEATED)
-        g_ptr_array_add(printer->failures,
-                        g_strdup_printf("%s: %s", name, event->error ? event->error->message : ""));
+        g_ptr_array_add(printer->failures, g_strdup_printf("%s: %s", name, error));
 }
 
 static void repeat_failures(Printer *printer, unsigned n_failed) {
@@ -406,8 +414,9 @@ static void print_item(Printer *printer, const PlanItem *item) {
     const char *end = printer_style(printer, STYLE_PLAIN);
     if (item->error || item->reported) {
         Style style = item->error ? STYLE_BAD : STYLE_CHANGE;
+        g_autofree char *error = item->error ? clean(item->error) : NULL;
         printer_line(printer, STYLE_PLAIN, "  %sx %s%s: %s", printer_style(printer, style), name,
-                     end, item->error ? item->error : "left the configuration, stays as it is");
+                     end, error ? error : "left the configuration, stays as it is");
         return;
     }
     Action action = item->changes->action;

@@ -178,7 +178,11 @@ pid_t command_spawn(const SpawnRequest *request, GError **error) {
     int problem = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
-        set_io_error(error, problem, "run '%s': make a process", request->label);
+        set_io_error(error, problem, "run '%s': make a process%s", request->label,
+                     problem == EAGAIN
+                         ? " (the limit of processes is reached: ulimit -u, TasksMax= "
+                           "of the service)"
+                         : "");
         return -1;
     }
     if (__atomic_load_n(&failure.errno_value, __ATOMIC_SEQ_CST) == 0)

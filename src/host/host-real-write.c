@@ -242,8 +242,6 @@ static bool rename_error(int errno_value, GError **error) {
         g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_EXISTS, "a directory is in its place");
         return false;
     }
-    if (errno_value == EPERM)
-        return set_io_error(error, errno_value, "replace it (is it immutable? see lsattr)");
     return set_io_error(error, errno_value, "replace it");
 }
 

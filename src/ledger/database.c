@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -94,6 +95,16 @@ void set_damaged_error(GError **error, const char *path, const char *why) {
                 "read '%s': %s; 'stead ledger repair' saves what can still be read", path, why);
 }
 
+/* SQLite tells the error of its second attempt, to open without making: that there is no such file.
+ */
+static int why_not_opened(const char *path, int errno_value) {
+    g_autofree char *dir = g_path_get_dirname(path);
+    struct statvfs info;
+    bool full =
+        errno_value == ENOENT && statvfs(dir, &info) == 0 && info.f_files > 0 && info.f_favail == 0;
+    return full ? ENOSPC : errno_value;
+}
+
 void set_database_error(GError **error, Database *database, const char *what) {
     int result = sqlite3_extended_errcode(database->db);
     int system = sqlite3_system_errno(database->db);
@@ -117,7 +128,11 @@ void set_database_error(GError **error, Database *database, const char *what) {
                     BUSY_TIMEOUT_MS / 1000);
         break;
     default:
-        if (system != 0)
+        system = why_not_opened(database->path, system);
+        if (system == ENOSPC)
+            set_io_error(error, system, "%s '%s' (no file can be made: see 'df -i')", what,
+                         database->path);
+        else if (system != 0)
             (void)set_io_error(error, system, "%s '%s'", what, database->path);
         else
             g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "%s '%s': %s", what, database->path,
