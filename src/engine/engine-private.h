@@ -83,6 +83,10 @@ struct Vertex {
     GError *error;         /* of the last failed round */
     GError *unwatched;     /* why it is polled although its kind can watch; NULL: it is watched */
     uint64_t unwatched_at; /* Engine.n_unwatched then */
+    bool unwatched_told;   /* since it was watched last */
+    bool watched, was_watched; /* now; ever */
+    uint64_t armed_at;         /* loop time when its watch was last put in place */
+    unsigned watch_losses;     /* in a row, for the back-off */
 };
 
 /* One member of a round: what is handed to the kind and what came out. */
@@ -117,6 +121,7 @@ struct Round {
     bool brought;     /* plan: something before it would bring what the plan cannot know */
     bool dirty_again; /* an event came while it ran */
     bool poked;       /* what it depends on was made right while it ran */
+    bool undone;      /* what it did was not there any more when it looked again */
     RoundResult result;
     GError *error;
     unsigned n_members;
@@ -232,8 +237,9 @@ Value *receive_unknown(const Vertex *vertex, unsigned member); /* as RoundMember
  * here. */
 Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GError **error);
 
-/* unwatched.c: the vertex is polled, soon all that are will be told */
-void unwatched_note(Vertex *vertex, const GError *why);
+/* unwatched.c: the vertex is polled, for why; soon all that are will be told, if
+ * this one is worth it */
+void unwatched_note(Vertex *vertex, const GError *why, bool worth_telling);
 
 /* moves.c: names that mean another thing than they did, things that have another name */
 bool same_thing(const Resource *was, const Resource *now); /* of one kind */

@@ -250,7 +250,8 @@ static bool make_right(Round *round, GError **error) {
     if (!approve_members(round, error) || !begin_members(round, error))
         return false;
     host_writer_begin(round->writer);
-    bool ok = apply_members(round, error) && prove_members(round, error);
+    bool applied = apply_members(round, error), ok = applied && prove_members(round, error);
+    round->undone = applied && !ok;
     host_writer_end();
     return ok;
 }

@@ -588,17 +588,55 @@ static void test_unwatchable_is_polled(void) {
     test_run_free(run);
 }
 
+/* A watch that is lost for a while comes back by itself, and nobody hears of it. */
+static void test_lost_watch_comes_back(void) {
+    TestRun *run = test_run_new();
+    test_graph(run, "a", "");
+    test_load(run);
+    test_advance(run, SECOND);
+    probe("a")->no_watch = true;
+    probe_unwatch(probe("a"), "connection lost");
+    test_advance(run, 2 * SECOND);
+    probe("a")->no_watch = false;
+    test_advance(run, 2 * SECOND);
+    int looks = probe("a")->looks;
+    g_autoptr(Value) status = engine_status(run->engine, "probe", "a");
+    g_assert_cmpstr(value_map_string(status, "unwatched", ""), ==, "");
+    probe_event(probe("a"));
+    test_advance(run, SECOND);
+    g_assert_cmpint(probe("a")->looks, ==, looks + 1);
+    test_advance(run, 300 * SECOND);
+    g_assert_cmpint(probe("a")->looks, ==, looks + 1);
+    g_assert_null(strstr(run->events->str, "watch-lost"));
+    test_run_free(run);
+}
+
+/* One that is lost for good is polled, ever more slowly, and told once. */
+static void test_lost_watch_stays_lost(void) {
+    TestRun *run = test_run_new();
+    test_graph(run, "a", "");
+    test_load(run);
+    test_advance(run, SECOND);
+    probe("a")->no_watch = true;
+    probe_unwatch(probe("a"), "connection lost");
+    test_advance(run, 1000 * SECOND);
+    g_assert_cmpint(probe("a")->looks, >=, 15);
+    g_assert_cmpint(probe("a")->looks, <=, 30);
+    const char *told = strstr(run->events->str, "watch-lost:a");
+    g_assert_nonnull(told);
+    g_assert_null(strstr(told + 1, "watch-lost"));
+    test_run_free(run);
+}
+
 /* A limit that many meet is told once, and each of them knows why. */
 static void test_unwatchable_are_told_once(void) {
     TestRun *run = test_run_new();
-    probe("a")->no_watch = probe("b")->no_watch = true;
+    probe("a")->no_watch = probe("b")->no_watch = probe("c")->no_watch = true;
     test_graph(run, "a b c", "");
     test_load(run);
     test_advance(run, SECOND / 2);
     g_assert_null(strstr(run->events->str, "watch-lost"));
-    probe_unwatch(probe("c"), "no more");
-    probe("c")->no_watch = true;
-    test_advance(run, 5 * SECOND);
+    test_advance(run, 500 * SECOND);
     const char *told = strstr(run->events->str, "watch-lost");
     g_assert_nonnull(told);
     g_assert_true(told[strlen("watch-lost")] != ':');
@@ -608,6 +646,22 @@ static void test_unwatchable_are_told_once(void) {
         g_assert_nonnull(strstr(value_map_string(status, "unwatched", ""), "no more"));
         g_assert_cmpstr(value_map_string(status, "state", ""), ==, "ok");
     }
+    test_run_free(run);
+}
+
+/* Undone between the work and its proof, while nothing of that is told: it is tried again soon. */
+static void test_what_is_undone_is_tried_again(void) {
+    TestRun *run = test_run_new();
+    make_wrong("a");
+    probe("a")->stubborn = true;
+    test_graph(run, "a", "");
+    run->options.recheck_failed = 600 * SECOND;
+    test_load(run);
+    test_advance(run, SECOND / 2);
+    assert_state(run, "a", "failed");
+    probe("a")->stubborn = false;
+    test_advance(run, 10 * SECOND);
+    assert_state(run, "a", "ok");
     test_run_free(run);
 }
 
@@ -729,6 +783,9 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/convergence-both-ways", test_convergence_both_ways);
     g_test_add_func("/engine/event-during-round", test_event_during_round);
     g_test_add_func("/engine/watch-breaks", test_watch_breaks);
+    g_test_add_func("/engine/undone-is-tried-again", test_what_is_undone_is_tried_again);
+    g_test_add_func("/engine/lost-watch-comes-back", test_lost_watch_comes_back);
+    g_test_add_func("/engine/lost-watch-stays-lost", test_lost_watch_stays_lost);
     g_test_add_func("/engine/unwatchable-is-polled", test_unwatchable_is_polled);
     g_test_add_func("/engine/timeout", test_timeout);
     g_test_add_func("/engine/apply-is-proved", test_apply_is_proved);

@@ -53,12 +53,15 @@ static void tell(void *data) {
         engine->options.listener(engine->options.listener_data, &event);
 }
 
-void unwatched_note(Vertex *vertex, const GError *why) {
+void unwatched_note(Vertex *vertex, const GError *why, bool worth_telling) {
     Engine *engine = vertex->engine;
     uint64_t now = loop_now(engine->options.loop);
     g_clear_error(&vertex->unwatched);
     vertex->unwatched = g_error_copy(why);
     vertex->unwatched_at = ++engine->n_unwatched;
+    if (!worth_telling || vertex->unwatched_told)
+        return;
+    vertex->unwatched_told = true;
     if (engine->unwatched_since == 0)
         engine->unwatched_since = now;
     uint64_t at = MIN(now + QUIET_US, engine->unwatched_since + PATIENT_US);

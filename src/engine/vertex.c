@@ -47,6 +47,11 @@ static void wait_until(Vertex *vertex, VertexState state, uint64_t at) {
     loop_timer_set(vertex->engine->options.loop, &vertex->timer, at, on_timer, vertex);
 }
 
+/* Pause before a lost watch is asked for again, doubled each time; and how often until it is told.
+ */
+#define REWATCH_SOON_US ((uint64_t)G_USEC_PER_SEC / 2)
+#define LOSSES_TOLD     4
+
 static uint64_t now(const Vertex *vertex) {
     return loop_now(vertex->engine->options.loop);
 }
@@ -60,6 +65,11 @@ static const Meta *meta_of(const Vertex *vertex) {
 static void on_poll(void *data) {
     Vertex *vertex = data;
     const Meta *meta = meta_of(vertex);
+    if (vertex->unwatched && (vertex->state == VERTEX_IDLE || vertex->state == VERTEX_FAILED)) {
+        vertex->quiet = vertex->state == VERTEX_IDLE;
+        vertex_arm(vertex); /* looks at it as well, whether it can be watched again or not */
+        return;
+    }
     uint64_t interval =
         meta->poll > 0 ? (uint64_t)meta->poll * G_USEC_PER_SEC : VERTEX_POLL_FALLBACK_US;
     loop_timer_set(vertex->engine->options.loop, &vertex->poll_timer, now(vertex) + interval,
@@ -83,6 +93,9 @@ static void on_watch(void *data, WatchSignal signal, const char *detail) {
     Vertex *vertex = data;
     switch (signal) {
     case WATCH_READY:
+        vertex->watched = vertex->was_watched = true;
+        vertex->armed_at = now(vertex);
+        vertex->unwatched_told = false;
         vertex_event(vertex, VERTEX_EVENT_ARMED);
         break;
     case WATCH_EVENT:
@@ -369,9 +382,21 @@ static void fail(Vertex *vertex) {
     vertex->next_try = 0;
     if (recheck > 0)
         wait_until(vertex, VERTEX_FAILED, now(vertex) + recheck);
-    if (round->dirty_again || round->poked)
+    if (round->dirty_again || round->poked || round->undone)
         retry_soon(vertex);
     record_failure(vertex, round, ENGINE_FAILED);
+}
+
+/* What was watched and is lost (its service is restarted, say) comes back soon; what could not be
+ * watched at all, when somebody raises a limit. */
+static uint64_t pause_before_rewatch(Vertex *vertex) {
+    if (!vertex->was_watched)
+        return VERTEX_POLL_FALLBACK_US;
+    if (vertex->watched && now(vertex) - vertex->armed_at > VERTEX_POLL_FALLBACK_US)
+        vertex->watch_losses = 0;
+    vertex->watched = false;
+    unsigned losses = vertex->watch_losses++;
+    return MIN(VERTEX_POLL_FALLBACK_US, REWATCH_SOON_US << MIN(losses, 10u));
 }
 
 /* Readiness is withdrawn until a new watch is armed; its own retry budget is counted apart. */
@@ -384,9 +409,10 @@ static void rewatch(Vertex *vertex) {
         wait_until(vertex, VERTEX_ARMING, now(vertex) + meta->delay);
         return;
     }
-    unwatched_note(vertex, vertex->error);
+    start_polling(vertex, pause_before_rewatch(vertex));
+    bool lasts = !vertex->was_watched || vertex->watch_losses >= LOSSES_TOLD;
+    unwatched_note(vertex, vertex->error, lasts);
     g_clear_error(&vertex->error);
-    start_polling(vertex, VERTEX_POLL_FALLBACK_US);
     vertex_set_state(vertex, VERTEX_ARMING);
     arm_at_once(vertex);
 }

@@ -595,6 +595,10 @@ static bool check_lasts(UnitBus *bus, const char *name, Cancel *cancel, GError *
             (strcmp(fate.type, "simple") != 0 && strcmp(fate.type, "exec") != 0 &&
              strcmp(fate.type, "idle") != 0))
             return true;
+        bool stopped = !info.active && strcmp(fate.result, "success") == 0 &&
+                       fate.code == CLD_KILLED; /* by somebody: not its fault */
+        if (stopped)
+            return true;
         if (!info.active || info.restarting)
             return ended_error(name, &fate, info.restarting, error);
         int64_t now = g_get_monotonic_time();

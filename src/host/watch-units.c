@@ -61,9 +61,10 @@ static void own_end_free(void *data) {
 /* --- states */
 
 static bool same_state(const UnitInfo *a, const UnitInfo *b) {
-    return a->exists == b->exists && a->active == b->active && a->failed == b->failed &&
-           a->enabled == b->enabled && a->is_static == b->is_static && a->masked == b->masked &&
-           a->can_reload == b->can_reload && a->needs_daemon_reload == b->needs_daemon_reload;
+    return a->exists == b->exists && a->active == b->active && a->restarting == b->restarting &&
+           a->failed == b->failed && a->enabled == b->enabled && a->is_static == b->is_static &&
+           a->masked == b->masked && a->can_reload == b->can_reload &&
+           a->needs_daemon_reload == b->needs_daemon_reload;
 }
 
 /* While the owner is at work, and until all signals from before its end are here, nothing is told.
@@ -266,6 +267,7 @@ static void adopt(UnitWatch *watch, UnitVerb verb, const UnitInfo *after) {
     watch->after.can_reload = after->can_reload;
     if (verb == UNIT_START || verb == UNIT_STOP || verb == UNIT_RESTART || verb == UNIT_RELOAD) {
         watch->after.active = after->active;
+        watch->after.restarting = after->restarting;
         watch->after.failed = after->failed;
         return;
     }
