@@ -93,6 +93,9 @@ void take_crontab(Adopt *adopt, const char *user) {
     g_autoptr(GPtrArray) forms = text != NULL ? entries(adopt, user, text) : NULL;
     for (unsigned i = 0; forms != NULL && i < forms->len; i++)
         (void)adopt_take(adopt, forms->pdata[i]);
+    if (text != NULL && forms == NULL)
+        page_comment(adopt->page, "As a whole: `cron` names each of its entries by a comment above "
+                                  "it, and here are some without.");
     if (text != NULL && forms == NULL && adopt_take_file(adopt, path, NULL) != TAKEN)
         page_comment(adopt->page, "%s has a crontab that cannot be said here.", user);
 }

@@ -53,11 +53,14 @@ static void take_held(Adopt *adopt, GPtrArray *ids, GPtrArray *odd) {
 
 static void tell_rest(Adopt *adopt, const Sorted *sorted) {
     if (sorted->dependencies + sorted->base > 0) {
+        g_autofree char *base =
+            sorted->base > 0 ? g_strdup_printf(", and %u that come with every Debian (`stead adopt "
+                                               "--all-packages` lists them)",
+                                               sorted->base)
+                             : g_strdup("");
         page_comment(adopt->page,
-                     "What somebody asked for. Left out: %u that came as their dependencies%s%s",
-                     sorted->dependencies,
-                     sorted->base > 0 ? ", and those that come with every Debian" : ".",
-                     sorted->base > 0 ? " (`stead adopt --all-packages` lists them)." : "");
+                     "What somebody asked for. Left out: %u that came as dependencies%s.",
+                     sorted->dependencies, base);
         adopt_note(adopt, "left out: %u dependencies, %u of every Debian", sorted->dependencies,
                    sorted->base);
     }

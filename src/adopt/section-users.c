@@ -330,6 +330,9 @@ static GPtrArray *key_forms(Adopt *adopt, const User *user, GBytes *bytes) {
 /* As it is, with the directory: .ssh of mode 0755, keys without comment, ... */
 static void take_key_file(Adopt *adopt, const User *user, const char *path) {
     g_autofree char *directory = g_path_get_dirname(path);
+    page_comment(adopt->page,
+                 "As files: `ssh_authorized_key` would change them. It closes .ssh and "
+                 "the file to others, and finds a key by the comment behind it.");
     if (adopt_take_file(adopt, directory, NULL) == TAKEN &&
         adopt_take_file(adopt, path, NULL) == TAKEN)
         return;
