@@ -72,6 +72,10 @@ static const char *const unvisited[] = {
 };
 
 static bool is_unvisited(const char *path) {
+    static const char *const names[] = { ".git", ".hg", ".svn", ".bzr" };
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+        if (strcmp(strrchr(path, '/') + 1, names[i]) == 0)
+            return true;
     for (size_t i = 0; i < G_N_ELEMENTS(unvisited); i++)
         if (strcmp(path, unvisited[i]) == 0)
             return true;

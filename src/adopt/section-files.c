@@ -5,6 +5,7 @@
 #include "adopt/adopt-private.h"
 #include "base/limits.h"
 
+#define DIRECTORY_MAX 5  /* files of one directory that are told by name */
 #define ELSEWHERE_MAX 40 /* names outside of /etc that are told */
 
 /* Paths of which something was not taken, for one comment at the end. */
@@ -268,13 +269,46 @@ void section_conffiles_write(Adopt *adopt) {
 
 /* --- the rest */
 
+/* The topmost directory around path that no package has; NULL: none. */
+static char *foreign_directory(const Adopt *adopt, const char *path) {
+    g_autofree char *best = NULL;
+    g_autofree char *directory = g_path_get_dirname(path);
+    while (strcmp(directory, "/etc") != 0 && inventory_owner(adopt->inventory, directory) == NULL) {
+        g_free(best);
+        best = g_steal_pointer(&directory);
+        directory = g_path_get_dirname(best);
+    }
+    return g_steal_pointer(&best);
+}
+
+/* Each path, but a directory that is full of them once: "/etc/letsencrypt/ (34 files)". */
+static GPtrArray *summarize(const Adopt *adopt, const GPtrArray *paths) {
+    GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
+    for (unsigned i = 0; i < paths->len;) {
+        g_autofree char *directory = foreign_directory(adopt, paths->pdata[i]);
+        g_autofree char *prefix = directory != NULL ? g_strconcat(directory, "/", NULL) : NULL;
+        unsigned n = 1;
+        while (prefix != NULL && i + n < paths->len &&
+               g_str_has_prefix(paths->pdata[i + n], prefix))
+            n++;
+        if (n > DIRECTORY_MAX)
+            g_ptr_array_add(lines, g_strdup_printf("%s (%u files)", prefix, n));
+        else
+            for (unsigned j = 0; j < n; j++)
+                g_ptr_array_add(lines, g_strdup(paths->pdata[i + j]));
+        i += n;
+    }
+    return lines;
+}
+
 static void tell_unknown(Adopt *adopt, const GPtrArray *paths) {
     if (paths->len == 0)
         return;
+    g_autoptr(GPtrArray) lines = summarize(adopt, paths);
     page_comment(adopt->page,
                  "No package has these, and nothing above speaks of them: somebody, or some "
                  "program, made them. `stead adopt --all-files` takes them.");
-    page_comment_list(adopt->page, (const char *const *)paths->pdata, paths->len);
+    page_comment_list(adopt->page, (const char *const *)lines->pdata, lines->len);
     adopt_note(adopt, "only listed: %u", paths->len);
 }
 

@@ -209,6 +209,21 @@ static void test_sections(void) {
     g_assert_nonnull(strstr(error->message, "did you mean 'packages'?"));
 }
 
+static void test_directories(void) {
+    g_autoptr(Host) host = machine();
+    for (unsigned i = 0; i < 20; i++) {
+        g_autofree char *path = g_strdup_printf("/etc/many/sub%u/file", i);
+        put(host, path, "x\n", 0644);
+    }
+    put(host, "/etc/few/a", "x\n", 0644);
+    put(host, "/etc/.git/config", "x\n", 0644);
+    AdoptOptions options = { 0 };
+    g_autoptr(AdoptResult) result = collect(host, &options);
+    assert_has(result,
+               "--   /etc/few/a, /etc/login.defs, /etc/many/ (20 files), /etc/unknown.conf\n");
+    assert_lacks(result, ".git");
+}
+
 /* What a kind would change is not said by it. */
 static void test_unfit(void) {
     g_autoptr(Host) host = machine();
@@ -274,6 +289,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/adopt/private", test_private);
     g_test_add_func("/adopt/large", test_large);
     g_test_add_func("/adopt/sections", test_sections);
+    g_test_add_func("/adopt/directories", test_directories);
     g_test_add_func("/adopt/unfit", test_unfit);
     g_test_add_func("/adopt/hostile", test_hostile);
     g_test_add_func("/adopt/no-dpkg", test_no_dpkg);

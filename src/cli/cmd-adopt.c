@@ -122,8 +122,12 @@ static int run(const Arguments *arguments, char **words) {
     if (!arguments->overwrite && !adopt_check_place(directory, &error))
         return fail(session, error);
     g_autoptr(AdoptResult) result = adopt_collect(host, &options, &error);
-    if (result == NULL || !adopt_write(result, directory, arguments->overwrite, &error))
+    if (result == NULL)
         return fail(session, error);
+    if (!adopt_write(result, directory, arguments->overwrite, &error)) {
+        printer_error(session->printer, error);
+        return EXIT_REFUSED;
+    }
     g_autoptr(GPtrArray) differences = g_ptr_array_new_with_free_func(g_free);
     printer_progress(session->printer, "planning what was written");
     if (!adopt_check(host, directory, differences, &error))
