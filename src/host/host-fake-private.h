@@ -2,6 +2,7 @@
 /* Shared by host-fake.c and host-fake-watch.c only. */
 #include "host/host-fake.h"
 #include "host/host-ops.h"
+#include "host/memory-net.h"
 #include "host/memory-tree.h"
 #include "host/memory-units.h"
 
@@ -17,6 +18,9 @@ typedef struct {
     GHashTable *counts;   /* name of the operation -> number of calls */
     char *last_log;
     char *running_name;
+    MemoryNet *net;
+    NetSession session;
+    bool has_session;
     uint64_t writer; /* whose change is being made */
     FakeWatches *watches;
 } Fake;
@@ -31,6 +35,7 @@ void fake_watches_free(FakeWatches *watches); /* accepts NULL */
 HostWatch *fake_watch(Fake *fake, Loop *loop, HostWatchClass class, const char *name,
                       uint64_t owner, HostWatchCallback callback, void *data);
 void fake_watches_path_changed(FakeWatches *watches, const char *path, bool link);
-/* Something else than a file. name: of a unit, with "user:" for the session; NULL: all units. */
+/* Something else than a file. name: of a unit, with "user:" for the session, or of a link; NULL:
+ * all of the class. */
 void fake_watches_changed(FakeWatches *watches, HostWatchClass class, const char *name);
 void fake_watches_lose_events(FakeWatches *watches);

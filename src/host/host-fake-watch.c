@@ -58,6 +58,7 @@ static char *watch_key(FakeWatch *watch) {
         return key_of(watch->class, path);
     }
     case HOST_WATCH_UNIT:
+    case HOST_WATCH_NET:
         return key_of(watch->class, watch->name);
     case HOST_WATCH_PACKAGES:
     case HOST_WATCH_ACCOUNTS:
@@ -165,7 +166,7 @@ void fake_watches_path_changed(FakeWatches *watches, const char *path, bool link
 }
 
 void fake_watches_changed(FakeWatches *watches, HostWatchClass class, const char *name) {
-    if (name != NULL || class != HOST_WATCH_UNIT) {
+    if (name != NULL || (class != HOST_WATCH_UNIT && class != HOST_WATCH_NET)) {
         report_key(watches, class, name);
         return;
     }

@@ -46,6 +46,7 @@ static GMutexLocker *tamper_enter(Host *host) {
 static void fake_free(Host *host) {
     Fake *self = fake_of(host);
     fake_watches_free(self->watches);
+    memory_net_free(self->net);
     memory_units_free(self->units);
     memory_tree_free(self->tree);
     g_hash_table_unref(self->packages);
@@ -217,6 +218,34 @@ static bool fake_set_running_name(Host *host, const char *name, GError **error) 
     return put_running_name(fake_of(host), name);
 }
 
+/* --- the network --- */
+
+static bool fake_net_query(Host *host, const char *link, NetInfo *ret_info, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "net_query");
+    return memory_net_query(fake_of(host)->net, link, ret_info, error);
+}
+
+/* A change of one link may be one of others: of its peer, of what stands on it or is in it. */
+static bool change_net(Fake *self, const NetChange *change, GError **error) {
+    if (!memory_net_apply(self->net, change, error))
+        return false;
+    bool wide = change->verb == NET_LINK_ADD || change->verb == NET_LINK_DELETE ||
+                change->verb == NET_ROUTE_REPLACE;
+    fake_watches_changed(self->watches, HOST_WATCH_NET, wide ? NULL : change->link);
+    return true;
+}
+
+static bool fake_net_apply(Host *host, const NetChange *change, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "net_apply");
+    return change_net(fake_of(host), change, error);
+}
+
+static bool fake_session(Host *host, NetSession *ret_session) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "session");
+    *ret_session = fake_of(host)->session;
+    return fake_of(host)->has_session;
+}
+
 /* --- packages --- */
 
 static bool fake_package_query(Host *host, const char *name, bool want_candidate,
@@ -313,6 +342,9 @@ static const HostOps fake_ops = {
     .unit_apply = fake_unit_apply,
     .running_name = fake_running_name,
     .set_running_name = fake_set_running_name,
+    .net_query = fake_net_query,
+    .net_apply = fake_net_apply,
+    .session = fake_session,
     .log = fake_log,
     .watch = fake_host_watch,
 };
@@ -339,6 +371,18 @@ static void put_first_files(Fake *self) {
     g_assert(good);
 }
 
+static void put_link(Fake *self, const char *link, const char *type) {
+    g_auto(NetInfo) info;
+    net_info_init(&info);
+    info.exists = type != NULL;
+    info.up = true;
+    info.mtu = 1500;
+    g_strlcpy(info.make.type, type != NULL ? type : "", sizeof info.make.type);
+    memory_net_put(self->net, link, &info);
+    if (self->watches != NULL)
+        fake_watches_changed(self->watches, HOST_WATCH_NET, link);
+}
+
 Host *host_fake_new(void) {
     Fake *self = g_new0(Fake, 1);
     self->host = (Host){ .ops = &fake_ops, .root = g_strdup("/"), .privileged = true };
@@ -346,6 +390,8 @@ Host *host_fake_new(void) {
     self->tree = memory_tree_new(NULL);
     self->units = memory_units_new(self->tree);
     self->packages = package_table_new();
+    self->net = memory_net_new(NULL, NULL);
+    put_link(self, "lo", "");
     self->commands = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, command_free);
     self->counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     put_first_files(self);
@@ -399,6 +445,33 @@ void host_fake_set_unit(Host *fake, const char *name, const UnitInfo *info) {
     bool session = g_str_has_prefix(name, "user:");
     memory_units_set(self->units, session ? name + strlen("user:") : name, session, info);
     fake_watches_changed(self->watches, HOST_WATCH_UNIT, name);
+}
+
+bool host_fake_tamper_net(Host *fake, const NetChange *change) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    return change_net(fake_of(fake), change, NULL);
+}
+
+void host_fake_set_link(Host *fake, const char *link, const char *type) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    put_link(fake_of(fake), link, type);
+}
+
+void host_fake_add_address(Host *fake, const char *link, const NetAddress *address) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    g_auto(NetInfo) info = { 0 };
+    bool found = memory_net_query(fake_of(fake)->net, link, &info, NULL);
+    g_assert(found && info.exists);
+    g_array_append_val(info.addresses, *address);
+    memory_net_put(fake_of(fake)->net, link, &info);
+    fake_watches_changed(fake_of(fake)->watches, HOST_WATCH_NET, link);
+}
+
+void host_fake_set_session(Host *fake, const NetSession *session) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    Fake *self = fake_of(fake);
+    self->has_session = session != NULL;
+    self->session = session != NULL ? *session : (NetSession){ 0 };
 }
 
 void host_fake_set_command(Host *fake, const char *line, int exit_status, const char *output,

@@ -20,6 +20,13 @@ void host_fake_set_privileged(Host *fake, bool privileged);
 bool host_fake_tamper_write(Host *fake, const char *path, const char *text);
 bool host_fake_tamper_remove(Host *fake, const char *path);       /* with everything below */
 void host_fake_tamper_running_name(Host *fake, const char *name); /* it is "fake" at first */
+/* As host_net_apply(). There is only the link lo at first. */
+bool host_fake_tamper_net(Host *fake, const NetChange *change);
+/* A link that was there before: a device, or a virtual link of a type, or NULL: it vanishes. It is
+ * up and has an mtu of 1500. */
+void host_fake_set_link(Host *fake, const char *link, const char *type);
+void host_fake_add_address(Host *fake, const char *link, const NetAddress *address);
+void host_fake_set_session(Host *fake, const NetSession *session); /* NULL: none, as at first */
 bool host_fake_tamper_mode(Host *fake, const char *path, mode_t mode);
 
 /* installed: a version or NULL; candidate: likewise, NULL when no source offers the package. */

@@ -88,6 +88,10 @@ FORWARD(bool, unit_apply, false,
 FORWARD(char *, running_name, NULL, (Host * host, GError **error), (base, error))
 FORWARD(bool, set_running_name, false, (Host * host, const char *name, GError **error),
         (base, name, error))
+FORWARD(bool, net_query, false, (Host * host, const char *link, NetInfo *ret_info, GError **error),
+        (base, link, ret_info, error))
+FORWARD(bool, net_apply, false, (Host * host, const NetChange *change, GError **error),
+        (base, change, error))
 FORWARD(bool, log, false,
         (Host * host, int priority, const char *text, const char *const *fields, bool journal,
          bool syslog, GError **error),
@@ -103,6 +107,10 @@ static bool faulty_lock_accounts(Host *host, int *ret_fd, GError **error) {
     Host *base = faulty_of(host)->base;
     *ret_fd = -1;
     return base->ops->lock_accounts == NULL || base->ops->lock_accounts(base, ret_fd, error);
+}
+
+static bool faulty_session(Host *host, NetSession *ret_session) {
+    return host_session(faulty_of(host)->base, ret_session);
 }
 
 static void faulty_free(Host *host) {
@@ -136,6 +144,9 @@ static const HostOps faulty_ops = {
     .unit_apply = faulty_unit_apply,
     .running_name = faulty_running_name,
     .set_running_name = faulty_set_running_name,
+    .net_query = faulty_net_query,
+    .net_apply = faulty_net_apply,
+    .session = faulty_session,
     .log = faulty_log,
     .lock_accounts = faulty_lock_accounts,
     .watch = faulty_watch,

@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "host/host-ops.h"
+#include "host/memory-net.h"
 #include "host/memory-packages.h"
 #include "host/memory-tree.h"
 #include "host/memory-units.h"
@@ -15,6 +16,7 @@ typedef struct {
     GHashTable *packages; /* name -> PackageInfo as predicted */
     bool installs;        /* some package is predicted to be installed */
     char *running_name;   /* as predicted; NULL: as the base's */
+    MemoryNet *net;
 } Overlay;
 
 static Overlay *overlay_of(Host *host) {
@@ -23,6 +25,7 @@ static Overlay *overlay_of(Host *host) {
 
 static void overlay_free(Host *host) {
     Overlay *self = overlay_of(host);
+    memory_net_free(self->net);
     memory_units_free(self->units);
     memory_tree_free(self->tree);
     g_hash_table_unref(self->packages);
@@ -215,6 +218,29 @@ static bool overlay_set_running_name(Host *host, const char *name, GError **erro
     return true;
 }
 
+/* --- the network --- */
+
+static bool load_link(void *data, const char *link, NetInfo *ret_info, GError **error) {
+    Overlay *self = data;
+    return host_net_query(self->base, link, ret_info, error);
+}
+
+static bool overlay_net_query(Host *host, const char *link, NetInfo *ret_info, GError **error) {
+    Overlay *self = overlay_of(host);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_net_query(self->net, link, ret_info, error);
+}
+
+static bool overlay_net_apply(Host *host, const NetChange *change, GError **error) {
+    Overlay *self = overlay_of(host);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_net_apply(self->net, change, error);
+}
+
+static bool overlay_session(Host *host, NetSession *ret_session) {
+    return host_session(overlay_of(host)->base, ret_session);
+}
+
 /* --- packages --- */
 
 static PackageInfo *predicted_package(Overlay *self, const char *name) {
@@ -346,6 +372,9 @@ static const HostOps overlay_ops = {
     .unit_apply = overlay_unit_apply,
     .running_name = overlay_running_name,
     .set_running_name = overlay_set_running_name,
+    .net_query = overlay_net_query,
+    .net_apply = overlay_net_apply,
+    .session = overlay_session,
     .log = overlay_log,
     .watch = overlay_watch,
 };
@@ -362,5 +391,6 @@ Host *host_overlay_new(Host *base) {
     self->tree = memory_tree_new(base);
     self->units = memory_units_new(self->tree);
     self->packages = package_table_new();
+    self->net = memory_net_new(load_link, self);
     return &self->host;
 }

@@ -8,6 +8,7 @@
 
 typedef struct FileWatchers FileWatchers;       /* watch-files.h */
 typedef struct UnitWatchers UnitWatchers;       /* watch-units.h */
+typedef struct NetWatchers NetWatchers;         /* watch-net.h */
 typedef struct PackageDatabase PackageDatabase; /* host-real-packages.c */
 typedef struct UnitManagers UnitManagers;       /* host-real-units.c */
 
@@ -28,6 +29,7 @@ typedef struct {
     FingerprintCache *fingerprints; /* borrowed, may be NULL */
     FileWatchers *file_watchers;
     UnitWatchers *unit_watchers;
+    NetWatchers *net_watchers; /* NULL below a root */
     PackageDatabase *packages;
     UnitManagers *units;
     LastParent last_parent; /* only below a root */
@@ -137,6 +139,10 @@ char *real_running_name(Host *host, GError **error);
 bool real_set_running_name(Host *host, const char *name, GError **error);
 HostWatch *real_watch_running_name(RealHost *self, Loop *loop, HostWatchCallback callback,
                                    void *data, GError **error);
+
+bool real_net_query(Host *host, const char *link, NetInfo *ret_info, GError **error);
+bool real_net_apply(Host *host, const NetChange *change, GError **error);
+bool real_session(Host *host, NetSession *ret_session);
 
 bool real_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,
               bool syslog, GError **error);

@@ -9,12 +9,14 @@
 #include "host/accounts-lock.h"
 #include "host/host-real-private.h"
 #include "host/watch-files.h"
+#include "host/watch-net.h"
 #include "host/watch-units.h"
 
 static void real_free(Host *host) {
     RealHost *self = real_host(host);
     file_watchers_free(self->file_watchers);
     unit_watchers_free(self->unit_watchers);
+    net_watchers_free(self->net_watchers);
     package_database_free(self->packages);
     unit_managers_free(self->units);
     last_parent_clear(&self->last_parent);
@@ -49,6 +51,8 @@ static HostWatch *real_watch(Host *host, Loop *loop, HostWatchClass class, const
     RealHost *self = real_host(host);
     if (class == HOST_WATCH_RUNNING_NAME)
         return real_watch_running_name(self, loop, callback, data, error);
+    if (class == HOST_WATCH_NET)
+        return net_watchers_add(self->net_watchers, loop, name, owner, callback, data, error);
     if (class != HOST_WATCH_UNIT)
         return watch_paths(self, loop, class, name, owner, callback, data, error);
     if (!real_host_has_root(self))
@@ -83,6 +87,9 @@ static const HostOps real_ops = {
     .unit_apply = real_unit_apply,
     .running_name = real_running_name,
     .set_running_name = real_set_running_name,
+    .net_query = real_net_query,
+    .net_apply = real_net_apply,
+    .session = real_session,
     .log = real_log,
     .lock_accounts = real_lock_accounts,
     .watch = real_watch,
@@ -129,6 +136,7 @@ Host *host_real_new(const char *root, FingerprintCache *fingerprints, GError **e
     self->host.is_machine = !real_host_has_root(self);
     self->file_watchers = file_watchers_new(self->host.root);
     self->unit_watchers = unit_watchers_new();
+    self->net_watchers = net_watchers_new(self->host.is_machine);
     self->packages = package_database_new();
     self->units = unit_managers_new();
     return &self->host;

@@ -197,6 +197,19 @@ bool host_set_running_name(Host *host, const char *name, GError **error) {
     return changed(host, host->ops->set_running_name(host, name, error));
 }
 
+bool host_net_query(Host *host, const char *link, NetInfo *ret_info, GError **error) {
+    *ret_info = (NetInfo){ 0 };
+    return host->ops->net_query(host, link, ret_info, error);
+}
+
+bool host_net_apply(Host *host, const NetChange *change, GError **error) {
+    return changed(host, host->ops->net_apply(host, change, error));
+}
+
+bool host_session(Host *host, NetSession *ret_session) {
+    return host->ops->session(host, ret_session);
+}
+
 bool host_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,
               bool syslog, GError **error) {
     return host->ops->log(host, priority, text, fields, journal, syslog, error);

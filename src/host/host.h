@@ -19,6 +19,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "host/net.h"
 #include "loop/cancel.h"
 #include "loop/loop.h"
 
@@ -240,6 +241,18 @@ bool host_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, 
 char *host_running_name(Host *host, GError **error);
 bool host_set_running_name(Host *host, const char *name, GError **error);
 
+/* --- the network of the running machine
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* One link with its addresses and routes. None of that name is no error: exists = false. Below
+ * --root no machine runs: STEAD_ERROR_UNSUPPORTED. */
+bool host_net_query(Host *host, const char *link, NetInfo *ret_info, GError **error);
+bool host_net_apply(Host *host, const NetChange *change, GError **error);
+/* By which connection somebody works on the machine now, as $SSH_CONNECTION of this process, or of
+ * one it was started from, says. False: by none, as far as can be seen. */
+bool host_session(Host *host, NetSession *ret_session);
+
 /* --- messages
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -260,6 +273,8 @@ typedef enum {
     HOST_WATCH_ACCOUNTS,     /* name ignored: /etc/passwd, group, shadow, gshadow */
     HOST_WATCH_RUNNING_NAME, /* name ignored: host_running_name(); owners hear their own changes,
                                 and below --root nothing happens */
+    HOST_WATCH_NET, /* name: a link; it, its addresses and its routes; owners hear their own
+                       changes, and below --root nothing happens */
 } HostWatchClass;
 
 typedef enum {
