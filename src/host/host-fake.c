@@ -225,6 +225,11 @@ static bool fake_net_query(Host *host, const char *link, NetInfo *ret_info, GErr
     return memory_net_query(fake_of(host)->net, link, ret_info, error);
 }
 
+static char **fake_net_list(Host *host, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "net_list");
+    return memory_net_list(fake_of(host)->net, error);
+}
+
 /* A change of one link may be one of others: of its peer, of what stands on it or is in it. */
 static bool change_net(Fake *self, const NetChange *change, GError **error) {
     if (!memory_net_apply(self->net, change, error))
@@ -343,6 +348,7 @@ static const HostOps fake_ops = {
     .running_name = fake_running_name,
     .set_running_name = fake_set_running_name,
     .net_query = fake_net_query,
+    .net_list = fake_net_list,
     .net_apply = fake_net_apply,
     .session = fake_session,
     .log = fake_log,
@@ -377,6 +383,7 @@ static void put_link(Fake *self, const char *link, const char *type) {
     info.exists = type != NULL;
     info.up = true;
     info.mtu = 1500;
+    info.has_mac = true;
     g_strlcpy(info.make.type, type != NULL ? type : "", sizeof info.make.type);
     memory_net_put(self->net, link, &info);
     if (self->watches != NULL)
@@ -390,7 +397,7 @@ Host *host_fake_new(void) {
     self->tree = memory_tree_new(NULL);
     self->units = memory_units_new(self->tree);
     self->packages = package_table_new();
-    self->net = memory_net_new(NULL, NULL);
+    self->net = memory_net_new(NULL, NULL, NULL);
     put_link(self, "lo", "");
     self->commands = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, command_free);
     self->counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);

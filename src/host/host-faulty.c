@@ -90,6 +90,7 @@ FORWARD(bool, set_running_name, false, (Host * host, const char *name, GError **
         (base, name, error))
 FORWARD(bool, net_query, false, (Host * host, const char *link, NetInfo *ret_info, GError **error),
         (base, link, ret_info, error))
+FORWARD(char **, net_list, NULL, (Host * host, GError **error), (base, error))
 FORWARD(bool, net_apply, false, (Host * host, const NetChange *change, GError **error),
         (base, change, error))
 FORWARD(bool, log, false,
@@ -145,6 +146,7 @@ static const HostOps faulty_ops = {
     .running_name = faulty_running_name,
     .set_running_name = faulty_set_running_name,
     .net_query = faulty_net_query,
+    .net_list = faulty_net_list,
     .net_apply = faulty_net_apply,
     .session = faulty_session,
     .log = faulty_log,

@@ -44,6 +44,7 @@ typedef struct HostOps {
     char *(*running_name)(Host *host, GError **error);
     bool (*set_running_name)(Host *host, const char *name, GError **error);
     bool (*net_query)(Host *host, const char *link, NetInfo *ret_info, GError **error);
+    char **(*net_list)(Host *host, GError **error);
     bool (*net_apply)(Host *host, const NetChange *change, GError **error);
     bool (*session)(Host *host, NetSession *ret_session);
     bool (*log)(Host *host, int priority, const char *text, const char *const *fields, bool journal,

@@ -225,10 +225,21 @@ static bool load_link(void *data, const char *link, NetInfo *ret_info, GError **
     return host_net_query(self->base, link, ret_info, error);
 }
 
+static char **list_links(void *data, GError **error) {
+    Overlay *self = data;
+    return host_net_list(self->base, error);
+}
+
 static bool overlay_net_query(Host *host, const char *link, NetInfo *ret_info, GError **error) {
     Overlay *self = overlay_of(host);
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
     return memory_net_query(self->net, link, ret_info, error);
+}
+
+static char **overlay_net_list(Host *host, GError **error) {
+    Overlay *self = overlay_of(host);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_net_list(self->net, error);
 }
 
 static bool overlay_net_apply(Host *host, const NetChange *change, GError **error) {
@@ -373,6 +384,7 @@ static const HostOps overlay_ops = {
     .running_name = overlay_running_name,
     .set_running_name = overlay_set_running_name,
     .net_query = overlay_net_query,
+    .net_list = overlay_net_list,
     .net_apply = overlay_net_apply,
     .session = overlay_session,
     .log = overlay_log,
@@ -391,6 +403,6 @@ Host *host_overlay_new(Host *base) {
     self->tree = memory_tree_new(base);
     self->units = memory_units_new(self->tree);
     self->packages = package_table_new();
-    self->net = memory_net_new(load_link, self);
+    self->net = memory_net_new(load_link, list_links, self);
     return &self->host;
 }

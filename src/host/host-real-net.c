@@ -141,6 +141,22 @@ bool real_net_query(Host *host, const char *link, NetInfo *ret_info, GError **er
     return true;
 }
 
+char **real_net_list(Host *host, GError **error) {
+    if (refuse_root(real_host(host), error))
+        return NULL;
+    struct if_nameindex *all = if_nameindex();
+    if (all == NULL) {
+        (void)set_io_error(error, errno, "list the links"); /* always false */
+        return NULL;
+    }
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (const struct if_nameindex *one = all; one->if_index != 0; one++)
+        g_ptr_array_add(names, g_strdup(one->if_name));
+    if_freenameindex(all);
+    g_ptr_array_add(names, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+}
+
 /* --- links */
 
 /* One order and what it takes. */

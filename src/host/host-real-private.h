@@ -141,6 +141,7 @@ HostWatch *real_watch_running_name(RealHost *self, Loop *loop, HostWatchCallback
                                    void *data, GError **error);
 
 bool real_net_query(Host *host, const char *link, NetInfo *ret_info, GError **error);
+char **real_net_list(Host *host, GError **error);
 bool real_net_apply(Host *host, const NetChange *change, GError **error);
 bool real_session(Host *host, NetSession *ret_session);
 

@@ -88,6 +88,7 @@ static const HostOps real_ops = {
     .running_name = real_running_name,
     .set_running_name = real_set_running_name,
     .net_query = real_net_query,
+    .net_list = real_net_list,
     .net_apply = real_net_apply,
     .session = real_session,
     .log = real_log,

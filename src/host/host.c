@@ -202,6 +202,10 @@ bool host_net_query(Host *host, const char *link, NetInfo *ret_info, GError **er
     return host->ops->net_query(host, link, ret_info, error);
 }
 
+char **host_net_list(Host *host, GError **error) {
+    return host->ops->net_list(host, error);
+}
+
 bool host_net_apply(Host *host, const NetChange *change, GError **error) {
     return changed(host, host->ops->net_apply(host, change, error));
 }

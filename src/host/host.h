@@ -248,6 +248,8 @@ bool host_set_running_name(Host *host, const char *name, GError **error);
 /* One link with its addresses and routes. None of that name is no error: exists = false. Below
  * --root no machine runs: STEAD_ERROR_UNSUPPORTED. */
 bool host_net_query(Host *host, const char *link, NetInfo *ret_info, GError **error);
+/* The names of all links, in no order; caller frees with g_strfreev(). */
+char **host_net_list(Host *host, GError **error);
 bool host_net_apply(Host *host, const NetChange *change, GError **error);
 /* By which connection somebody works on the machine now, as $SSH_CONNECTION of this process, or of
  * one it was started from, says. False: by none, as far as can be seen. */

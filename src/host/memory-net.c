@@ -11,6 +11,8 @@
 struct MemoryNet {
     GHashTable *links; /* name -> NetInfo; exists = false: it is known not to be there */
     MemoryNetLoad load;
+    MemoryNetList list;
+    bool complete; /* all of list are in links */
     void *data;
 };
 
@@ -19,10 +21,12 @@ static void free_info(void *info) {
     g_free(info);
 }
 
-MemoryNet *memory_net_new(MemoryNetLoad load, void *data) {
+MemoryNet *memory_net_new(MemoryNetLoad load, MemoryNetList list, void *data) {
     MemoryNet *net = g_new0(MemoryNet, 1);
     net->links = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_info);
     net->load = load;
+    net->list = list;
+    net->complete = list == NULL;
     net->data = data;
     return net;
 }
@@ -68,6 +72,32 @@ bool memory_net_query(MemoryNet *net, const char *link, NetInfo *ret_info, GErro
     return true;
 }
 
+/* Loads what there is; what a step does may be about any link. */
+static bool look_up_all(MemoryNet *net, GError **error) {
+    g_auto(GStrv) names = net->complete ? NULL : net->list(net->data, error);
+    if (!net->complete && names == NULL)
+        return false;
+    for (char **name = names; name != NULL && *name != NULL; name++)
+        if (look_up(net, *name, error) == NULL)
+            return false;
+    net->complete = true;
+    return true;
+}
+
+char **memory_net_list(MemoryNet *net, GError **error) {
+    if (!look_up_all(net, error))
+        return NULL;
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    GHashTableIter iter;
+    void *name, *info;
+    g_hash_table_iter_init(&iter, net->links);
+    while (g_hash_table_iter_next(&iter, &name, &info))
+        if (((NetInfo *)info)->exists)
+            g_ptr_array_add(names, g_strdup(name));
+    g_ptr_array_add(names, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+}
+
 static NetInfo *existing(MemoryNet *net, const char *link, GError **error) {
     NetInfo *info = look_up(net, link, error);
     if (info == NULL || info->exists)
@@ -83,6 +113,7 @@ static void make_link(MemoryNet *net, const char *name, const NetMake *make) {
     net_info_init(&info);
     info.make = *make;
     info.mtu = DEFAULT_MTU;
+    info.has_mac = net->load == NULL; /* of a predicted link it is the kernel's choice */
     memory_net_put(net, name, &info);
 }
 
@@ -213,6 +244,8 @@ static bool route_add(MemoryNet *net, NetInfo *info, const NetChange *change, GE
                     g_strerror(info->up ? ENETUNREACH : ENETDOWN));
         return false;
     }
+    if (!look_up_all(net, error))
+        return false;
     bool replace = change->verb == NET_ROUTE_REPLACE;
     if (clear_place(net, &change->route, replace) > 0 && !replace) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_EXISTS, "%s", g_strerror(EEXIST));

@@ -232,6 +232,19 @@ static void check_pair(Host *host) {
     refuse(host, NET_UP, "a", NULL, STEAD_ERROR_NOT_FOUND, "there is no interface 'a'");
 }
 
+static void check_list(Host *host) {
+    g_autoptr(GError) error = NULL;
+    make_pair(host);
+    g_auto(GStrv) before = host_net_list(host, &error);
+    g_assert_no_error(error);
+    g_assert_true(g_strv_contains((const char *const *)before, "lo"));
+    g_assert_true(g_strv_contains((const char *const *)before, "a"));
+    g_assert_true(g_strv_contains((const char *const *)before, "b"));
+    apply(host, NET_LINK_DELETE, "a", NULL);
+    g_auto(GStrv) after = host_net_list(host, &error);
+    g_assert_false(g_strv_contains((const char *const *)after, "b"));
+}
+
 static void check_bridge(Host *host) {
     const NetMake make = { .type = "bridge" };
     make_pair(host);
@@ -426,6 +439,7 @@ static const struct {
     void (*check)(Host *host);
 } checks[] = {
     { "pair", check_pair },
+    { "list", check_list },
     { "bridge", check_bridge },
     { "vxlan", check_vxlan },
     { "link", check_link },
@@ -471,6 +485,16 @@ static void test_overlay_reads_through(void) {
     g_assert_true(exists(fake, "b"));
 }
 
+/* A route that a link has which nobody asked about. */
+static void test_overlay_sees_other_routes(void) {
+    g_autoptr(Host) fake = host_fake_new();
+    prepare_net(fake, "192.0.2.1/24");
+    apply(fake, NET_ADDRESS_ADD, "b", "198.51.100.1/24");
+    apply(fake, NET_ROUTE_ADD, "a", "default via 192.0.2.254");
+    g_autoptr(Host) overlay = host_overlay_new(fake);
+    refuse(overlay, NET_ROUTE_ADD, "b", "default via 198.51.100.254", STEAD_ERROR_EXISTS, "");
+}
+
 static void test_faults(void) {
     g_autoptr(Host) fake = host_fake_new();
     g_autoptr(Host) faulty = host_faulty_new(fake);
@@ -490,6 +514,7 @@ static void test_root(void) {
     NetSession session;
     expect_error(host_net_query(host, "lo", &info, &problem), STEAD_ERROR_UNSUPPORTED,
                  host_root(host));
+    expect_error(host_net_list(host, &problem), STEAD_ERROR_UNSUPPORTED, host_root(host));
     expect_error(host_net_apply(host, &change, &problem), STEAD_ERROR_UNSUPPORTED, host_root(host));
     g_assert_false(host_session(host, &session));
     test_root_free();
@@ -662,6 +687,7 @@ int main(int argc, char **argv) {
         g_test_add_data_func(name, GSIZE_TO_POINTER(i), run_case);
     }
     g_test_add_func("/net/overlay-reads-through", test_overlay_reads_through);
+    g_test_add_func("/net/overlay-sees-other-routes", test_overlay_sees_other_routes);
     g_test_add_func("/net/faults", test_faults);
     g_test_add_func("/net/root", test_root);
     g_test_add_func("/net/session", test_session);

@@ -20,6 +20,7 @@ extern const Kind kind_hostname;
 extern const Kind kind_ini;
 extern const Kind kind_line;
 extern const Kind kind_msg;
+extern const Kind kind_net;
 extern const Kind kind_noop;
 extern const Kind kind_password;
 extern const Kind kind_pkg;
