@@ -119,16 +119,16 @@ const Command command_test = {
     .min_arguments = 1,
     .max_arguments = 1,
     .summary = "Try a configuration out on a machine in memory",
-    .help =
-        "Runs the cases of FILE, a Lua program such as site.test.lua. Each case(name, inputs, "
-        "check) evaluates\n"
-        "inputs.file with the given facts, values, secrets and time, plans and applies it on a "
-        "machine that\n"
-        "exists only in memory (with inputs.files, packages, units and commands), and calls check "
-        "with a table:\n"
-        "problems, resources, plan, applied, failed, files, again. Expectations are written "
-        "with expect().\n"
-        "Prints TAP, or JUnit XML with --junit. Exits with 4 when a case failed.",
+    .help = "Runs the cases of FILE, a Lua program such as site.test.lua. Each case(name, inputs, "
+            "check) evaluates\n"
+            "inputs.file with the given facts, values, secrets and time, plans and applies it on a "
+            "machine that\n"
+            "exists only in memory (with inputs.files, packages, units, links and commands), and "
+            "calls check "
+            "with a table:\n"
+            "problems, resources, plan, applied, failed, files, again. Expectations are written "
+            "with expect().\n"
+            "Prints TAP, or JUnit XML with --junit. Exits with 4 when a case failed.",
     .example = "stead test site.test.lua",
     .options = options,
     .run = run,

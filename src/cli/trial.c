@@ -10,8 +10,8 @@
 #include "kinds/kinds.h"
 #include "lang/lang.h"
 
-static const char *const input_names[] = { "file",  "facts",    "values", "secrets", "time",
-                                           "files", "packages", "units",  "commands" };
+static const char *const input_names[] = { "file",  "facts",    "values", "secrets",  "time",
+                                           "files", "packages", "units",  "commands", "links" };
 
 static bool check_inputs(const Value *inputs, GError **error) {
     const char *name;
@@ -72,12 +72,17 @@ static void add_command(Host *fake, const char *line, const char *output) {
     host_fake_set_command(fake, line, 0, output, NULL, NULL);
 }
 
+static void add_link(Host *fake, const char *link, const char *type) {
+    host_fake_set_link(fake, link, type);
+}
+
 static Host *make_machine(const Value *inputs) {
     Host *fake = host_fake_new();
     for_each(inputs, "files", fake, add_file);
     for_each(inputs, "packages", fake, add_package);
     for_each(inputs, "units", fake, add_unit);
     for_each(inputs, "commands", fake, add_command);
+    for_each(inputs, "links", fake, add_link);
     return fake;
 }
 
