@@ -284,7 +284,7 @@ static bool read_vxlan(NetSpec *spec, GError **error) {
         return false;
     if (make->local.family != AF_UNSPEC && make->remote.family != AF_UNSPEC &&
         make->local.family != make->remote.family)
-        return refuse(error, "local and remote must both be IPv4 or both IPv6");
+        return refuse(error, "local_ip and remote_ip must both be IPv4 or both IPv6");
     return true;
 }
 
@@ -472,9 +472,9 @@ const char *net_spec_made_otherwise(const NetSpec *spec, const NetInfo *info) {
     if (is_set(spec->resource, NET_ID) && want->id != found->id)
         return "id";
     if (want->local.family != AF_UNSPEC && !net_same_ip(&want->local, &found->local))
-        return "local";
+        return "local_ip";
     if (want->remote.family != AF_UNSPEC && !net_same_ip(&want->remote, &found->remote))
-        return "remote";
+        return "remote_ip";
     if (want->port != 0 && want->port != found->port)
         return "port";
     return *want->mode != '\0' && strcmp(want->mode, found->mode) != 0 ? "mode" : NULL;

@@ -59,8 +59,8 @@ static const Param params[NET_N_PARAMS] = {
                    "The interface that a vlan, macvlan or vxlan stands on." },
     [NET_ID] = { "id", PARAM_INT, PARAM_PROPERTY,
                  "Number of the vlan or vxlan; routing table of the vrf." },
-    [NET_LOCAL] = { "local", PARAM_STRING, PARAM_PROPERTY, "Address that a vxlan sends from." },
-    [NET_REMOTE] = { "remote", PARAM_STRING, PARAM_PROPERTY,
+    [NET_LOCAL] = { "local_ip", PARAM_STRING, PARAM_PROPERTY, "Address that a vxlan sends from." },
+    [NET_REMOTE] = { "remote_ip", PARAM_STRING, PARAM_PROPERTY,
                      "Address of the other host of a vxlan, or a multicast group." },
     [NET_PORT] = { "port", PARAM_INT, PARAM_PROPERTY,
                    "UDP port of a vxlan; 4789 when it is made without." },
@@ -739,16 +739,17 @@ const Kind kind_net = {
         "A bridge, and the interface that a vlan or vxlan stands on, come first by themselves when "
         "they are resources too. When the resource leaves the configuration, a link that was made "
         "is deleted; one that was there gets back the addresses, routes and settings it had.",
-    .example = "net \"eth0\" {\n"
-               "  addrs = { \"192.0.2.10/24\", \"2001:db8::10/64\" },\n"
-               "  gateway = { \"192.0.2.1\", \"2001:db8::1\" },\n"
-               "  routes = \"10.0.0.0/8 via 192.0.2.254\",\n"
-               "}\n"
-               "net \"br0\" { type = \"bridge\", addrs = \"10.1.0.1/24\", ip_forward = true }\n"
-               "net \"vx7\" {\n"
-               "  type = \"vxlan\", id = 7, local = \"192.0.2.10\", remote = \"192.0.2.11\",\n"
-               "  master = \"br0\", mtu = 1450,\n"
-               "}\n",
+    .example =
+        "net \"eth0\" {\n"
+        "  addrs = { \"192.0.2.10/24\", \"2001:db8::10/64\" },\n"
+        "  gateway = { \"192.0.2.1\", \"2001:db8::1\" },\n"
+        "  routes = \"10.0.0.0/8 via 192.0.2.254\",\n"
+        "}\n"
+        "net \"br0\" { type = \"bridge\", addrs = \"10.1.0.1/24\", ip_forward = true }\n"
+        "net \"vx7\" {\n"
+        "  type = \"vxlan\", id = 7, local_ip = \"192.0.2.10\", remote_ip = \"192.0.2.11\",\n"
+        "  master = \"br0\", mtu = 1450,\n"
+        "}\n",
     .params = params,
     .n_params = NET_N_PARAMS,
     .flags = KIND_QUICK,

@@ -205,9 +205,9 @@ static void test_virtual(void) {
         kind_test_resource(&kind_net, "va", "type=veth", "peer=vb", "master=br0", NULL);
     g_autoptr(Resource) other = kind_test_resource(&kind_net, "vb", "addrs=10.1.0.2/24",
                                                    "gateway=10.1.0.1", "force:=true", NULL);
-    g_autoptr(Resource) vxlan =
-        kind_test_resource(&kind_net, "vx7", "type=vxlan", "id:=7", "link=eth0", "port:=4789",
-                           "local=192.0.2.9", "remote=192.0.2.11", "master=br0", "mtu:=1450", NULL);
+    g_autoptr(Resource) vxlan = kind_test_resource(
+        &kind_net, "vx7", "type=vxlan", "id:=7", "link=eth0", "port:=4789", "local_ip=192.0.2.9",
+        "remote_ip=192.0.2.11", "master=br0", "mtu:=1450", NULL);
     kind_test_expect(test, bridge, ACTION_CREATE);
     kind_test_expect(test, pair, ACTION_CREATE);
     kind_test_expect(test, other, ACTION_CHANGE);
@@ -341,8 +341,8 @@ static void test_persist(void) {
     host_fake_tamper_write(host, NETWORK "eth0.network", "mine\n");
     kind_test_expect(test, eth, ACTION_CHANGE);
     g_autoptr(Resource) vxlan =
-        kind_test_resource(&kind_net, "vx7", "type=vxlan", "id:=7", "local=192.0.2.9",
-                           "remote=192.0.2.11", "persist:=true", NULL);
+        kind_test_resource(&kind_net, "vx7", "type=vxlan", "id:=7", "local_ip=192.0.2.9",
+                           "remote_ip=192.0.2.11", "persist:=true", NULL);
     kind_test_expect(test, vxlan, ACTION_CREATE);
     assert_file(host, NETWORK "vx7.netdev",
                 "# Kept by stead: what is changed here is overwritten.\n"
@@ -511,7 +511,7 @@ static void test_real(void) {
         NULL);
     g_autoptr(Resource) vxlan =
         kind_test_resource(&kind_net, "vx7", "type=vxlan", "id:=7", "link=vb", "port:=4790",
-                           "remote=10.1.0.1", "mtu:=1350", NULL);
+                           "remote_ip=10.1.0.1", "mtu:=1350", NULL);
     kind_test_expect(test, bridge, ACTION_CREATE);
     kind_test_expect(test, pair, ACTION_CREATE);
     g_autofree char *fresh = show(host, "vb");
