@@ -227,14 +227,58 @@ bool plan_has_errors(const Plan *plan) {
     return false;
 }
 
+/* Whether all that a change does besides was announced, of whichever resource. */
+static bool announces(const Plan *plan, const Change *change) {
+    for (size_t i = 0; i < value_size(change->after); i++) {
+        bool found = false;
+        for (unsigned k = 0; !found && k < plan->items->len; k++) {
+            const PlanItem *item = plan_item(plan, k);
+            const Change *planned =
+                item->changes ? changes_find(item->changes, change->property) : NULL;
+            for (size_t j = 0; planned && !found && j < value_size(planned->after); j++)
+                found =
+                    value_equal(value_list_at(planned->after, j), value_list_at(change->after, i));
+        }
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* Without what is done besides. */
+static Value *own_changes(const Value *all) {
+    Value *own = value_new_list();
+    for (size_t i = 0; i < value_size(all); i++) {
+        const Value *change = value_list_at(all, i);
+        if (!g_str_has_prefix(value_map_string(change, "property", ""), CHANGE_ALSO))
+            value_list_append(own, value_ref(change));
+    }
+    return own;
+}
+
+static bool announces_all(const Plan *plan, const Changes *changes) {
+    for (unsigned i = 0; i < changes->changes->len; i++) {
+        const Change *change = &g_array_index(changes->changes, Change, i);
+        if (g_str_has_prefix(change->property, CHANGE_ALSO) && !announces(plan, change))
+            return false;
+    }
+    return true;
+}
+
+static bool are_announced(const Plan *plan, const PlanItem *item, const Changes *changes,
+                          const Value *found) {
+    g_autoptr(Value) all = changes_to_value(item->changes);
+    g_autoptr(Value) planned = own_changes(all);
+    g_autoptr(Value) own = own_changes(found);
+    return value_equal(own, planned) && announces_all(plan, changes);
+}
+
 bool plan_approves(void *data, const Resource *resource, const Changes *changes, GError **error) {
     const Plan *plan = data;
     const PlanItem *item = g_hash_table_lookup(plan->by_key, resource);
     g_autoptr(Value) found = changes_to_value(changes);
-    g_autoptr(Value) planned =
-        item && item->changes ? changes_to_value(item->changes) : value_new_list();
     if (item && item->changes && item->changes->action == changes->action &&
-        (item->changes->uncertain || value_equal(found, planned)))
+        (item->changes->uncertain || are_announced(plan, item, changes, found)))
         return true;
     g_autofree char *now = value_show(found, 200);
     g_set_error(

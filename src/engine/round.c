@@ -209,17 +209,10 @@ static bool begin_members(Round *round, GError **error) {
     return true;
 }
 
-static bool apply_one(RoundMember *member, GError **error) {
-    KindRun *run = &member->run;
-    return !run->resource->kind->apply ||
-           run->resource->kind->apply(run, member->actual, member->changes, error);
-}
-
-static bool apply_group(Round *round, GError **error) {
+/* Returns the number of members with changes. Each array has room for all members. */
+static unsigned pick_changed(Round *round, KindRun **runs, const State **actuals,
+                             Changes **changes) {
     unsigned n = 0;
-    g_autofree KindRun **runs = g_new(KindRun *, round->n_members);
-    g_autofree const State **actuals = g_new(const State *, round->n_members);
-    g_autofree const Changes **changes = g_new(const Changes *, round->n_members);
     for (unsigned i = 0; i < round->n_members; i++) {
         if (!has_change(&round->members[i]))
             continue;
@@ -227,7 +220,31 @@ static bool apply_group(Round *round, GError **error) {
         actuals[n] = round->members[i].actual;
         changes[n++] = round->members[i].changes;
     }
-    return round->members[0].run.resource->kind->apply_group(runs, actuals, changes, n, error);
+    return n;
+}
+
+static bool foresee_members(Round *round, GError **error) {
+    const Kind *kind = round->members[0].run.resource->kind;
+    g_autofree KindRun **runs = g_new(KindRun *, round->n_members);
+    g_autofree const State **actuals = g_new(const State *, round->n_members);
+    g_autofree Changes **changes = g_new(Changes *, round->n_members);
+    unsigned n = kind->foresee ? pick_changed(round, runs, actuals, changes) : 0;
+    return n == 0 || kind->foresee(runs, actuals, changes, n, error);
+}
+
+static bool apply_one(RoundMember *member, GError **error) {
+    KindRun *run = &member->run;
+    return !run->resource->kind->apply ||
+           run->resource->kind->apply(run, member->actual, member->changes, error);
+}
+
+static bool apply_group(Round *round, GError **error) {
+    g_autofree KindRun **runs = g_new(KindRun *, round->n_members);
+    g_autofree const State **actuals = g_new(const State *, round->n_members);
+    g_autofree Changes **changes = g_new(Changes *, round->n_members);
+    unsigned n = pick_changed(round, runs, actuals, changes);
+    return round->members[0].run.resource->kind->apply_group(
+        runs, actuals, (const Changes *const *)changes, n, error);
 }
 
 static bool apply_members(Round *round, GError **error) {
@@ -278,8 +295,16 @@ static bool clean_members(Round *round, GError **error) {
     return true;
 }
 
+/* Both in one message; takes ownership of more. */
+static void join_problems(GError *problem, GError *more) {
+    char *text = g_strconcat(problem->message, "; ", more->message, NULL);
+    g_free(problem->message);
+    problem->message = text;
+    g_error_free(more);
+}
+
 /* A group's members do not depend on each other: who cannot be looked at does not keep the others
- * from being made right. The first problem is that of the vertex. */
+ * from being made right. Their problems are told together. */
 static void look_or_set_aside(Round *round, RoundMember *member, GError **problem) {
     GError *own = NULL;
     if (look(member, &own))
@@ -289,7 +314,7 @@ static void look_or_set_aside(Round *round, RoundMember *member, GError **proble
     member->changes = changes_new();
     (void)blame(round, member, &own);
     if (*problem)
-        g_error_free(own);
+        join_problems(*problem, own);
     else
         *problem = own;
 }
@@ -316,9 +341,10 @@ static RoundResult work(Round *round, GError **error) {
         look_or_set_aside(round, &round->members[i], &problem);
         wrong |= has_change(&round->members[i]);
     }
-    if (wrong && !round->noop && !make_right(round, error)) {
+    if (wrong && (!foresee_members(round, error) || (!round->noop && !make_right(round, error)))) {
         for (unsigned i = 0; i < round->n_members; i++)
-            round->members[i].failed |= has_change(&round->members[i]);
+            round->members[i].failed |=
+                has_change(&round->members[i]) && !round->members[i].run.apart;
         return ROUND_FAILED;
     }
     if (problem) {

@@ -17,7 +17,7 @@ typedef struct {
     unsigned next, last; /* last: of the chain, kept by its first; NONE: end */
 } Identity;
 
-typedef enum { WANT_ALL, WANT_PARENT } WantWay;
+typedef enum { WANT_ALL, WANT_PARENT, WANT_EVERY } WantWay;
 
 /* keys[first .. first + n - 1] in order of preference; for WANT_PARENT one key, whose parent
  * directories are tried. */
@@ -36,6 +36,7 @@ struct AutoEdges {
     GHashTable *owned;  /* key of a path -> vertex that brings it */
     GArray *wants;      /* of Want */
     GPtrArray *wanted;  /* keys, in texts */
+    bool wants_every;   /* some want is WANT_EVERY */
 };
 
 AutoEdges *auto_edges_new(void) {
@@ -132,6 +133,13 @@ void auto_edges_want_first(AutoEdges *edges, const char *type, char *const *text
         g_ptr_array_add(edges->wanted, (void *)(uintptr_t)copy_key(edges));
     }
     add_want(edges, n, before_me, WANT_ALL);
+}
+
+void auto_edges_want_all(AutoEdges *edges, const char *type, const char *text) {
+    build_key(edges, type, text);
+    g_ptr_array_add(edges->wanted, (void *)(uintptr_t)copy_key(edges));
+    add_want(edges, 1, true, WANT_EVERY);
+    edges->wants_every = true;
 }
 
 void auto_edges_want_parent(AutoEdges *edges, const char *path) {
@@ -282,15 +290,47 @@ static unsigned add_brought(AutoEdges *edges, Graph *graph) {
     return n_added;
 }
 
+/* All that want it come after owner, unless owner comes after them. */
+static unsigned add_every_from(AutoEdges *edges, Graph *graph, const char *key, unsigned owner) {
+    g_autofree uint8_t *before = mark_before(graph, owner);
+    unsigned n_added = 0;
+    for (unsigned i = 0; i < edges->wants->len; i++) {
+        const Want *want = &g_array_index(edges->wants, Want, i);
+        if (want->way != WANT_EVERY || want->vertex == owner || before[want->vertex] ||
+            strcmp(edges->wanted->pdata[want->first], key) != 0)
+            continue;
+        n_added += add_auto_edge(graph, want, owner);
+    }
+    return n_added;
+}
+
+static unsigned add_every(AutoEdges *edges, Graph *graph) {
+    g_autoptr(GHashTable) keys = g_hash_table_new(g_str_hash, g_str_equal);
+    unsigned n_added = 0;
+    for (unsigned i = 0; i < edges->wants->len; i++) {
+        const Want *want = &g_array_index(edges->wants, Want, i);
+        void *key = edges->wanted->pdata[want->first];
+        if (want->way != WANT_EVERY || !g_hash_table_add(keys, key))
+            continue;
+        for (unsigned at = find_first(edges, key); at != NONE; at = identity_at(edges, at)->next)
+            n_added += add_every_from(edges, graph, key, identity_at(edges, at)->vertex);
+    }
+    return n_added;
+}
+
 unsigned auto_edges_add(AutoEdges *edges, Graph *graph) {
     unsigned n_added = 0;
     for (unsigned i = 0; i < edges->wants->len; i++) {
         const Want *want = &g_array_index(edges->wants, Want, i);
+        if (want->way == WANT_EVERY)
+            continue;
         unsigned owner = find_wanted(edges, want);
         n_added += owner != NONE && add_auto_edge(graph, want, owner);
     }
     if (g_hash_table_size(edges->owned) > 0)
         n_added += add_brought(edges, graph);
+    if (edges->wants_every)
+        n_added += add_every(edges, graph);
     return n_added;
 }
 

@@ -26,6 +26,9 @@ void auto_edges_want_account(AutoEdges *edges, const char *account, const char *
  * for the parent of something there, unless it would then wait for itself. Paths like
  * "/etc/nginx" of a package. */
 void auto_edges_own(AutoEdges *edges, const char *path);
+/* All resources with the identity (type, text) go before this one, except those that come after it
+ * by whatever other edges there are: these never make a cycle. */
+void auto_edges_want_all(AutoEdges *edges, const char *type, const char *text);
 /* Shorthand: the nearest managed parent directory of path, asked without building a list. */
 void auto_edges_want_parent(AutoEdges *edges, const char *path);
 

@@ -83,6 +83,10 @@ typedef struct {
     bool uncertain;  /* plan: whether or what happens is decided only when applied */
 } Changes;
 
+/* Properties that begin so list (as strings) what else is done. Which of several resources does it
+ * first, and is told to do it, is not said: see plan_approves(). */
+#define CHANGE_ALSO "also "
+
 Changes *changes_new(void);
 void changes_free(Changes *changes); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Changes, changes_free)
@@ -131,6 +135,7 @@ typedef struct KindRun {
     void *claim_data;
     int exit_code; /* -1; set by apply: the whole run ends with this code once the round is over */
     bool rearm;    /* set by apply: the watch is to be ended and armed anew */
+    bool apart;    /* set by an apply_group that fails: this one was made right nevertheless */
 } KindRun;
 
 /* run->claim with its NULL case. */
@@ -161,6 +166,12 @@ struct Kind {
     /* What apply would do. NULL: kind_diff_properties(). Refreshes add ACTION_RESTART or _RUN when
      * run->refresh. */
     bool (*diff)(KindRun *run, const State *actual, Changes *changes, GError **error);
+    /* What the changes of those that are applied in one go will do to things that are not theirs:
+     * adds to the changes of any of them, by properties that begin with CHANGE_ALSO. Or refuses.
+     * Called after diff where something differs, also when nothing is to be done; not for a proof.
+     */
+    bool (*foresee)(KindRun *const *runs, const State *const *actuals, Changes *const *changes,
+                    unsigned n, GError **error);
     bool (*apply)(KindRun *run, const State *actual, const Changes *changes, GError **error);
     /* A shortcut for what observe and diff would do: true only when both would succeed and find
      * nothing to change. Asked when there is no refresh, and that the answer is yes is likely. Does

@@ -7,24 +7,36 @@
  * star at its end: the newest that begins so. */
 bool apt_check_action(const PackageAction *action, GError **error);
 
+bool apt_is_release(const char *release);
+
 /* The commands that carry out all actions, in their order: each a NULL-terminated GStrv in the
  * array. Most often that is one apt-get. */
 GPtrArray *apt_commands(const PackageAction *actions, size_t n_actions);
-extern const char *const apt_environment[];
+const char *const *apt_environment(const PackageAction *actions, size_t n_actions);
 
-/* The dry run of that transaction (a GStrv), or NULL when it removes nothing: with removals in it
- * apt cannot be told to remove nothing else, so it must be known beforehand. */
-char **apt_simulation(const PackageAction *actions, size_t n_actions);
-/* What that run removes though nobody has asked for it: "a, b"; NULL for nothing. Caller frees. */
-char *apt_unasked_removals(const char *output, const PackageAction *actions, size_t n_actions);
+/* The dry run of that transaction (a GStrv) with everything allowed, or NULL when it neither
+ * installs nor removes. With autoremove: NULL as well when the actions do not ask for it. */
+char **apt_simulation(const PackageAction *actions, size_t n_actions, bool autoremove);
+bool apt_allows_removal(const PackageAction *actions, size_t n_actions);
+/* Fetches all lists, or those of the sources in one file only. */
+char **apt_update(const char *path);
+/* Installs what installed packages need and is missing. */
+char **apt_repair(void);
 
 /* "install a, b; remove c", for errors. Caller frees. */
 char *apt_describe(const PackageAction *actions, size_t n_actions);
 
 /* The one line that tells why apt or dpkg failed. Caller frees. */
 char *apt_failure(const char *output);
-/* Whether an earlier dpkg was interrupted and "dpkg --configure -a" has to come first. */
-bool apt_wants_configure(const char *output);
+/* What has to come first: */
+bool apt_wants_configure(const char *output); /* "dpkg --configure -a": it was interrupted */
+bool apt_wants_repair(const char *output);    /* apt_repair() */
+bool apt_wants_update(const char *output);    /* apt_update(): a file is not at the mirror */
+bool apt_wants_lock(const char *output);      /* another program holds a lock of apt or dpkg */
+
+/* What the dry run does to those that no action names. */
+void apt_parse_simulation(const char *output, const PackageAction *actions, size_t n_actions,
+                          GPtrArray *effects);
 
 /* Calls visit for each package in the output of "apt-cache policy"; candidate is NULL when there
  * is none. */

@@ -15,6 +15,8 @@ typedef struct Package {
     const char *version, *architecture;
     bool held;
     bool needs_reinstallation;
+    bool essential;
+    bool automatic;
     State state;
 } Package;
 
@@ -32,7 +34,7 @@ typedef struct {
 } Span;
 
 static bool span_is(Span span, const char *word) {
-    return span.size == strlen(word) && memcmp(span.at, word, span.size) == 0;
+    return span.at != NULL && span.size == strlen(word) && memcmp(span.at, word, span.size) == 0;
 }
 
 static Span take_word(Span *rest) {
@@ -64,7 +66,7 @@ static State parse_state(Span word) {
 }
 
 typedef struct {
-    Span name, status, version, architecture;
+    Span name, status, version, architecture, essential, protected, automatic;
 } Stanza;
 
 static const char *keep(DpkgStatus *status, Span span) {
@@ -91,6 +93,7 @@ static void add_package(DpkgStatus *status, const Stanza *stanza) {
     package->state = parse_state(take_word(&words));
     package->version = keep(status, stanza->version);
     package->architecture = keep_once(status, stanza->architecture);
+    package->essential = span_is(stanza->essential, "yes") || span_is(stanza->protected, "yes");
     const char *name = keep(status, stanza->name);
     package->next = g_hash_table_lookup(status->packages, name);
     g_hash_table_replace(status->packages, (gpointer)(uintptr_t)name, package);
@@ -109,6 +112,10 @@ static void take_line(Stanza *stanza, Span line) {
         FIELD("Status", status),
         FIELD("Version", version),
         FIELD("Architecture", architecture),
+        FIELD("Essential", essential),
+        FIELD("Protected", protected),
+        FIELD("Important", protected), /* its name before dpkg 1.20.1 */
+        FIELD("Auto-Installed", automatic),
 #undef FIELD
     };
     for (size_t i = 0; i < G_N_ELEMENTS(fields); i++) {
@@ -120,11 +127,8 @@ static void take_line(Stanza *stanza, Span line) {
     }
 }
 
-DpkgStatus *dpkg_status_parse(const char *text, size_t size) {
-    DpkgStatus *status = g_new0(DpkgStatus, 1);
-    status->strings = g_string_chunk_new(16 * 1024);
-    status->packages = g_hash_table_new(g_str_hash, g_str_equal);
-    status->all = g_ptr_array_new_with_free_func(g_free);
+static void visit_stanzas(DpkgStatus *status, const char *text, size_t size,
+                          void (*visit)(DpkgStatus *status, const Stanza *stanza)) {
     Stanza stanza = { 0 };
     for (const char *at = text, *end = text + size; at < end;) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -132,12 +136,20 @@ DpkgStatus *dpkg_status_parse(const char *text, size_t size) {
         if (line.size > 0) {
             take_line(&stanza, line);
         } else {
-            add_package(status, &stanza);
+            visit(status, &stanza);
             stanza = (Stanza){ 0 };
         }
         at += line.size + 1;
     }
-    add_package(status, &stanza);
+    visit(status, &stanza);
+}
+
+DpkgStatus *dpkg_status_parse(const char *text, size_t size) {
+    DpkgStatus *status = g_new0(DpkgStatus, 1);
+    status->strings = g_string_chunk_new(16 * 1024);
+    status->packages = g_hash_table_new(g_str_hash, g_str_equal);
+    status->all = g_ptr_array_new_with_free_func(g_free);
+    visit_stanzas(status, text, size, add_package);
     return status;
 }
 
@@ -163,6 +175,26 @@ static bool fits(const DpkgStatus *status, const Package *package, const char *a
            strcmp(package->architecture, status->architecture) == 0;
 }
 
+/* apt writes the machine's own architecture for packages of all. */
+static void mark_package(DpkgStatus *status, const Stanza *stanza) {
+    if (stanza->name.at == NULL || !span_is(stanza->automatic, "1"))
+        return;
+    g_autofree char *name = g_strndup(stanza->name.at, stanza->name.size);
+    const char *architecture = stanza->architecture.at != NULL ? stanza->architecture.at : "";
+    size_t size = stanza->architecture.size;
+    for (Package *package = g_hash_table_lookup(status->packages, name); package != NULL;
+         package = package->next)
+        package->automatic |= strcmp(package->architecture, "all") == 0 ||
+                              (strlen(package->architecture) == size &&
+                               memcmp(package->architecture, architecture, size) == 0);
+}
+
+void dpkg_status_mark(DpkgStatus *status, const char *text, size_t size) {
+    for (guint i = 0; i < status->all->len; i++)
+        ((Package *)status->all->pdata[i])->automatic = false;
+    visit_stanzas(status, text, size, mark_package);
+}
+
 /* Of several that fit, the one that is most there. */
 static const Package *find(const DpkgStatus *status, const char *name) {
     g_auto(GStrv) parts = g_strsplit(name, ":", 2);
@@ -183,6 +215,9 @@ void dpkg_status_find(const DpkgStatus *status, const char *name, PackageInfo *r
         return;
     ret_info->held = package->held;
     ret_info->config_files = package->state == STATE_CONFIG_FILES;
+    ret_info->essential = package->essential;
+    ret_info->reinstall = package->needs_reinstallation;
+    ret_info->automatic = package->automatic && package->state >= STATE_BROKEN;
     ret_info->broken = package->state == STATE_BROKEN || package->needs_reinstallation;
     if (package->state == STATE_BROKEN || package->state == STATE_INSTALLED)
         ret_info->version = g_strdup(package->version);

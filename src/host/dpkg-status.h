@@ -9,6 +9,10 @@ DpkgStatus *dpkg_status_parse(const char *text, size_t size);
 void dpkg_status_free(DpkgStatus *status); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpkgStatus, dpkg_status_free)
 
+/* Takes in what apt notes in var/lib/apt/extended_states: who was installed for the sake of others.
+ * What an earlier text said does not count any more. */
+void dpkg_status_mark(DpkgStatus *status, const char *text, size_t size);
+
 /* name: "libc6", "libc6:i386", "python3:any". Without an architecture the machine's own is meant,
  * or "all". Fills everything but the candidate; a package that is not there is all zero. */
 void dpkg_status_find(const DpkgStatus *status, const char *name, PackageInfo *ret_info);

@@ -13,9 +13,12 @@ typedef struct {
     GMutex lock; /* of all below; not held while a scripted command or a watch callback runs */
     MemoryTree *tree;
     MemoryUnits *units;
-    GHashTable *packages; /* name -> PackageInfo */
-    GHashTable *commands; /* line -> Command */
-    GHashTable *counts;   /* name of the operation -> number of calls */
+    GHashTable *packages;      /* name -> PackageInfo */
+    GHashTable *depends;       /* name -> char ** */
+    GHashTable *offered_later; /* name -> version */
+    char *refresh_problem;     /* of fetching lists; NULL: none */
+    GHashTable *commands;      /* line -> Command */
+    GHashTable *counts;        /* name of the operation -> number of calls */
     char *last_log;
     char *running_name;
     MemoryNet *net;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "base/suggest.h"
 #include "host/host-fake-private.h"
 #include "host/host-real-private.h"
 #include "host/memory-packages.h"
@@ -50,6 +51,9 @@ static void fake_free(Host *host) {
     memory_units_free(self->units);
     memory_tree_free(self->tree);
     g_hash_table_unref(self->packages);
+    g_hash_table_unref(self->offered_later);
+    g_hash_table_unref(self->depends);
+    g_free(self->refresh_problem);
     g_hash_table_unref(self->commands);
     g_hash_table_unref(self->counts);
     g_mutex_clear(&self->lock);
@@ -256,13 +260,82 @@ static bool fake_session(Host *host, NetSession *ret_session) {
 static bool fake_package_query(Host *host, const char *name, bool want_candidate,
                                PackageInfo *ret_info, GError **error) {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "package_query");
-    const PackageInfo *info = g_hash_table_lookup(fake_of(host)->packages, name);
-    if (info == NULL)
-        return true;
-    package_info_copy(ret_info, info);
-    if (!want_candidate)
-        g_clear_pointer(&ret_info->candidate, g_free);
+    GHashTable *packages = fake_of(host)->packages;
+    g_autofree char *bare = package_bare_name(name);
+    const PackageInfo *info = g_hash_table_lookup(packages, bare);
+    if (info != NULL)
+        package_info_copy(ret_info, info);
+    const PackageInfo *of_release = g_hash_table_lookup(packages, name);
+    g_clear_pointer(&ret_info->candidate, g_free);
+    if (want_candidate && of_release != NULL)
+        ret_info->candidate = g_strdup(of_release->candidate);
     return true;
+}
+
+static bool is_named(const PackageAction *actions, size_t n_actions, const char *name) {
+    for (size_t i = 0; i < n_actions; i++)
+        if (strcmp(actions[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool has_effect(const GPtrArray *effects, const char *name) {
+    for (guint i = 0; i < effects->len; i++)
+        if (strcmp(((PackageEffect *)effects->pdata[i])->name, name) == 0)
+            return true;
+    return false;
+}
+
+typedef struct {
+    Fake *fake;
+    const PackageAction *actions;
+    size_t n_actions;
+    GPtrArray *effects;
+} Foresight;
+
+static bool needs(Fake *self, const char *name, const char *other) {
+    const char *const *depends = g_hash_table_lookup(self->depends, name);
+    return depends != NULL && g_strv_contains(depends, other);
+}
+
+/* Those that name needs come, those that need it go; and so on. */
+static void foresee(Foresight *seen, const char *name, bool comes) {
+    GHashTableIter iter;
+    void *other, *found;
+    g_hash_table_iter_init(&iter, seen->fake->packages);
+    while (g_hash_table_iter_next(&iter, &other, &found)) {
+        const PackageInfo *info = found;
+        bool concerned = comes ? !info->version && needs(seen->fake, name, other)
+                               : info->version && needs(seen->fake, other, name);
+        if (!concerned || is_named(seen->actions, seen->n_actions, other) ||
+            has_effect(seen->effects, other))
+            continue;
+        PackageEffect effect = { .what = comes ? PACKAGE_COMES : PACKAGE_GOES,
+                                 .name = other,
+                                 .version = comes ? info->candidate : info->version };
+        package_effects_add(seen->effects, &effect);
+        foresee(seen, other, comes);
+    }
+}
+
+static void foresee_all(Foresight *seen) {
+    for (size_t i = 0; i < seen->n_actions; i++) {
+        PackageVerb verb = seen->actions[i].verb;
+        const char *name = seen->actions[i].name;
+        const PackageInfo *info = g_hash_table_lookup(seen->fake->packages, name);
+        bool removes = verb == PACKAGE_REMOVE || verb == PACKAGE_PURGE;
+        if (removes || verb <= PACKAGE_VERSION)
+            if (removes || info == NULL || info->version == NULL)
+                foresee(seen, name, !removes);
+    }
+}
+
+static bool fake_package_foresee(Host *host, const PackageAction *actions, size_t n_actions,
+                                 GPtrArray *effects, Cancel *cancel, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "package_foresee");
+    Foresight seen = { fake_of(host), actions, n_actions, effects };
+    foresee_all(&seen);
+    return cancel_check(cancel, error);
 }
 
 static bool apply_actions(Fake *self, GHashTable *done, const PackageAction *actions,
@@ -280,16 +353,70 @@ static bool apply_actions(Fake *self, GHashTable *done, const PackageAction *act
     return true;
 }
 
+static bool apply_effects(Fake *self, GHashTable *done, const PackageAction *actions,
+                          size_t n_actions, GError **error) {
+    g_autoptr(GPtrArray) effects = package_effects_new();
+    Foresight seen = { self, actions, n_actions, effects };
+    foresee_all(&seen);
+    for (guint i = 0; i < effects->len; i++) {
+        const PackageEffect *effect = effects->pdata[i];
+        if (effect->what == PACKAGE_GOES && !actions[0].force) {
+            g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                        "it would remove other packages (%s)", effect->name);
+            return false;
+        }
+        g_autoptr(PackageInfo) info =
+            package_info_new(g_hash_table_lookup(self->packages, effect->name));
+        package_info_suffer(info, effect);
+        g_hash_table_replace(done, g_strdup(effect->name), g_steal_pointer(&info));
+    }
+    return true;
+}
+
 static bool fake_package_apply(Host *host, const PackageAction *actions, size_t n_actions,
                                Cancel *cancel, GError **error) {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "package_apply");
     Fake *self = fake_of(host);
     g_autoptr(GHashTable) done = package_table_new();
-    if (!cancel_check(cancel, error) || !apply_actions(self, done, actions, n_actions, error))
+    if (!cancel_check(cancel, error) || !apply_effects(self, done, actions, n_actions, error) ||
+        !apply_actions(self, done, actions, n_actions, error))
         return false;
     package_table_move(self->packages, done);
     fake_watches_changed(self->watches, HOST_WATCH_PACKAGES, NULL);
     return true;
+}
+
+/* What was announced by host_fake_offer_later() is there from now on. */
+static bool fake_package_refresh(Host *host, PackageRefresh why, const char *path, bool *ret_done,
+                                 Cancel *cancel, GError **error) {
+    Fake *self = fake_of(host);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "package_refresh");
+    if (why == REFRESH_STALE)
+        return true;
+    *ret_done = true;
+    if (self->refresh_problem != NULL) {
+        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_FAILED, self->refresh_problem);
+        return false;
+    }
+    GHashTableIter iter;
+    void *name, *version;
+    g_hash_table_iter_init(&iter, self->offered_later);
+    while (g_hash_table_iter_next(&iter, &name, &version)) {
+        PackageInfo *info = package_info_new(g_hash_table_lookup(self->packages, name));
+        g_free(info->candidate);
+        info->candidate = g_strdup(version);
+        g_hash_table_replace(self->packages, g_strdup(name), info);
+    }
+    g_hash_table_remove_all(self->offered_later);
+    return true;
+}
+
+static char *fake_package_suggest(Host *host, const char *name) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "package_suggest");
+    guint n;
+    g_autofree const char **names =
+        (const char **)g_hash_table_get_keys_as_array(fake_of(host)->packages, &n);
+    return g_strdup(suggest_nearest(name, names, n));
 }
 
 /* --- units --- */
@@ -342,7 +469,10 @@ static const HostOps fake_ops = {
     .read_local = fake_read_local,
     .run = fake_run,
     .package_query = fake_package_query,
+    .package_foresee = fake_package_foresee,
     .package_apply = fake_package_apply,
+    .package_refresh = fake_package_refresh,
+    .package_suggest = fake_package_suggest,
     .unit_query = fake_unit_query,
     .unit_apply = fake_unit_apply,
     .running_name = fake_running_name,
@@ -399,6 +529,9 @@ Host *host_fake_new(void) {
     self->packages = package_table_new();
     self->net = memory_net_new(NULL, NULL, NULL);
     put_link(self, "lo", "");
+    self->offered_later = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    self->depends =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_strfreev);
     self->commands = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, command_free);
     self->counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     put_first_files(self);
@@ -444,6 +577,31 @@ void host_fake_set_package(Host *fake, const char *name, const char *installed,
     info->candidate = g_strdup(candidate);
     g_hash_table_replace(self->packages, g_strdup(name), info);
     fake_watches_changed(self->watches, HOST_WATCH_PACKAGES, NULL);
+}
+
+void host_fake_mark_package(Host *fake, const char *name, const char *marks) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake_of(fake)->lock);
+    PackageInfo *info = g_hash_table_lookup(fake_of(fake)->packages, name);
+    g_assert_nonnull(info);
+    info->automatic = strchr(marks, 'a') != NULL;
+    info->essential = strchr(marks, 'e') != NULL;
+    info->broken = strchr(marks, 'b') != NULL;
+}
+
+void host_fake_set_depends(Host *fake, const char *name, const char *others) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake_of(fake)->lock);
+    g_hash_table_replace(fake_of(fake)->depends, g_strdup(name), g_strsplit(others, " ", -1));
+}
+
+void host_fake_offer_later(Host *fake, const char *name, const char *version) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake_of(fake)->lock);
+    g_hash_table_replace(fake_of(fake)->offered_later, g_strdup(name), g_strdup(version));
+}
+
+void host_fake_fail_refresh(Host *fake, const char *problem) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fake_of(fake)->lock);
+    g_free(fake_of(fake)->refresh_problem);
+    fake_of(fake)->refresh_problem = g_strdup(problem);
 }
 
 void host_fake_set_unit(Host *fake, const char *name, const UnitInfo *info) {

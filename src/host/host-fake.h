@@ -32,6 +32,13 @@ bool host_fake_tamper_mode(Host *fake, const char *path, mode_t mode);
 /* installed: a version or NULL; candidate: likewise, NULL when no source offers the package. */
 void host_fake_set_package(Host *fake, const char *name, const char *installed,
                            const char *candidate);
+/* Of a package that was set: 'a' automatic, 'e' essential, 'b' broken. */
+void host_fake_mark_package(Host *fake, const char *name, const char *marks);
+/* others: names separated by spaces, without which name is not to be installed. */
+void host_fake_set_depends(Host *fake, const char *name, const char *others);
+/* A candidate that is found once lists have been fetched. */
+void host_fake_offer_later(Host *fake, const char *name, const char *version);
+void host_fake_fail_refresh(Host *fake, const char *problem); /* NULL: it works */
 /* name: "user:" before it for a unit of the session. */
 void host_fake_set_unit(Host *fake, const char *name, const UnitInfo *info);
 

@@ -74,6 +74,14 @@ FORWARD(bool, spawn, false,
 FORWARD(bool, package_query, false,
         (Host * host, const char *name, bool want_candidate, PackageInfo *ret_info, GError **error),
         (base, name, want_candidate, ret_info, error))
+FORWARD(bool, package_foresee, false,
+        (Host * host, const PackageAction *actions, size_t n_actions, GPtrArray *effects,
+         Cancel *cancel, GError **error),
+        (base, actions, n_actions, effects, cancel, error))
+FORWARD(bool, package_refresh, false,
+        (Host * host, PackageRefresh why, const char *path, bool *ret_done, Cancel *cancel,
+         GError **error),
+        (base, why, path, ret_done, cancel, error))
 FORWARD(bool, package_apply, false,
         (Host * host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
          GError **error),
@@ -114,6 +122,11 @@ static bool faulty_session(Host *host, NetSession *ret_session) {
     return host_session(faulty_of(host)->base, ret_session);
 }
 
+/* Advice only: it has no way to fail. */
+static char *faulty_package_suggest(Host *host, const char *name) {
+    return host_package_suggest(faulty_of(host)->base, name);
+}
+
 static void faulty_free(Host *host) {
     Faulty *self = faulty_of(host);
     g_mutex_clear(&self->lock);
@@ -140,7 +153,10 @@ static const HostOps faulty_ops = {
     .run = faulty_run,
     .spawn = faulty_spawn,
     .package_query = faulty_package_query,
+    .package_foresee = faulty_package_foresee,
     .package_apply = faulty_package_apply,
+    .package_refresh = faulty_package_refresh,
+    .package_suggest = faulty_package_suggest,
     .unit_query = faulty_unit_query,
     .unit_apply = faulty_unit_apply,
     .running_name = faulty_running_name,

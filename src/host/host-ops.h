@@ -35,8 +35,13 @@ typedef struct HostOps {
                   GError **error);
     bool (*package_query)(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
                           GError **error);
+    bool (*package_foresee)(Host *host, const PackageAction *actions, size_t n_actions,
+                            GPtrArray *effects, Cancel *cancel, GError **error);
     bool (*package_apply)(Host *host, const PackageAction *actions, size_t n_actions,
                           Cancel *cancel, GError **error);
+    bool (*package_refresh)(Host *host, PackageRefresh why, const char *path, bool *ret_done,
+                            Cancel *cancel, GError **error);
+    char *(*package_suggest)(Host *host, const char *name);
     bool (*unit_query)(Host *host, const char *name, bool session, UnitInfo *ret_info,
                        GError **error);
     bool (*unit_apply)(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,

@@ -1,5 +1,7 @@
 #include "host/host-overlay.h"
 
+#include <string.h>
+
 #include "base/digest.h"
 #include "host/host-ops.h"
 #include "host/memory-net.h"
@@ -271,12 +273,14 @@ static bool base_candidate(Overlay *self, const char *name, char **ret_candidate
 static bool overlay_package_query(Host *host, const char *name, bool want_candidate,
                                   PackageInfo *ret_info, GError **error) {
     Overlay *self = overlay_of(host);
-    g_autoptr(PackageInfo) info = predicted_package(self, name);
+    g_autofree char *bare = package_bare_name(name);
+    g_autoptr(PackageInfo) info = predicted_package(self, bare);
     if (info == NULL)
         return host_package_query(self->base, name, want_candidate, ret_info, error);
-    if (!want_candidate)
+    bool keeps = want_candidate && strcmp(bare, name) == 0 && info->candidate != NULL;
+    if (!keeps)
         g_clear_pointer(&info->candidate, g_free);
-    else if (info->candidate == NULL && !base_candidate(self, name, &info->candidate, error))
+    if (want_candidate && !keeps && !base_candidate(self, name, &info->candidate, error))
         return false;
     package_info_copy(ret_info, info);
     return true;
@@ -304,10 +308,70 @@ static bool predict_action(Overlay *self, const PackageAction *action, GHashTabl
     return true;
 }
 
+/* What has been predicted may be what makes the difference. */
+static bool has_predictions(Overlay *self) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    return memory_tree_is_touched(self->tree) || g_hash_table_size(self->packages) > 0;
+}
+
+static bool is_refusal(const GError *problem) {
+    return g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_FAILED) ||
+           g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_REFUSED);
+}
+
+/* The base knows nothing of what was predicted: what would go once more is left out. What comes is
+ * told of each transaction that would bring it alone, so that plans do not depend on their order.
+ */
+static bool overlay_package_foresee(Host *host, const PackageAction *actions, size_t n_actions,
+                                    GPtrArray *effects, Cancel *cancel, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(GPtrArray) all = package_effects_new();
+    if (!host_package_foresee(self->base, actions, n_actions, all, cancel, &problem)) {
+        bool open = !is_refusal(problem) || has_predictions(self);
+        if (open && !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_CANCELLED))
+            problem->code = STEAD_ERROR_UNPREDICTABLE;
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
+    }
+    for (guint i = 0; i < all->len; i++) {
+        const PackageEffect *effect = all->pdata[i];
+        g_autoptr(PackageInfo) info = predicted_package(self, effect->name);
+        if (effect->what != PACKAGE_GOES || info == NULL || info->version != NULL)
+            package_effects_add(effects, effect);
+    }
+    return true;
+}
+
+/* What comes or goes with it. What cannot be foreseen is left to what is said about itself. */
+static bool predict_effects(Host *host, const PackageAction *actions, size_t n_actions,
+                            GHashTable *done, Cancel *cancel, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_autoptr(GPtrArray) effects = package_effects_new();
+    if (!overlay_package_foresee(host, actions, n_actions, effects, cancel, NULL))
+        return cancel_check(cancel, error);
+    for (guint i = 0; i < effects->len; i++) {
+        const PackageEffect *effect = effects->pdata[i];
+        g_autoptr(PackageInfo) info = predicted_package(self, effect->name);
+        if (info == NULL) {
+            info = package_info_new(NULL);
+            if (!host_package_query(self->base, effect->name, false, info, error))
+                return false;
+        }
+        if (info->version != NULL && effect->what == PACKAGE_COMES)
+            continue;
+        package_info_suffer(info, effect);
+        g_hash_table_replace(done, g_strdup(effect->name), g_steal_pointer(&info));
+    }
+    return true;
+}
+
 static bool overlay_package_apply(Host *host, const PackageAction *actions, size_t n_actions,
                                   Cancel *cancel, GError **error) {
     Overlay *self = overlay_of(host);
     g_autoptr(GHashTable) done = package_table_new();
+    if (!predict_effects(host, actions, n_actions, done, cancel, error))
+        return false;
     for (size_t i = 0; i < n_actions; i++)
         if (!cancel_check(cancel, error) || !predict_action(self, &actions[i], done, error))
             return false;
@@ -319,6 +383,15 @@ static bool overlay_package_apply(Host *host, const PackageAction *actions, size
         self->installs |= ((PackageInfo *)info)->version != NULL;
     package_table_move(self->packages, done);
     return true;
+}
+
+static bool overlay_package_refresh(Host *host, PackageRefresh why, const char *path,
+                                    bool *ret_done, Cancel *cancel, GError **error) {
+    return true;
+}
+
+static char *overlay_package_suggest(Host *host, const char *name) {
+    return host_package_suggest(overlay_of(host)->base, name);
 }
 
 /* --- units --- */
@@ -378,7 +451,10 @@ static const HostOps overlay_ops = {
     .read_local = overlay_read_local,
     .run = overlay_run,
     .package_query = overlay_package_query,
+    .package_foresee = overlay_package_foresee,
     .package_apply = overlay_package_apply,
+    .package_refresh = overlay_package_refresh,
+    .package_suggest = overlay_package_suggest,
     .unit_query = overlay_unit_query,
     .unit_apply = overlay_unit_apply,
     .running_name = overlay_running_name,

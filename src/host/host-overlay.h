@@ -3,8 +3,9 @@
  * A predicted copy of another host: reads pass through, writes stay in memory. Calls may come from
  * several threads.
  *
- * What is predicted: files with content, attributes and links; versions, holds and presence of
- * packages, without their dependencies and files; whether units exist, run, are enabled or masked.
+ * What is predicted: files with content, attributes and links; versions, holds, marks and presence
+ * of packages and, where the base can foresee it, of those that come and go with them, but not
+ * their files; whether units exist, run, are enabled or masked.
  * What is not: permissions (a plan made by an ordinary user shows what root would do), commands
  * (STEAD_ERROR_UNPREDICTABLE), watches (STEAD_ERROR_UNSUPPORTED). Messages are swallowed.
  *

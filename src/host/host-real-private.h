@@ -125,6 +125,11 @@ PackageDatabase *package_database_new(void);
 void package_database_free(PackageDatabase *database); /* accepts NULL */
 bool real_package_query(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
                         GError **error);
+bool real_package_foresee(Host *host, const PackageAction *actions, size_t n_actions,
+                          GPtrArray *effects, Cancel *cancel, GError **error);
+bool real_package_refresh(Host *host, PackageRefresh why, const char *path, bool *ret_done,
+                          Cancel *cancel, GError **error);
+char *real_package_suggest(Host *host, const char *name);
 bool real_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
                         GError **error);
 

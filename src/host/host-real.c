@@ -31,7 +31,8 @@ static HostWatch *watch_paths(RealHost *self, Loop *loop, HostWatchClass class, 
                               GError **error) {
     static const char *const accounts[] = { "/etc/passwd", "/etc/group", "/etc/shadow",
                                             "/etc/gshadow" };
-    static const char *const packages[] = { "/var/lib/dpkg/status" };
+    static const char *const packages[] = { "/var/lib/dpkg/status",
+                                            "/var/lib/apt/extended_states" };
     const char *const named[] = { name };
     const char *const *paths = named;
     size_t n_paths = 1;
@@ -40,6 +41,7 @@ static HostWatch *watch_paths(RealHost *self, Loop *loop, HostWatchClass class, 
         n_paths = G_N_ELEMENTS(accounts);
     } else if (class == HOST_WATCH_PACKAGES) {
         paths = packages;
+        n_paths = G_N_ELEMENTS(packages);
     }
     return file_watchers_add(self->file_watchers, loop, paths, n_paths, class == HOST_WATCH_TREE,
                              owner, callback, data, error);
@@ -82,7 +84,10 @@ static const HostOps real_ops = {
     .run = real_run,
     .spawn = real_spawn,
     .package_query = real_package_query,
+    .package_foresee = real_package_foresee,
     .package_apply = real_package_apply,
+    .package_refresh = real_package_refresh,
+    .package_suggest = real_package_suggest,
     .unit_query = real_unit_query,
     .unit_apply = real_unit_apply,
     .running_name = real_running_name,

@@ -1,5 +1,7 @@
 #include "host/host.h"
 
+#include <string.h>
+
 #include "host/host-ops.h"
 #include "host/written.h"
 
@@ -170,6 +172,54 @@ bool host_package_query(Host *host, const char *name, bool want_candidate, Packa
                         GError **error) {
     *ret_info = (PackageInfo){ 0 };
     return host->ops->package_query(host, name, want_candidate, ret_info, error);
+}
+
+static void effect_free(void *data) {
+    PackageEffect *effect = data;
+    g_free(effect->name);
+    g_free(effect->version);
+    g_free(effect);
+}
+
+GPtrArray *package_effects_new(void) {
+    return g_ptr_array_new_with_free_func(effect_free);
+}
+
+void package_effects_add(GPtrArray *effects, const PackageEffect *effect) {
+    PackageEffect *copy = g_new(PackageEffect, 1);
+    *copy = (PackageEffect){ effect->what, g_strdup(effect->name), g_strdup(effect->version),
+                             effect->unneeded };
+    g_ptr_array_add(effects, copy);
+}
+
+static int compare_effects(const void *a, const void *b) {
+    const PackageEffect *x = *(PackageEffect *const *)a, *y = *(PackageEffect *const *)b;
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : (int)x->what - (int)y->what;
+}
+
+bool host_package_foresee(Host *host, const PackageAction *actions, size_t n_actions,
+                          GPtrArray *effects, Cancel *cancel, GError **error) {
+    if (n_actions > 0 &&
+        !host->ops->package_foresee(host, actions, n_actions, effects, cancel, error))
+        return false;
+    g_ptr_array_sort(effects, compare_effects);
+    return true;
+}
+
+bool host_package_refresh(Host *host, PackageRefresh why, const char *path, bool *ret_done,
+                          Cancel *cancel, GError **error) {
+    bool done = false;
+    bool ok = host->ops->package_refresh(host, why, path, &done, cancel, error);
+    if (done)
+        host_note_change(host);
+    if (ret_done != NULL)
+        *ret_done = done;
+    return ok;
+}
+
+char *host_package_suggest(Host *host, const char *name) {
+    return host->ops->package_suggest(host, name);
 }
 
 bool host_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,

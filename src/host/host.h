@@ -168,6 +168,9 @@ typedef struct {
     bool held;
     bool config_files; /* removed but not purged */
     bool broken;       /* half installed or configured */
+    bool reinstall;    /* so broken that only its archive mends it */
+    bool automatic;    /* installed for the sake of others: goes with an autoremove */
+    bool essential;    /* the machine does not work without it */
 } PackageInfo;
 
 void package_info_clear(PackageInfo *info);
@@ -179,23 +182,67 @@ typedef enum {
     PACKAGE_REMOVE,
     PACKAGE_PURGE,
     PACKAGE_HOLD,
-    PACKAGE_UNHOLD
+    PACKAGE_UNHOLD,
+    PACKAGE_MARK_MANUAL, /* wanted for its own sake */
+    PACKAGE_MARK_AUTO,
 } PackageVerb;
 
+typedef enum { RECOMMENDS_DEFAULT, RECOMMENDS_YES, RECOMMENDS_NO } PackageRecommends;
+
+/* All strings are borrowed. What stands below the line counts for the whole transaction. */
 typedef struct {
     const char *name;
     PackageVerb verb;
     const char *version; /* PACKAGE_VERSION */
+    const char *file;    /* of the host: the archive to install, NULL: what the sources offer */
+    bool reinstall;      /* its files once more, also in the version that is there */
+    /* --- */
+    const char *release; /* that is preferred, NULL: as configured */
+    PackageRecommends recommends;
     bool allow_downgrade;
     bool allow_untrusted;
+    bool replace_config;   /* configuration files that differ are replaced, else kept */
+    bool autoremove;       /* what was installed for the sake of others, and nobody needs, goes */
+    bool force;            /* others, even essential ones, may be removed for it */
+    uint64_t lock_timeout; /* us to wait for other programs that change packages; 0: a default */
 } PackageAction;
 
-/* An unknown name is no error: both versions NULL. */
+/* What a transaction does to packages that it does not name. */
+typedef struct {
+    enum { PACKAGE_COMES, PACKAGE_CHANGES, PACKAGE_GOES } what;
+    char *name;    /* without the machine's own architecture */
+    char *version; /* the new one; the last one of what goes; may be NULL */
+    bool unneeded; /* it goes because nobody needs it any more */
+} PackageEffect;
+
+GPtrArray *package_effects_new(void); /* of PackageEffect */
+/* Takes nothing: the strings are copied. */
+void package_effects_add(GPtrArray *effects, const PackageEffect *effect);
+
+typedef enum {
+    REFRESH_STALE,   /* only when a source has changed since the lists were fetched */
+    REFRESH_MISSING, /* something is missing: not twice within minutes, unless a source changed */
+    REFRESH_ALWAYS,
+} PackageRefresh;
+
+/* An unknown name is no error: both versions NULL. The name may be followed by "/RELEASE": then the
+ * candidate is the one preferred in that release. */
 bool host_package_query(Host *host, const char *name, bool want_candidate, PackageInfo *ret_info,
                         GError **error);
+/* What such a transaction would do to others, added to effects in the order of names; nothing is
+ * changed. STEAD_ERROR_UNPREDICTABLE when that is decided by what a plan only predicts. */
+bool host_package_foresee(Host *host, const PackageAction *actions, size_t n_actions,
+                          GPtrArray *effects, Cancel *cancel, GError **error);
 /* All actions as one transaction of the package manager. */
 bool host_package_apply(Host *host, const PackageAction *actions, size_t n_actions, Cancel *cancel,
                         GError **error);
+/* Fetches the lists of what sources offer: of all sources, or with a path (its suffix says the
+ * format) of those that this file names, in use or not. *ret_done: whether there was a reason. Some
+ * lists may be new even on failure. On a prediction nothing is fetched. */
+bool host_package_refresh(Host *host, PackageRefresh why, const char *path, bool *ret_done,
+                          Cancel *cancel, GError **error);
+/* The nearest name that is offered; NULL: none is near, or it cannot be told. Caller frees. */
+char *host_package_suggest(Host *host, const char *name);
 
 /* --- units
  * ---------------------------------------------------------------------------------------------------------

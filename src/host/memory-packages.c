@@ -52,13 +52,17 @@ static bool set_version(PackageInfo *info, const char *verb, const char *name, c
                     "%s package '%s': no package source offers it", verb, name);
         return false;
     }
-    if (g_strcmp0(info->version, version) == 0)
+    if (g_strcmp0(info->version, version) == 0) {
+        info->broken = info->reinstall = false;
         return true;
+    }
     if (info->version != NULL && info->held)
         return refuse_held(verb, name, error);
+    if (info->version == NULL)
+        info->automatic = false;
     g_free(info->version);
     info->version = g_strdup(version);
-    info->config_files = info->broken = false;
+    info->config_files = info->broken = info->reinstall = false;
     return true;
 }
 
@@ -66,7 +70,7 @@ static bool take_away(PackageInfo *info, const char *name, bool purge, GError **
     if (info->version != NULL && info->held)
         return refuse_held("remove", name, error);
     info->config_files = !purge && (info->config_files || info->version != NULL);
-    info->broken = false;
+    info->broken = info->reinstall = info->automatic = false;
     g_clear_pointer(&info->version, g_free);
     return true;
 }
@@ -95,6 +99,28 @@ bool package_info_apply(PackageInfo *info, const PackageAction *action, const ch
             return set_version(info, "hold", name, NULL, error);
         info->held = action->verb == PACKAGE_HOLD;
         return true;
+    case PACKAGE_MARK_MANUAL:
+    case PACKAGE_MARK_AUTO:
+        if (info->version == NULL)
+            return set_version(info, "mark", name, NULL, error);
+        info->automatic = action->verb == PACKAGE_MARK_AUTO;
+        return true;
     }
     g_assert_not_reached();
+}
+
+void package_info_suffer(PackageInfo *info, const PackageEffect *effect) {
+    if (effect->what == PACKAGE_COMES)
+        info->automatic = true;
+    if (effect->what == PACKAGE_GOES) {
+        (void)take_away(info, effect->name, false, NULL); /* nobody holds it: apt has looked */
+        return;
+    }
+    info->config_files = info->broken = info->reinstall = false;
+    g_free(info->version);
+    info->version = g_strdup(effect->version);
+}
+
+char *package_bare_name(const char *name) {
+    return g_strndup(name, strcspn(name, "/"));
 }

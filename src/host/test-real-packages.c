@@ -39,6 +39,42 @@ static void assert_package(const DpkgStatus *status, const char *name, const cha
     package_info_clear(&info);
 }
 
+static void test_marks(void) {
+    static const char text[] = "Package: dpkg\nEssential: yes\nStatus: install ok installed\n"
+                               "Architecture: amd64\nVersion: 1\n\nPackage: init\nProtected: yes\n"
+                               "Status: install ok installed\nArchitecture: amd64\nVersion: 1\n\n"
+                               "Package: doc\nStatus: install ok installed\nArchitecture: all\n"
+                               "Version: 1\n\nPackage: lib\nStatus: install reinstreq "
+                               "half-installed\nArchitecture: i386\nVersion: 1\n";
+    static const char marks[] = "Package: doc\nArchitecture: amd64\nAuto-Installed: 1\n\n"
+                                "Package: lib\nArchitecture: amd64\nAuto-Installed: 1\n\n"
+                                "Package: none\nArchitecture: amd64\nAuto-Installed: 1\n\n"
+                                "Package: dpkg\nArchitecture: amd64\nAuto-Installed: 0\n";
+    g_autoptr(DpkgStatus) status = dpkg_status_parse(text, strlen(text));
+    dpkg_status_mark(status, marks, strlen(marks));
+    static const struct {
+        const char *name;
+        bool essential, automatic, reinstall;
+    } cases[] = {
+        { "dpkg", true, false, false },
+        { "init", true, false, false },
+        { "doc", false, true, false },
+        { "lib:i386", false, false, true },
+    };
+    PackageInfo info;
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        dpkg_status_find(status, cases[i].name, &info);
+        g_assert_cmpint(info.essential, ==, cases[i].essential);
+        g_assert_cmpint(info.automatic, ==, cases[i].automatic);
+        g_assert_cmpint(info.reinstall, ==, cases[i].reinstall);
+        package_info_clear(&info);
+    }
+    dpkg_status_mark(status, "", 0);
+    dpkg_status_find(status, "doc", &info);
+    g_assert_false(info.automatic);
+    package_info_clear(&info);
+}
+
 static void test_status(void) {
     g_autoptr(DpkgStatus) status = dpkg_status_parse(status_text, strlen(status_text));
     g_assert_cmpstr(dpkg_status_architecture(status), ==, "amd64");
@@ -111,9 +147,10 @@ static void assert_commands(const PackageAction *actions, size_t n, const char *
     g_assert_cmpstr(text->str, ==, expected);
 }
 
+#define PLAIN_OPTIONS                                                                              \
+    "-y -q -o APT::Cmd::Pattern-Only=1 -o DPkg::Lock::Timeout=60 -o Acquire::Retries=3 "
 #define APT_OPTIONS                                                                                \
-    "-y -q -o APT::Cmd::Pattern-Only=1 -o DPkg::Lock::Timeout=60 "                                 \
-    "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "
+    PLAIN_OPTIONS "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "
 
 static void test_commands(void) {
     PackageAction install[] = {
@@ -136,7 +173,7 @@ static void test_commands(void) {
     assert_commands(mixed, G_N_ELEMENTS(mixed),
                     "apt-mark unhold b1\n"
                     "apt-get install " APT_OPTIONS "--allow-unauthenticated a1 b1- c1- d1- e1\n"
-                    "apt-get purge " APT_OPTIONS "c1 d1\n"
+                    "apt-get purge " PLAIN_OPTIONS "c1 d1\n"
                     "apt-mark hold a1\n");
     assert_commands(&mixed[4], 2, "apt-get install " APT_OPTIONS "--purge c1- d1-\n");
     assert_commands(mixed, 1, "apt-mark hold a1\n");
@@ -170,31 +207,93 @@ static void test_names(void) {
     g_assert_false(apt_check_action(&version, NULL));
 }
 
-static void test_unasked_removals(void) {
+static char *effects_text(const GPtrArray *effects) {
+    static const char signs[] = {
+        [PACKAGE_COMES] = '+', [PACKAGE_CHANGES] = '~', [PACKAGE_GOES] = '-'
+    };
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < effects->len; i++) {
+        const PackageEffect *effect = effects->pdata[i];
+        g_string_append_printf(text, "%s%c%s %s%s", i > 0 ? ", " : "", signs[effect->what],
+                               effect->name, effect->version != NULL ? effect->version : "?",
+                               effect->unneeded ? " unneeded" : "");
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void test_simulation(void) {
     PackageAction actions[] = {
         { .name = "lib", .verb = PACKAGE_REMOVE },
         { .name = "other:amd64", .verb = PACKAGE_PURGE },
         { .name = "new", .verb = PACKAGE_INSTALL },
     };
     static const struct {
-        const char *output, *names;
+        const char *output, *effects;
     } cases[] = {
-        { "", NULL },
-        { "Remv lib [1.0]\nPurg other [2] []\nInst new (1 r [all])\n", NULL },
-        { "Remv lib [1.0]\nRemv app [1]\nPurg tool [2]\n", "app, tool" },
-        { "Remv lib:i386 [1.0]\nRemv new [1]\n", "lib:i386, new" },
-        { "The following packages will be REMOVED:\n  lib app\n", NULL },
+        { "", "" },
+        { "Remv lib [1.0]\nPurg other [2] []\nInst new (1 r [all])\nConf new (1 r [all])\n", "" },
+        { "Remv lib [1.0]\nRemv app [1]\nPurg tool [2]\n", "-app 1, -tool 2" },
+        { "Remv lib:i386 [1.0]\nRemv new [1]\n", "-lib:i386 1.0, -new 1" },
+        { "Inst dep (1:2.0-1 Debian:12.1/stable [amd64])\nInst up [1.0] (1.1 r [all]) []\n",
+          "+dep 1:2.0-1, ~up 1.1" },
+        { "Inst lib (1 r [all])\nInst\nInst \nRemv odd", "+lib 1, -odd ?" },
+        { "The following packages will be REMOVED:\n  lib app\n", "" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *names = apt_unasked_removals(cases[i].output, actions, 3);
-        g_assert_cmpstr(names, ==, cases[i].names);
+        g_autoptr(GPtrArray) effects = package_effects_new();
+        apt_parse_simulation(cases[i].output, actions, 3, effects);
+        g_autofree char *text = effects_text(effects);
+        g_assert_cmpstr(text, ==, cases[i].effects);
     }
-    g_auto(GStrv) words = apt_simulation(actions, 3);
+    g_auto(GStrv) words = apt_simulation(actions, 3, false);
     g_autofree char *line = g_strjoinv(" ", words);
     g_assert_cmpstr(line, ==,
+                    "apt-get install " APT_OPTIONS "--simulate --allow-change-held-packages "
+                    "--allow-remove-essential lib- other:amd64- new");
+    g_assert_null(apt_simulation(actions, 3, true));
+    PackageAction hold = { .name = "lib", .verb = PACKAGE_HOLD };
+    g_assert_null(apt_simulation(&hold, 1, false));
+}
+
+/* What a transaction as a whole is told. */
+static void test_wishes(void) {
+    PackageAction one = { .name = "a1",
+                          .verb = PACKAGE_INSTALL,
+                          .release = "bookworm-backports",
+                          .recommends = RECOMMENDS_NO,
+                          .replace_config = true,
+                          .reinstall = true };
+    assert_commands(&one, 1,
+                    "apt-get install " PLAIN_OPTIONS
+                    "-o Dpkg::Options::=--force-confnew --reinstall --no-install-recommends "
+                    "--target-release bookworm-backports --no-remove a1\n");
+    g_assert_true(g_strv_contains(apt_environment(&one, 1), "UCF_FORCE_CONFFNEW=1"));
+    g_assert_true(g_strv_contains(apt_environment(NULL, 0), "UCF_FORCE_CONFFOLD=1"));
+    PackageAction file = { .name = "a1",
+                           .verb = PACKAGE_VERSION,
+                           .version = "1",
+                           .file = "/srv/a1.deb",
+                           .recommends = RECOMMENDS_YES,
+                           .force = true };
+    assert_commands(&file, 1,
                     "apt-get install " APT_OPTIONS
-                    "--simulate --allow-change-held-packages lib- other:amd64- new");
-    g_assert_null(apt_simulation(&actions[2], 1));
+                    "--install-recommends --allow-remove-essential /srv/a1.deb\n");
+    PackageAction away[] = { { .name = "a1", .verb = PACKAGE_REMOVE, .autoremove = true },
+                             { .name = "b1", .verb = PACKAGE_MARK_MANUAL },
+                             { .name = "c1", .verb = PACKAGE_MARK_AUTO } };
+    assert_commands(away, 3,
+                    "apt-get install " APT_OPTIONS "--auto-remove a1-\n"
+                    "apt-mark manual b1\napt-mark auto c1\n");
+    g_auto(GStrv) update = apt_update("/run/x.sources");
+    g_autofree char *line = g_strjoinv(" ", update);
+    g_assert_cmpstr(line, ==,
+                    "apt-get update " PLAIN_OPTIONS
+                    "-o APT::Update::Error-Mode=any -o Dir::Etc::sourcelist=/run/x.sources "
+                    "-o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0");
+    one.release = "a b";
+    g_assert_false(apt_check_action(&one, NULL));
+    file.file = "a1.deb";
+    g_assert_false(apt_check_action(&file, NULL));
 }
 
 /* Each as apt and dpkg of Debian 12 print it. */
@@ -215,7 +314,7 @@ static void test_failures(void) {
           "The following NEW packages will be installed:\n  postfix\n0 upgraded\n"
           "E: Packages need to be removed but remove is disabled.\n",
           "it would remove other packages (exim4 exim4-base exim4-config); if that is wanted, "
-          "declare them absent" },
+          "set force = true" },
         { "The following packages have unmet dependencies:\n exim4 : Depends: light but it is not "
           "installable\nE: Unable to correct problems, you have held broken packages.\n",
           "dependencies cannot be met: exim4 : Depends: light but it is not installable" },
@@ -228,6 +327,37 @@ static void test_failures(void) {
           "E: Sub-process /usr/bin/dpkg returned an error code (1)\n",
           "'bad': installed bad package post-installation script subprocess returned error exit "
           "status 1" },
+        { "Setting up other (1) ...\nSetting up bad (1.0) ...\none\ntwo\n  three\n\nfour\n"
+          "dpkg: error processing package bad (--configure):\n installed bad package "
+          "post-installation script subprocess returned error exit status 3\n",
+          "'bad': installed bad package post-installation script subprocess returned error exit "
+          "status 3; it said: three | four" },
+        { "Err:1 http://127.0.0.1:9 ./ x 1\n  Could not connect\n"
+          "E: Failed to fetch http://127.0.0.1:9/x.deb  Could not connect to 127.0.0.1:9 "
+          "(127.0.0.1). - connect (111: Connection refused)\nE: Unable to fetch some archives, "
+          "maybe run apt-get update or try with --fix-missing?\n",
+          "fetch from '127.0.0.1:9': Could not connect to 127.0.0.1:9 (127.0.0.1). - connect (111: "
+          "Connection refused) (http://127.0.0.1:9/x.deb): is it up, and the network?" },
+        { "E: Failed to fetch file:/srv/repo/./x.deb  File not found - /srv/repo/./x.deb (2: No "
+          "such file or directory)\n",
+          "fetch 'file:/srv/repo/./x.deb': File not found - /srv/repo/./x.deb (2: No such file or "
+          "directory): the source does not have it" },
+        { "W: GPG error: file:/srv/repo ./ InRelease: The following signatures couldn't be "
+          "verified because the public key is not available: NO_PUBKEY 0123456789ABCDEF\n"
+          "E: The repository 'file:/srv/repo ./ InRelease' is not signed.\n",
+          "the source 'file:/srv/repo ./ InRelease' is signed by the key 0123456789ABCDEF, which "
+          "is not the one that is trusted for it" },
+        { "E: The repository 'file:/srv/repo ./ Release' is not signed.\n",
+          "the source 'file:/srv/repo ./ Release' is not signed" },
+        { "Unpacking big (1.0) ...\ndpkg: error processing archive /x/big.deb (--unpack):\n cannot "
+          "copy extracted data for './usr/big' to '/usr/big.dpkg-new': failed to write (No space "
+          "left on device)\n",
+          "the disk is full (cannot copy extracted data for './usr/big' to '/usr/big.dpkg-new': "
+          "failed to write (No space left on device)); make room: what was begun is finished by "
+          "the next run" },
+        { "E: You don't have enough free space in /var/cache/apt/archives/.\n",
+          "the disk is full (You don't have enough free space in /var/cache/apt/archives/.); make "
+          "room: what was begun is finished by the next run" },
         { "W: warned\nE: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 "
           "(apt)\nE: Unable to acquire the dpkg frontend lock\n",
           "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt)" },
@@ -241,6 +371,15 @@ static void test_failures(void) {
     g_assert_true(apt_wants_configure("E: dpkg was interrupted, you must manually run 'dpkg "
                                       "--configure -a' to correct the problem. \n"));
     g_assert_false(apt_wants_configure("E: Unable to locate package dpkg\n"));
+    g_assert_true(apt_wants_repair("E: Unmet dependencies. Try 'apt --fix-broken install' with no "
+                                   "packages (or specify a solution).\n"));
+    g_assert_false(apt_wants_repair("E: Unable to correct problems\n"));
+    g_assert_true(
+        apt_wants_update("E: Failed to fetch http://h/x.deb  404  Not Found [IP: ::1 80]\n"));
+    g_assert_false(apt_wants_update("E: Failed to fetch http://h/x.deb  Could not connect\n"));
+    g_assert_true(
+        apt_wants_lock("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held\n"));
+    g_assert_false(apt_wants_lock("E: dpkg was interrupted\n"));
 }
 
 static void append_candidate(void *data, const char *name, const char *candidate) {
@@ -440,11 +579,13 @@ static void test_remove(void) {
     g_assert_false(host_package_apply(fixture.host, &remove, 1, NULL, &error));
     assert_code(error, STEAD_ERROR_REFUSED);
     g_assert_nonnull(strstr(error->message, "remove 'lib': it would remove other packages (app)"));
-    const char *simulation =
-        "apt-get install " APT_OPTIONS "--simulate --allow-change-held-packages lib-\n";
+    const char *simulation = "apt-get install " APT_OPTIONS
+                             "--simulate --allow-change-held-packages --allow-remove-essential "
+                             "lib-\n";
     assert_calls(&fixture, simulation);
     g_clear_error(&error);
     scratch_put(&fixture, "/answer", "Remv lib [1]\n");
+    scratch_put(&fixture, "/var/lib/apt/lists/new", ""); /* what was foreseen counts no more */
     g_assert_true(host_package_apply(fixture.host, &remove, 1, NULL, &error));
     g_autofree char *both = g_strconcat(simulation, "apt-get install " APT_OPTIONS "lib-\n", NULL);
     assert_calls(&fixture, both);
@@ -453,9 +594,11 @@ static void test_remove(void) {
 
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/real-packages/unasked-removals", test_unasked_removals);
+    g_test_add_func("/real-packages/simulation", test_simulation);
+    g_test_add_func("/real-packages/wishes", test_wishes);
     g_test_add_func("/real-packages/remove", test_remove);
     g_test_add_func("/real-packages/status", test_status);
+    g_test_add_func("/real-packages/marks", test_marks);
     g_test_add_func("/real-packages/status-of-rubbish", test_status_of_rubbish);
     g_test_add_func("/real-packages/status-speed", test_status_speed);
     g_test_add_func("/real-packages/commands", test_commands);

@@ -113,6 +113,8 @@ static void file_auto_edges(const Resource *resource, AutoEdges *edges) {
     g_auto(FileSpec) spec;
     file_spec_init(&spec, resource);
     auto_edges_am(edges, "path", spec.path);
+    if (g_str_has_prefix(spec.path, "/etc/apt/"))
+        auto_edges_am(edges, "apt", "source");
     auto_edges_want_parent(edges, spec.path);
     if (spec.from == FROM_HOST)
         want_path(edges, spec.source);

@@ -1,25 +1,14 @@
-#include <fnmatch.h>
 #include <string.h>
 
 #include "base/suggest.h"
 #include "graph/autoedge.h"
 #include "graph/watcher.h"
-#include "host/host-overlay.h"
-#include "kinds/deb-version.h"
 #include "kinds/kinds.h"
+#include "kinds/pkg-spec.h"
 
 /* pkg: a package of the host's package manager (apt and dpkg). */
 
-enum {
-    P_STATE,
-    P_VERSION,
-    P_HELD,
-    P_ALLOWDOWNGRADE,
-    P_ALLOWUNTRUSTED,
-    P_ALLOWNONFREE,
-    P_ALLOWUNSUPPORTED,
-    N_PARAMS
-};
+static const char *const configfiles[] = { "keep", "replace", NULL };
 
 static const Param params[N_PARAMS] = {
     [P_STATE] = { "state", PARAM_STRING, PARAM_PROPERTY,
@@ -31,8 +20,44 @@ static const Param params[N_PARAMS] = {
     [P_VERSION] = { "version", PARAM_STRING, PARAM_PROPERTY,
                     "The version to have, instead of writing it into `state`. A \"*\" at its end "
                     "stands for anything: the newest that begins so." },
+    [P_SOURCE] = { "source", PARAM_STRING, 0,
+                   "A .deb file to install instead of what the sources of apt offer; what it needs "
+                   "comes from there. A path of the machine, or, relative, a file beside the "
+                   "configuration. With state newest the version in it is kept." },
+    [P_RELEASE] = { "release", PARAM_STRING, 0,
+                    "The release that is preferred for the package and what it needs, such as "
+                    "bookworm-backports. Unset: as apt is configured.",
+                    .aliases = "target_release default_release" },
     [P_HELD] = { "held", PARAM_BOOL, PARAM_PROPERTY,
                  "Whether the package manager is told never to change it. Unset: left as it is." },
+    [P_MANUAL] = { "manual", PARAM_BOOL, PARAM_PROPERTY,
+                   "Whether it is marked as wanted for its own sake, so that no autoremove ever "
+                   "takes it.",
+                   .fallback = "true" },
+    [P_RECOMMENDS] = { "recommends", PARAM_BOOL, 0,
+                       "Whether what the package recommends is installed with it. Unset: as apt is "
+                       "configured.",
+                       .aliases = "install_recommends" },
+    [P_CONFIGFILES] = { "configfiles", PARAM_ENUM, 0,
+                        "What becomes of configuration files that somebody changed when a new "
+                        "version brings others: keep leaves them, replace takes the new ones. "
+                        "Nobody is ever asked.",
+                        .fallback = "keep", .choices = configfiles },
+    [P_DEBCONF] = { "debconf", PARAM_STRINGS, 0,
+                    "Answers to questions of the package, given before it is installed: 'QUESTION "
+                    "TYPE VALUE' each, as debconf-set-selections takes them after the name." },
+    [P_AUTOREMOVE] = { "autoremove", PARAM_BOOL, 0,
+                       "When it is removed, packages that were installed for the sake of others "
+                       "and that nobody needs then go, too.",
+                       .fallback = "false" },
+    [P_FORCE] = { "force", PARAM_BOOL, 0,
+                  "Allow that other packages are removed for it: those that need what is removed, "
+                  "or are in the way of what is installed; and that it is removed although the "
+                  "machine does not work without it.",
+                  .fallback = "false" },
+    [P_LOCK_TIMEOUT] = { "lock_timeout", PARAM_DURATION, 0,
+                         "How long to wait for another program that changes packages.",
+                         .fallback = "5m", .unit = "s" },
     [P_ALLOWDOWNGRADE] = { "allowdowngrade", PARAM_BOOL, 0,
                            "Accept a version older than the installed one.", .fallback = "false" },
     [P_ALLOWUNTRUSTED] = { "allowuntrusted", PARAM_BOOL, 0,
@@ -55,8 +80,6 @@ static const Output outputs[] = {
 
 /* --- what is wanted --- */
 
-typedef enum { WANT_INSTALLED, WANT_NEWEST, WANT_VERSION, WANT_REMOVED, WANT_PURGED } Want;
-
 typedef struct {
     const char *word;
     Want want;
@@ -75,8 +98,7 @@ static const StateWord *find_word(const char *state) {
     return NULL;
 }
 
-/* *ret_version is borrowed, and set for WANT_VERSION only. */
-static Want wanted(const Resource *resource, const char **ret_version) {
+Want pkg_wanted(const Resource *resource, const char **ret_version) {
     const char *state = resource_string(resource, P_STATE);
     const char *version = resource_string(resource, P_VERSION);
     const StateWord *word = find_word(state);
@@ -84,12 +106,7 @@ static Want wanted(const Resource *resource, const char **ret_version) {
     return *ret_version ? WANT_VERSION : word->want;
 }
 
-static bool wants_removal(Want want) {
-    return want == WANT_REMOVED || want == WANT_PURGED;
-}
-
-/* NULL: left as it is. */
-static const bool *wanted_hold(const Resource *resource) {
+const bool *pkg_wanted_hold(const Resource *resource) {
     static const bool yes = true, no = false;
     if (g_str_equal(resource_string(resource, P_STATE), "held"))
         return &yes;
@@ -152,17 +169,45 @@ static bool check_state(const char *state, GError **error) {
                        state, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+/* What debconf-set-selections would take for another line, or for somebody else's question. */
+static bool check_answers(const Resource *resource, GError **error) {
+    const Value *answers = resource_get(resource, P_DEBCONF);
+    for (size_t i = 0; answers && i < value_size(answers); i++) {
+        const char *answer = value_string(value_list_at(answers, i));
+        g_auto(GStrv) words = g_strsplit(answer, " ", 3);
+        if (strchr(answer, '\n') || g_strv_length(words) < 2 || !strchr(words[0], '/') ||
+            strchr(words[1], '/'))
+            return fail_config(error,
+                               "refuse the answer '%s' in debconf: write 'QUESTION TYPE VALUE' in "
+                               "one line, such as 'tzdata/Areas select Europe'",
+                               answer);
+    }
+    return true;
+}
+
+static bool check_source(const Resource *resource, GError **error) {
+    const char *source = resource_string(resource, P_SOURCE);
+    const char *release = resource_string(resource, P_RELEASE);
+    if (release && (!g_ascii_isalnum(*release) || strpbrk(release, " \t\n=,;'\"\\*?[]")))
+        return fail_config(error, "refuse release '%s': it is a name such as bookworm-backports",
+                           release);
+    if (source && !g_str_has_suffix(source, ".deb"))
+        return fail_config(error, "refuse source '%s': a package file ends in .deb", source);
+    return true;
+}
+
 static bool pkg_validate(const Resource *resource, GError **error) {
     const char *state = resource_string(resource, P_STATE);
     const char *version = resource_string(resource, P_VERSION);
     if (!check_name(resource->name, error) || !check_state(state, error) ||
-        (version && !check_version(version, error)))
+        (version && !check_version(version, error)) || !check_source(resource, error) ||
+        !check_answers(resource, error))
         return false;
     const StateWord *word = find_word(state);
     if (version && (!word || word->want != WANT_INSTALLED))
         return fail_config(error, "set either state = '%s' or version = '%s': they contradict",
                            state, version);
-    const bool *hold = wanted_hold(resource);
+    const bool *hold = pkg_wanted_hold(resource);
     if (hold && *hold && word && wants_removal(word->want))
         return fail_config(error, "a package cannot be both %s and held", state);
     if (resource_get(resource, P_HELD) && *hold != resource_bool(resource, P_HELD))
@@ -170,255 +215,37 @@ static bool pkg_validate(const Resource *resource, GError **error) {
     return true;
 }
 
-/* --- observe --- */
+/* --- the rest --- */
 
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PackageInfo, package_info_clear)
-
-static bool pkg_observe(KindRun *run, State *actual, GError **error) {
-    g_auto(PackageInfo) info = { 0 };
-    if (!host_package_query(run->host, run->resource->name, false, &info, error))
-        return false;
-    actual->exists = info.version != NULL;
-    const char *state = info.broken         ? "broken"
-                        : info.version      ? "installed"
-                        : info.config_files ? "uninstalled"
-                                            : "absent";
-    state_set(actual, P_STATE, value_new_string(state));
-    state_set(actual, P_HELD, value_new_bool(info.held));
-    if (!info.version)
-        return true;
-    /* a plan may know that a package will be there, and not yet which version */
-    bool unknown =
-        g_str_equal(info.version, OVERLAY_VERSION_UNKNOWN) || g_str_has_suffix(info.version, "*");
-    Value *version = unknown ? value_new_unknown() : value_new_string(info.version);
-    state_set(actual, P_VERSION, version);
-    kind_run_send(run, "version", value_ref(version));
-    return true;
+static bool has_same(const Resource *a, const Resource *b, unsigned param) {
+    const Value *x = resource_get(a, param), *y = resource_get(b, param);
+    return (!x && !y) || (x && y && value_equal(x, y));
 }
 
-/* The installed version; NULL when there is none, or when a plan does not know it. */
-static const char *found_version(const State *actual) {
-    const Value *version = state_get(actual, P_VERSION);
-    return value_type(version) == VALUE_STRING ? value_string(version) : NULL;
-}
-
-static const char *found_state(const State *actual) {
-    return value_string(state_get(actual, P_STATE));
-}
-
-static bool is_broken(const State *actual) {
-    return g_str_equal(found_state(actual), "broken");
-}
-
-/* --- diff --- */
-
-static bool query_candidate(KindRun *run, char **ret_candidate, GError **error) {
-    g_auto(PackageInfo) info = { 0 };
-    if (!host_package_query(run->host, run->resource->name, true, &info, error))
-        return false;
-    *ret_candidate = g_steal_pointer(&info.candidate);
-    return true;
-}
-
-/* The version that would be installed; NULL without error in a plan, when it is not known yet: the
- * source may be added by something before. */
-static bool find_candidate(KindRun *run, const State *actual, char **ret_candidate,
-                           GError **error) {
-    if (!query_candidate(run, ret_candidate, error))
-        return false;
-    if (*ret_candidate || actual->exists || run->planning)
-        return true;
-    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
-                        "no source of apt has it; check the name and the sources, and run "
-                        "'apt-get update'");
-    return false;
-}
-
-static bool is_pattern(const char *version) {
-    return g_str_has_suffix(version, "*");
-}
-
-/* The newest version if it fits the pattern; else apt finds the newest one that does. */
-static bool resolve_pattern(KindRun *run, const char *pattern, char **ret_version, GError **error) {
-    g_autofree char *candidate = NULL;
-    if (is_pattern(pattern) && !query_candidate(run, &candidate, error))
-        return false;
-    bool fits = candidate && fnmatch(pattern, candidate, 0) == 0;
-    *ret_version = g_strdup(fits ? candidate : pattern);
-    return true;
-}
-
-static void change_state(Changes *changes, const State *actual, const char *after) {
-    changes_add(changes, "state", value_new_string(found_state(actual)), value_new_string(after),
-                NULL);
-}
-
-static void change_version(Changes *changes, const State *actual, const char *version) {
-    bool exact = version && !is_pattern(version);
-    changes->uncertain |= version == NULL;
-    changes_add(changes, "version", value_ref(state_get(actual, P_VERSION)),
-                exact ? value_new_string(version) : value_new_unknown(), NULL);
-}
-
-static bool check_order(KindRun *run, const char *from, const char *to, GError **error) {
-    if (is_pattern(to) || resource_bool(run->resource, P_ALLOWDOWNGRADE) ||
-        deb_version_compare(to, from) >= 0)
-        return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "refuse version %s: %s is installed, which is newer; set allowdowngrade = true to "
-                "go back",
-                to, from);
-    return false;
-}
-
-static bool diff_version(KindRun *run, const State *actual, const char *wanted_version,
-                         Changes *changes, GError **error) {
-    const char *found = found_version(actual);
-    g_autofree char *version = NULL;
-    if (found && fnmatch(wanted_version, found, 0) == 0)
-        return true;
-    if (!resolve_pattern(run, wanted_version, &version, error) ||
-        (found && !check_order(run, found, version, error)))
-        return false;
-    change_version(changes, actual, version);
-    return true;
-}
-
-static bool diff_installed(KindRun *run, const State *actual, Want want, const char *version,
-                           Changes *changes, GError **error) {
-    const char *found = found_version(actual);
-    g_autofree char *candidate = NULL;
-    if (!actual->exists || is_broken(actual))
-        change_state(changes, actual, "installed");
-    if (actual->exists && (!found || want == WANT_INSTALLED))
-        return true;
-    if (want == WANT_VERSION)
-        return diff_version(run, actual, version, changes, error);
-    if (!find_candidate(run, actual, &candidate, error))
-        return false;
-    if (!found || (candidate && !g_str_equal(candidate, found)))
-        change_version(changes, actual, candidate);
-    return true;
-}
-
-static bool diff_removed(const State *actual, Want want, Changes *changes) {
-    bool gone = !actual->exists && !is_broken(actual);
-    if (want == WANT_PURGED && !g_str_equal(found_state(actual), "absent"))
-        change_state(changes, actual, "purged");
-    else if (want == WANT_REMOVED && !gone)
-        change_state(changes, actual, "uninstalled");
-    return true;
-}
-
-static bool check_hold(KindRun *run, const State *actual, GError **error) {
-    if (wanted_hold(run->resource) || !found_version(actual) ||
-        !value_bool(state_get(actual, P_HELD)))
-        return true;
-    g_set_error(
-        error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-        "refuse to change it: it is held at %s; set held = false to let it go, or held = true to "
-        "hold it afterwards as well",
-        found_version(actual));
-    return false;
-}
-
-static bool pkg_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
-    const char *version;
-    Want want = wanted(run->resource, &version);
-    if (!(wants_removal(want) ? diff_removed(actual, want, changes)
-                              : diff_installed(run, actual, want, version, changes, error)))
-        return false;
-    if (changes->changes->len > 0 && !check_hold(run, actual, error))
-        return false;
-    const bool *hold = wanted_hold(run->resource);
-    bool held = value_bool(state_get(actual, P_HELD));
-    if (hold && *hold != held && (actual->exists || !wants_removal(want)))
-        changes_add(changes, "held", value_new_bool(held), value_new_bool(*hold), NULL);
-    if (changes->changes->len > 0)
-        changes->action = wants_removal(want) ? ACTION_REMOVE
-                          : actual->exists    ? ACTION_CHANGE
-                                              : ACTION_CREATE;
-    return true;
-}
-
-/* --- apply --- */
-
-static PackageVerb main_verb(Want want) {
-    static const PackageVerb verbs[] = {
-        [WANT_INSTALLED] = PACKAGE_INSTALL, [WANT_NEWEST] = PACKAGE_UPGRADE,
-        [WANT_VERSION] = PACKAGE_VERSION,   [WANT_REMOVED] = PACKAGE_REMOVE,
-        [WANT_PURGED] = PACKAGE_PURGE,
-    };
-    return verbs[want];
-}
-
-/* What the plan said; a pattern is the package manager's to resolve. */
-static const char *target_version(const Changes *changes, const char *wanted_version) {
-    const Change *change = changes_find(changes, "version");
-    return change && value_type(change->after) == VALUE_STRING ? value_string(change->after)
-                                                               : wanted_version;
-}
-
-/* A held package is released, changed, and held again. */
-static void add_actions(GArray *actions, const KindRun *run, const State *actual,
-                        const Changes *changes) {
-    const Resource *resource = run->resource;
-    const char *version;
-    Want want = wanted(resource, &version);
-    const bool *hold = wanted_hold(resource);
-    PackageAction action = {
-        .name = resource->name,
-        .version = want == WANT_VERSION ? target_version(changes, version) : NULL,
-        .allow_downgrade = resource_bool(resource, P_ALLOWDOWNGRADE),
-        .allow_untrusted = resource_bool(resource, P_ALLOWUNTRUSTED),
-    };
-    bool held = value_bool(state_get(actual, P_HELD));
-    bool change = changes_find(changes, "state") || changes_find(changes, "version");
-    if (held && (change || (hold && !*hold))) {
-        action.verb = PACKAGE_UNHOLD;
-        g_array_append_val(actions, action);
-        held = false;
-    }
-    if (change) {
-        action.verb = main_verb(want);
-        g_array_append_val(actions, action);
-    }
-    if (hold && *hold && !held) {
-        action.verb = PACKAGE_HOLD;
-        g_array_append_val(actions, action);
-    }
-}
-
-static bool pkg_apply_group(KindRun *const *runs, const State *const *actuals,
-                            const Changes *const *changes, unsigned n, GError **error) {
-    g_autoptr(GArray) actions = g_array_new(FALSE, FALSE, sizeof(PackageAction));
-    for (unsigned i = 0; i < n; i++)
-        add_actions(actions, runs[i], actuals[i], changes[i]);
-    return host_package_apply(runs[0]->host, (const PackageAction *)(void *)actions->data,
-                              actions->len, runs[0]->cancel, error);
-}
-
-static bool pkg_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
-    return pkg_apply_group(&run, &actual, &changes, 1, error);
-}
-
-/* One transaction for all that want the same; a pinned version may conflict, so it stays alone. */
+/* One transaction for all that want the same; a pinned version or a file may conflict, so it stays
+ * alone. */
 static bool pkg_group_with(const Resource *a, const Resource *b) {
-    static const unsigned same[] = { P_ALLOWDOWNGRADE, P_ALLOWUNTRUSTED };
+    static const unsigned same[] = { P_RELEASE, P_RECOMMENDS, P_CONFIGFILES,    P_AUTOREMOVE,
+                                     P_FORCE,   P_SOURCE,     P_ALLOWDOWNGRADE, P_ALLOWUNTRUSTED };
     const char *version;
-    Want want = wanted(a, &version);
-    if (want == WANT_VERSION || want != wanted(b, &version))
+    Want want = pkg_wanted(a, &version), other = pkg_wanted(b, &version);
+    bool together = want == other || (wants_removal(want) && wants_removal(other));
+    if (!together || want == WANT_VERSION || resource_get(a, P_SOURCE))
         return false;
     for (unsigned i = 0; i < G_N_ELEMENTS(same); i++)
-        if (resource_bool(a, same[i]) != resource_bool(b, same[i]))
+        if (!has_same(a, b, same[i]))
             return false;
     return true;
 }
 
-/* --- the rest --- */
-
 static bool pkg_watch(Watcher *watcher, const Resource *resource, GError **error) {
-    return watcher_host(watcher, HOST_WATCH_PACKAGES, "", error);
+    bool local;
+    g_autofree char *archive = pkg_archive_path(resource, &local);
+    if (!watcher_host(watcher, HOST_WATCH_PACKAGES, "", error))
+        return false;
+    if (!archive)
+        return true;
+    return (local ? watcher_local : watcher_host)(watcher, HOST_WATCH_FILE, archive, error);
 }
 
 /* Directories that belong to a package by their name: what is put below them waits for it. */
@@ -443,6 +270,18 @@ static char *short_name(const char *name) {
     return size > 1 && name[size - 1] == '-' && name[size] ? g_strndup(name, size - 1) : NULL;
 }
 
+/* What a source itself needs to be fetched does not wait for it. */
+static void want_sources(AutoEdges *edges, const char *name) {
+    static const char *const first[] = {
+        "apt",  "ca-certificates",       "apt-transport-https", "gnupg", "gpg",
+        "gpgv", "debian-archive-keyring"
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(first); i++)
+        if (strcmp(name, first[i]) == 0)
+            return;
+    auto_edges_want_all(edges, "apt", "source");
+}
+
 static void pkg_auto_edges(const Resource *resource, AutoEdges *edges) {
     static const char *const settings[] = { "/etc/apt/sources.list", "/etc/apt/preferences",
                                             "/etc/apt/apt.conf" };
@@ -452,13 +291,17 @@ static void pkg_auto_edges(const Resource *resource, AutoEdges *edges) {
     g_autofree char *other = short_name(name);
     auto_edges_am(edges, "package", name);
     const char *version;
-    if (!wants_removal(wanted(resource, &version))) {
+    if (!wants_removal(pkg_wanted(resource, &version))) {
         own_directories(edges, name);
         if (other)
             own_directories(edges, other);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(settings); i++)
         auto_edges_want(edges, "path", settings[i], true);
+    want_sources(edges, name);
+    const char *source = resource_string(resource, P_SOURCE);
+    if (source && *source == '/')
+        auto_edges_want(edges, "path", source, true);
 }
 
 /* Whether it was there and held comes back, its version does not: that would undo every update
@@ -467,7 +310,7 @@ static void pkg_auto_edges(const Resource *resource, AutoEdges *edges) {
 static Resource *pkg_reverse(const Resource *resource, const State *before, OnRemove how,
                              GError **error) {
     const char *version;
-    if (wants_removal(wanted(resource, &version)) &&
+    if (wants_removal(pkg_wanted(resource, &version)) &&
         resource_meta(resource)->on_remove != ON_REMOVE_RESTORE)
         return NULL; /* what was declared absent stays away */
     Resource *undo = resource_copy(resource);
@@ -476,34 +319,60 @@ static Resource *pkg_reverse(const Resource *resource, const State *before, OnRe
     resource_put(undo, P_VERSION, NULL);
     const Value *held = before ? state_get(before, P_HELD) : NULL;
     bool was_held = existed && held && value_bool(held);
-    resource_put(undo, P_HELD, wanted_hold(resource) ? value_new_bool(was_held) : NULL);
+    const Value *manual = existed ? state_get(before, P_MANUAL) : NULL;
+    resource_put(undo, P_MANUAL, value_new_bool(!manual || value_bool(manual)));
+    resource_put(undo, P_SOURCE, NULL);
+    resource_put(undo, P_HELD, pkg_wanted_hold(resource) ? value_new_bool(was_held) : NULL);
     return undo;
 }
 
 const Kind kind_pkg = {
     .name = "pkg",
     .summary = "Keep a package installed, newest, at a version, held or removed",
-    .help = "Keeps the state of a package of apt and dpkg. Packages that want the same "
-            "state and pin no version become one transaction of apt, however many they are. "
-            "A plan shows the version that would be installed where a source offers it, and "
-            "\"unknown\" where something before must add that source first.\n\n"
-            "`state = \"newest\"` follows what the lists of apt offer; refreshing those lists "
-            "is the matter of a timer or an exec. A package that somebody has put on hold "
-            "is not changed: say `held = false`, or `held = true` to change it once and "
-            "hold it again. An older version is refused unless `allowdowngrade = true`. "
-            "Neither installing nor removing a package ever removes others: that is an "
-            "error that names them.\n\n"
-            "What other resources keep in its directories (`/etc/NAME/`, `/etc/default/NAME`, "
-            "`/var/lib/NAME/`, ...) waits for it by itself, a command of its name too; where "
-            "the names differ write `needs = pkg \"NAME\"`. A plan cannot know what a package "
-            "brings: what is missing behind one is decided when applied.\n\n"
-            "When the resource leaves the configuration, a package that stead installed is "
-            "removed. One that was there before stays, in the version it has by then. One "
-            "that was declared absent stays away, unless `on_remove = \"restore\"`.",
+    .help =
+        "Keeps the state of a package of apt and dpkg. Packages that want the same state and pin "
+        "no "
+        "version become one transaction of apt, however many they are; when nothing differs, apt "
+        "is "
+        "not run at all. A plan shows the version that would be installed where a source offers "
+        "it, "
+        "and \"unknown\" where something before must add that source first. What comes or goes "
+        "with a transaction is listed with its first package: \"also installs\", \"also changes\", "
+        "\"also removes\".\n\n"
+        "`state = \"newest\"` follows what the lists of apt offer. They are fetched when a source "
+        "has changed since, when nobody offers what is missing, and when a mirror has no such file "
+        "any more; to fetch them regularly is the matter of a timer. A mirror that does not answer "
+        "is asked four times and only concerns what must be fetched. A package that somebody has "
+        "put on hold is not changed: say `held = false`, or `held = true` to change it once and "
+        "hold it again. An older version is refused unless `allowdowngrade = true`.\n\n"
+        "Neither installing nor removing a package removes others that were not declared absent, "
+        "nor is one removed that is Essential or that stead itself needs: plan and apply name them "
+        "and refuse, unless `force = true`. Also when a package leaves the configuration.\n\n"
+        "A package that is wanted is marked as such (`apt-mark manual`), so that no autoremove "
+        "takes "
+        "it. Configuration files are kept as somebody left them unless `configfiles = "
+        "\"replace\"`, "
+        "and nobody is ever asked: answers go into `debconf`.\n\n"
+        "Another program that changes packages is waited for, and named. What an interrupted dpkg "
+        "left is finished first, half-configured packages are configured, and what installed "
+        "packages lack is installed. When a script of a package fails, the last it said is in the "
+        "error. A transaction outlives stead being killed: the next run waits for it.\n\n"
+        "What other resources keep in its directories (`/etc/NAME/`, `/etc/default/NAME`, "
+        "`/var/lib/NAME/`, ...) waits for it by itself, a command of its name too; where "
+        "the names differ write `needs = pkg \"NAME\"`. Sources (`apt_source`, files in "
+        "/etc/apt) come first. A plan cannot know what files a package brings: what is missing "
+        "behind one is decided when applied.\n\n"
+        "When the resource leaves the configuration, a package that stead installed is "
+        "removed. One that was there before stays, in the version it has by then, marked as it "
+        "was. "
+        "One that was declared absent stays away, unless `on_remove = \"restore\"`.",
     .example = "pkg \"nginx\" {}\n"
                "pkg \"openssl\" { state = \"newest\" }\n"
                "pkg \"linux-image-amd64\" { version = \"6.1.*\", held = true }\n"
-               "pkg \"telnetd\" { state = \"purged\" }\n",
+               "pkg \"tzdata\" { debconf = { \"tzdata/Areas select Europe\" } }\n"
+               "pkg \"monitor\" { source = \"/srv/packages/monitor_1.2_all.deb\" }\n"
+               "pkg \"curl\" { release = \"bookworm-backports\", recommends = false }\n"
+               "pkg \"telnetd\" { state = \"purged\", autoremove = true }\n",
     .params = params,
     .n_params = N_PARAMS,
     .outputs = outputs,
@@ -512,10 +381,12 @@ const Kind kind_pkg = {
     .validate = pkg_validate,
     .observe = pkg_observe,
     .diff = pkg_diff,
+    .foresee = pkg_foresee,
     .apply = pkg_apply,
     .watch = pkg_watch,
     .auto_edges = pkg_auto_edges,
     .group_with = pkg_group_with,
     .apply_group = pkg_apply_group,
     .reverse = pkg_reverse,
+    .clean = pkg_clean,
 };

@@ -174,7 +174,7 @@ static void test_group_with(void) {
     } cases[] = {
         { "state=installed", "state=present", true },    { "state=newest", "state=latest", true },
         { "state=installed", "state=newest", false },    { "state=1.0", "state=1.0", false },
-        { "version=1.0", "state=installed", false },     { "state=absent", "state=purged", false },
+        { "version=1.0", "state=installed", false },     { "state=absent", "state=purged", true },
         { "allowuntrusted:=true", "held:=true", false }, { "held:=true", "held:=false", true },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
