@@ -26,6 +26,7 @@ static bool is_usual(const char *name) {
 
 static void check_status(const char *text, size_t size) {
     g_autoptr(DpkgStatus) status = dpkg_status_parse(text, size);
+    dpkg_status_mark(status, text, size);
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     dpkg_status_list_installed(status, names);
     size_t blocks = 1; /* separated by empty lines */
@@ -51,11 +52,18 @@ static void check_apt(const char *text, size_t size) {
     const PackageAction action = { .name = name };
     unsigned n_packages = 0;
     apt_parse_policy(output, count_policy, &n_packages);
-    g_autofree char *removals = apt_unasked_removals(output, &action, 1);
-    g_assert_true(!removals || *removals);
+    g_autoptr(GPtrArray) effects = package_effects_new();
+    apt_parse_simulation(output, &action, 1, effects);
+    for (guint i = 0; i < effects->len; i++) {
+        const PackageEffect *effect = effects->pdata[i];
+        g_assert_true(*effect->name && !strpbrk(effect->name, " \n"));
+        g_assert_true(effect->what == PACKAGE_GOES || strcmp(effect->name, name) != 0);
+        g_assert_true(!effect->version || !strpbrk(effect->version, " )]\n"));
+    }
     g_autofree char *failure = apt_failure(output);
     g_assert_true(failure && !strchr(failure, '\n'));
-    (void)apt_wants_configure(output);
+    (void)(apt_wants_configure(output) || apt_wants_repair(output) || apt_wants_update(output) ||
+           apt_wants_lock(output));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -407,9 +407,10 @@ static bool is_done(const DpkgStatus *status, const PackageAction *action) {
     case PACKAGE_INSTALL:
     case PACKAGE_VERSION:
         return there && exact;
+    case PACKAGE_UPGRADE: /* without a version only apt knows to which */
+        return there && exact && action->version != NULL;
     case PACKAGE_PURGE:
         return gone;
-    case PACKAGE_UPGRADE: /* to which version, only apt knows */
     case PACKAGE_REMOVE:
     case PACKAGE_HOLD:
     case PACKAGE_UNHOLD:

@@ -193,7 +193,7 @@ typedef enum { RECOMMENDS_DEFAULT, RECOMMENDS_YES, RECOMMENDS_NO } PackageRecomm
 typedef struct {
     const char *name;
     PackageVerb verb;
-    const char *version; /* PACKAGE_VERSION */
+    const char *version; /* PACKAGE_VERSION; else what is expected to come, or NULL */
     const char *file;    /* of the host: the archive to install, NULL: what the sources offer */
     bool reinstall;      /* its files once more, also in the version that is there */
     /* --- */

@@ -78,10 +78,12 @@ static bool take_away(PackageInfo *info, const char *name, bool purge, GError **
 bool package_info_apply(PackageInfo *info, const PackageAction *action, const char *unknown_version,
                         GError **error) {
     const char *name = action->name;
-    bool offered = info->version != NULL || info->candidate != NULL || unknown_version != NULL;
-    const char *newest = info->candidate != NULL ? info->candidate
-                         : info->version != NULL ? info->version
-                                                 : unknown_version;
+    bool offered = action->file != NULL || info->version != NULL || info->candidate != NULL ||
+                   unknown_version != NULL;
+    const char *newest = action->version != NULL   ? action->version
+                         : info->candidate != NULL ? info->candidate
+                         : info->version != NULL   ? info->version
+                                                   : unknown_version;
     switch (action->verb) {
     case PACKAGE_INSTALL:
         return set_version(info, "install", name, info->version ? info->version : newest, error);

@@ -57,10 +57,6 @@ static const char *archive_for(const KindRun *run, GPtrArray *files) {
     return files->pdata[files->len - 1];
 }
 
-static bool is_exact(const Changes *changes) {
-    return target_version(changes, NULL) != NULL;
-}
-
 static bool needs_reinstallation(const KindRun *run) {
     PackageInfo info;
     if (!host_package_query(run->host, run->resource->name, false, &info, NULL))
@@ -79,7 +75,7 @@ static void add_actions(GArray *actions, GPtrArray *files, const KindRun *run, c
     const bool *hold = pkg_wanted_hold(resource);
     PackageAction action = {
         .name = resource->name,
-        .version = want == WANT_VERSION ? target_version(changes, version) : NULL,
+        .version = wants_removal(want) ? NULL : target_version(changes, version),
         .file = wants_removal(want) ? NULL : archive_for(run, files),
         .reinstall = needs_reinstallation(run),
         .release = resource_string(resource, P_RELEASE),
@@ -91,10 +87,6 @@ static void add_actions(GArray *actions, GPtrArray *files, const KindRun *run, c
         .allow_downgrade = resource_bool(resource, P_ALLOWDOWNGRADE),
         .allow_untrusted = resource_bool(resource, P_ALLOWUNTRUSTED),
     };
-    if (action.file && want != WANT_VERSION && is_exact(changes)) {
-        action.version = target_version(changes, NULL);
-        want = WANT_VERSION;
-    }
     bool held = value_bool(state_get(actual, P_HELD));
     bool change = is_changed(changes);
     if (held && (change || (hold && !*hold))) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "host/host-fake.h"
+#include "host/host-overlay.h"
 #include "kinds/kind-test.h"
 #include "kinds/kinds.h"
 
@@ -13,6 +14,8 @@ static Host *host_with_packages(void) {
     host_fake_set_package(host, "base-files", "12.4", "12.4");
     return host;
 }
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PackageInfo, package_info_clear)
 
 static char *version_of(Host *host, const char *name) {
     PackageInfo info = { 0 };
@@ -123,6 +126,229 @@ static void test_held(void) {
     kind_test_expect(test, fresh, ACTION_NONE);
 }
 
+/* --- what is wanted stays --- */
+
+static bool is_automatic(Host *host, const char *name) {
+    g_auto(PackageInfo) info = { 0 };
+    g_assert_true(host_package_query(host, name, false, &info, NULL));
+    return info.automatic;
+}
+
+static void test_manual(void) {
+    g_autoptr(Host) host = host_with_packages();
+    host_fake_mark_package(host, "openssl", "a");
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) openssl = kind_test_resource(&kind_pkg, "openssl", NULL);
+    g_autoptr(KindRound) round = kind_test_converge(test, openssl, ACTION_CHANGE);
+    g_assert_true(value_bool(changes_find(round->changes, "manual")->after));
+    g_assert_false(is_automatic(host, "openssl"));
+    kind_test_undo(test, openssl, ON_REMOVE_DEFAULT); /* marked as it was */
+    g_assert_true(is_automatic(host, "openssl"));
+    expect_version(host, "openssl", "3.0.15-1");
+    g_autoptr(Resource) curl = kind_test_resource(&kind_pkg, "curl", "manual:=false", NULL);
+    kind_test_expect(test, curl, ACTION_CREATE);
+    g_assert_true(is_automatic(host, "curl"));
+}
+
+/* --- what comes and goes with it --- */
+
+static Value *also(KindTest *test, const Resource *resource, const char *property) {
+    KindRun run = { .host = test->host, .resource = resource }, *runs[] = { &run };
+    g_autoptr(State) actual = state_new(&kind_pkg);
+    g_autoptr(Changes) changes = changes_new();
+    const State *actuals[] = { actual };
+    g_assert_true(kind_pkg.observe(&run, actual, NULL));
+    g_assert_true(kind_pkg.diff(&run, actual, changes, NULL));
+    g_assert_true(kind_pkg.foresee(runs, actuals, &changes, 1, NULL));
+    value_unref(run.outputs);
+    const Change *change = changes_find(changes, property);
+    return change ? value_ref(change->after) : NULL;
+}
+
+static Host *host_with_dependencies(void) {
+    Host *host = host_with_packages();
+    host_fake_set_package(host, "libcurl", NULL, "7.88.1-10");
+    host_fake_set_package(host, "libc", "2.36", "2.36");
+    host_fake_mark_package(host, "libc", "e");
+    host_fake_set_package(host, "libssl", "3.0.15-1", "3.0.15-1");
+    host_fake_set_depends(host, "curl", "libcurl");
+    host_fake_set_depends(host, "openssl", "libssl");
+    return host;
+}
+
+static void test_dependencies(void) {
+    g_autoptr(Host) host = host_with_dependencies();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) curl = kind_test_resource(&kind_pkg, "curl", NULL);
+    g_autoptr(Value) installs = also(test, curl, "also installs");
+    g_assert_cmpuint(value_size(installs), ==, 1);
+    g_assert_cmpstr(value_string(value_list_at(installs, 0)), ==, "libcurl 7.88.1-10");
+    kind_test_expect(test, curl, ACTION_CREATE);
+    expect_version(host, "libcurl", "7.88.1-10");
+    g_assert_true(is_automatic(host, "libcurl"));
+}
+
+static bool foresees(Host *host, const Resource *resource, GError **error) {
+    KindRun run = { .host = host, .resource = resource }, *runs[] = { &run };
+    g_autoptr(State) actual = state_new(&kind_pkg);
+    g_autoptr(Changes) changes = changes_new();
+    const State *actuals[] = { actual };
+    bool ok = kind_pkg.observe(&run, actual, error) &&
+              kind_pkg.diff(&run, actual, changes, error) &&
+              kind_pkg.foresee(runs, actuals, &changes, 1, error);
+    value_unref(run.outputs);
+    return ok;
+}
+
+static void test_others_need_it(void) {
+    g_autoptr(Host) host = host_with_dependencies();
+    g_autoptr(Host) overlay = host_overlay_new(host);
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(GError) error = NULL, planned = NULL;
+    g_autoptr(Resource) away = kind_test_resource(&kind_pkg, "libssl", "state=absent", NULL);
+    g_assert_false(foresees(host, away, &error));
+    g_assert_cmpint(error->code, ==, STEAD_ERROR_REFUSED);
+    g_assert_nonnull(strstr(error->message, "it would remove other packages (openssl); set force"));
+    g_assert_false(foresees(overlay, away, &planned));
+    g_assert_cmpstr(planned->message, ==, error->message);
+    g_autoptr(Resource) forced =
+        kind_test_resource(&kind_pkg, "libssl", "state=absent", "force:=true", NULL);
+    g_autoptr(Value) removes = also(test, forced, "also removes");
+    g_assert_cmpstr(value_string(value_list_at(removes, 0)), ==, "openssl 3.0.15-1");
+    kind_test_expect(test, forced, ACTION_REMOVE);
+    expect_version(host, "openssl", NULL);
+}
+
+static void test_essential(void) {
+    g_autoptr(Host) host = host_with_dependencies();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    host_fake_set_package(host, "libglib2.0-0t64", "2.80", "2.80");
+    g_autoptr(Resource) libc = kind_test_resource(&kind_pkg, "libc", "state=purged", NULL);
+    g_autoptr(Resource) glib =
+        kind_test_resource(&kind_pkg, "libglib2.0-0t64", "state=absent", NULL);
+    g_autoptr(Resource) forced =
+        kind_test_resource(&kind_pkg, "libc", "state=purged", "force:=true", NULL);
+    kind_test_expect_error(test, libc, "refuse to remove it: dpkg calls it essential");
+    kind_test_expect_error(test, glib, "refuse to remove it: stead itself needs it");
+    kind_test_expect(test, forced, ACTION_REMOVE);
+}
+
+/* --- where it comes from --- */
+
+static void test_refresh(void) {
+    g_autoptr(Host) host = host_with_packages();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    host_fake_offer_later(host, "tool", "1.0");
+    g_autoptr(Resource) tool = kind_test_resource(&kind_pkg, "tool", NULL);
+    g_autoptr(KindRound) round = kind_test_round(test, tool);
+    g_assert_no_error(round->error);
+    expect_version(host, "tool", "1.0");
+    g_autoptr(Resource) ngin = kind_test_resource(&kind_pkg, "ngin", NULL);
+    g_autoptr(KindRound) missing = kind_test_round(test, ngin);
+    g_assert_nonnull(strstr(missing->error->message, "did you mean 'nginx'?"));
+    g_assert_nonnull(strstr(missing->error->message, "'apt-get update' was run"));
+    host_fake_fail_refresh(host, "fetch from 'mirror': refused");
+    g_autoptr(KindRound) unreachable = kind_test_round(test, ngin);
+    g_assert_nonnull(strstr(unreachable->error->message, "fetch from 'mirror': refused"));
+    unsigned asked = host_fake_count(host, "package_refresh");
+    g_autoptr(KindRound) plan = kind_test_plan(test, ngin); /* changes nothing, lists neither */
+    g_assert_no_error(plan->error);
+    g_assert_cmpuint(host_fake_count(host, "package_refresh"), ==, asked);
+}
+
+static void test_release(void) {
+    g_autoptr(Host) host = host_with_packages();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    host_fake_set_package(host, "openssl/backports", NULL, "3.2");
+    g_autoptr(Resource) openssl =
+        kind_test_resource(&kind_pkg, "openssl", "state=newest", "release=backports", NULL);
+    g_autoptr(KindRound) plan = kind_test_plan(test, openssl);
+    g_assert_no_error(plan->error);
+    g_assert_cmpstr(value_string(changes_find(plan->changes, "version")->after), ==, "3.2");
+}
+
+/* A package file as dpkg-deb makes it, uncompressed. */
+static GBytes *make_deb(const char *control) {
+    GByteArray *deb = g_byte_array_new();
+    g_autofree char *tar = g_malloc0(2048);
+    size_t size = strlen(control);
+    g_strlcpy(tar, "./control", 100);
+    memcpy(tar + 100, "0000644\0000000000\0000000000", 23);
+    g_snprintf(tar + 124, 12, "%011o", (unsigned)size);
+    memcpy(tar + 136, "00000000000", 11);
+    tar[156] = '0';
+    memcpy(tar + 257, "ustar\00000", 8);
+    memset(tar + 148, ' ', 8);
+    unsigned sum = 0;
+    for (unsigned i = 0; i < 512; i++)
+        sum += (unsigned char)tar[i];
+    g_snprintf(tar + 148, 8, "%06o", sum);
+    memcpy(tar + 512, control, size);
+    g_autofree char *head = g_strdup_printf("!<arch>\n%-16s%-12d%-6d%-6d%-8s%-10d`\n2.0\n"
+                                            "%-16s%-12d%-6d%-6d%-8s%-10d`\n",
+                                            "debian-binary", 0, 0, 0, "100644", 4, "control.tar", 0,
+                                            0, 0, "100644", 2048);
+    g_byte_array_append(deb, (const guint8 *)head, (guint)strlen(head));
+    g_byte_array_append(deb, (const guint8 *)tar, 2048);
+    return g_byte_array_free_to_bytes(deb);
+}
+
+static void put_deb(Host *host, const char *path, const char *control) {
+    g_autoptr(GBytes) deb = make_deb(control);
+    g_assert_true(host_write(host, path, deb, NULL, NULL));
+}
+
+static void test_source(void) {
+    g_autoptr(Host) host = host_with_packages();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    put_deb(host, "/tmp/tool.deb", "Package: tool\nVersion: 1.4\nArchitecture: all\n");
+    g_autoptr(Resource) tool = kind_test_resource(&kind_pkg, "tool", "source=/tmp/tool.deb", NULL);
+    kind_test_expect(test, tool, ACTION_CREATE);
+    expect_version(host, "tool", "1.4");
+    put_deb(host, "/tmp/tool.deb", "Package: tool\nVersion: 1.5\nArchitecture: all\n");
+    kind_test_expect(test, tool, ACTION_NONE); /* any version will do */
+    g_autoptr(Resource) newest =
+        kind_test_resource(&kind_pkg, "tool", "source=/tmp/tool.deb", "state=newest", NULL);
+    kind_test_expect(test, newest, ACTION_CHANGE);
+    expect_version(host, "tool", "1.5");
+    g_autoptr(Resource) wrong =
+        kind_test_resource(&kind_pkg, "tool", "source=/tmp/tool.deb", "version=2.0", NULL);
+    kind_test_expect_error(test, wrong, "source '/tmp/tool.deb' is version 1.5, not 2.0");
+    put_deb(host, "/tmp/tool.deb", "Package: tool\nVersion: 1.1\nArchitecture: all\n");
+    kind_test_expect_error(test, newest, "set allowdowngrade = true");
+    g_autoptr(Resource) other = kind_test_resource(&kind_pkg, "curl", "source=/tmp/tool.deb", NULL);
+    kind_test_expect_error(test, other, "is the package 'tool'");
+    g_assert_true(host_fake_tamper_write(host, "/tmp/tool.deb", "!<arch>\nrubbish"));
+    kind_test_expect_error(test, newest, "it is no Debian package");
+    g_assert_true(host_fake_tamper_remove(host, "/tmp/tool.deb"));
+    kind_test_expect_error(test, newest, "read source '/tmp/tool.deb'");
+}
+
+static char *given_answers;
+
+static void take_answers(Host *host, const HostCommand *command, HostCommandResult *ret_result,
+                         void *data) {
+    g_free(given_answers);
+    given_answers = g_strndup(command->input, command->input_size);
+    ret_result->exit_status = *(int *)data;
+}
+
+static void test_debconf(void) {
+    g_autoptr(Host) host = host_with_packages();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    int exit_status = 1;
+    host_fake_set_command(host, "debconf-set-selections", 0, "", take_answers, &exit_status);
+    g_autoptr(Resource) curl = kind_test_resource(
+        &kind_pkg, "curl", "debconf:=[\"curl/one select a b\", \"curl/two boolean true\"]", NULL);
+    g_autoptr(KindRound) refused = kind_test_round(test, curl);
+    g_assert_nonnull(strstr(refused->error->message, "give the answers in debconf"));
+    expect_version(host, "curl", NULL);
+    exit_status = 0;
+    kind_test_expect(test, curl, ACTION_CREATE);
+    g_assert_cmpstr(given_answers, ==, "curl curl/one select a b\ncurl curl/two boolean true\n");
+    g_clear_pointer(&given_answers, g_free);
+}
+
 /* A source may come with something before: a plan cannot know, an apply must. */
 static void test_unknown(void) {
     g_autoptr(Host) host = host_with_packages();
@@ -172,10 +398,18 @@ static void test_group_with(void) {
         const char *a, *b;
         bool together;
     } cases[] = {
-        { "state=installed", "state=present", true },    { "state=newest", "state=latest", true },
-        { "state=installed", "state=newest", false },    { "state=1.0", "state=1.0", false },
-        { "version=1.0", "state=installed", false },     { "state=absent", "state=purged", true },
-        { "allowuntrusted:=true", "held:=true", false }, { "held:=true", "held:=false", true },
+        { "state=installed", "state=present", true },
+        { "state=newest", "state=latest", true },
+        { "state=installed", "state=newest", false },
+        { "state=1.0", "state=1.0", false },
+        { "version=1.0", "state=installed", false },
+        { "state=absent", "state=purged", true },
+        { "force:=true", "held:=true", false },
+        { "recommends:=true", "recommends:=false", false },
+        { "release=b", "state=present", false },
+        { "source=/a.deb", "source=/a.deb", false },
+        { "allowuntrusted:=true", "held:=true", false },
+        { "held:=true", "held:=false", true },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(Resource) a = kind_test_resource(&kind_pkg, "aa", cases[i].a, NULL);
@@ -199,6 +433,11 @@ static void test_refused(void) {
         { "nginx", "state=held", "held:=false", "contradict" },
         { "-y", "state=newest", NULL, "refuse package name" },
         { "Nginx", "state=newest", NULL, "refuse package name" },
+        { "nginx", "debconf=tzdata/Areas", NULL, "write 'QUESTION TYPE VALUE'" },
+        { "nginx", "debconf=nginx tzdata/Areas select Europe", NULL, "write 'QUESTION TYPE" },
+        { "nginx", "release=a b", NULL, "refuse release 'a b'" },
+        { "nginx", "source=/tmp/x.rpm", NULL, "a package file ends in .deb" },
+        { "nginx", "configfiles=ask", NULL, "expected" },
         { "nginx:", "state=newest", NULL, "refuse package name" },
         { "nginx=1", "state=newest", NULL, "refuse package name" },
     };
@@ -226,6 +465,14 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/pkg/pattern", test_pattern);
     g_test_add_func("/kinds/pkg/removed", test_removed);
     g_test_add_func("/kinds/pkg/held", test_held);
+    g_test_add_func("/kinds/pkg/manual", test_manual);
+    g_test_add_func("/kinds/pkg/dependencies", test_dependencies);
+    g_test_add_func("/kinds/pkg/others-need-it", test_others_need_it);
+    g_test_add_func("/kinds/pkg/essential", test_essential);
+    g_test_add_func("/kinds/pkg/refresh", test_refresh);
+    g_test_add_func("/kinds/pkg/release", test_release);
+    g_test_add_func("/kinds/pkg/source", test_source);
+    g_test_add_func("/kinds/pkg/debconf", test_debconf);
     g_test_add_func("/kinds/pkg/unknown", test_unknown);
     g_test_add_func("/kinds/pkg/group", test_group);
     g_test_add_func("/kinds/pkg/group-with", test_group_with);
