@@ -14,7 +14,12 @@ typedef struct {
     bool timed_out;
     unsigned done;
     unsigned total;
+    Loop *loop;
+    uint64_t started; /* loop time */
+    LoopTimer *tick;  /* shows what takes long */
 } Apply;
+
+#define TICK_US 1000000
 
 static void on_event(void *data, const EngineEvent *event) {
     Apply *apply = data;
@@ -25,6 +30,26 @@ static void on_event(void *data, const EngineEvent *event) {
         printer_progress(apply->session->printer, "%u of %u resources, %s '%s'",
                          MIN(apply->done, apply->total), apply->total, event->resource->kind->name,
                          event->resource->name);
+}
+
+static void name_first(void *data, const Resource *resource) {
+    char **name = data;
+    if (!*name)
+        *name = resource_show(resource);
+}
+
+/* What runs right now, with the seconds so far: nothing else may happen for long. */
+static void on_tick(void *data) {
+    Apply *apply = data;
+    Loop *loop = apply->loop;
+    g_autofree char *name = NULL;
+    unsigned n = engine_visit_running(apply->engine, name_first, &name);
+    g_autofree char *more = n > 1 ? g_strdup_printf(" and %u more", n - 1) : g_strdup("");
+    if (n > 0)
+        printer_progress(apply->session->printer, "%u of %u resources, working on %s%s (%u s)",
+                         MIN(apply->done, apply->total), apply->total, name, more,
+                         (unsigned)((loop_now(loop) - apply->started) / TICK_US));
+    loop_timer_set(loop, &apply->tick, loop_now(loop) + TICK_US, on_tick, apply);
 }
 
 static void on_signal(void *data, int signal_number) {
@@ -84,11 +109,16 @@ static bool run_to_end(Apply *apply, Loop *loop, Graph *graph, GError **error) {
     if (timeout_s > 0)
         loop_timer_set(loop, &timeout, loop_now(loop) + (uint64_t)(timeout_s * 1e6), on_timeout,
                        apply);
+    apply->loop = loop;
+    apply->started = loop_now(loop);
+    if (printer_shows_progress(apply->session->printer))
+        loop_timer_set(loop, &apply->tick, apply->started + TICK_US, on_tick, apply);
     bool ran = engine_load(apply->engine, graph, error);
     if (engine_warning(apply->engine))
         printer_warning(apply->session->printer, "%s", engine_warning(apply->engine));
     ran = ran && loop_run(loop, error);
     loop_timer_clear(&timeout);
+    loop_timer_clear(&apply->tick);
     return ran;
 }
 

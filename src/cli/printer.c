@@ -133,9 +133,13 @@ void printer_problems(Printer *printer, const GPtrArray *problems) {
         fprintf(stderr, "stead: %u problems; nothing was touched\n", problems->len);
 }
 
+bool printer_shows_progress(const Printer *printer) {
+    return printer->terminal && !printer->quiet;
+}
+
 void printer_progress(Printer *printer, const char *format, ...) {
     int64_t now = g_get_monotonic_time();
-    if (!printer->terminal || printer->quiet || now - printer->started < PROGRESS_AFTER_US ||
+    if (!printer_shows_progress(printer) || now - printer->started < PROGRESS_AFTER_US ||
         now - printer->last_progress < PROGRESS_EVERY_US)
         return;
     printer->last_progress = now;

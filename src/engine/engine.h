@@ -128,6 +128,10 @@ EngineSummary engine_summary(const Engine *engine);
 /* The bytes that were there before the first change; NULL: none were, or they are not kept. */
 GBytes *preimage_content(Ledger *ledger, const LedgerEntry *entry);
 
+/* What is being worked on right now, for progress. Returns how many there are. */
+unsigned engine_visit_running(const Engine *engine,
+                              void (*visit)(void *data, const Resource *resource), void *data);
+
 /* One map per resource: {kind, name, state, error, blocked_by, waits_for, checked, changed, next,
  * origin, unwatched}; times are wall us. state: "ok", "failed", "blocked", "waiting", "running",
  * "pending", "retrying", "flapping", "hidden". */

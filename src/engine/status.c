@@ -152,3 +152,16 @@ void engine_visit_status(const Engine *engine, void (*visit)(void *data, const V
         }
     }
 }
+
+unsigned engine_visit_running(const Engine *engine,
+                              void (*visit)(void *data, const Resource *resource), void *data) {
+    unsigned n = 0;
+    for (unsigned i = 0; engine->graph && i < graph_size(engine->graph); i++) {
+        const Vertex *vertex = engine->vertices[i];
+        if (vertex == NULL || vertex->index != i || vertex->state != VERTEX_RUNNING)
+            continue;
+        visit(data, vertex->members[0]);
+        n++;
+    }
+    return n;
+}

@@ -253,8 +253,9 @@ typedef struct {
     bool active;     /* active, activating or reloading */
     bool restarting; /* active only in name: it ended by itself and waits to be started again */
     bool failed;
-    bool enabled;   /* enabled or enabled-runtime */
-    bool is_static; /* static, generated, indirect, alias: enabling means nothing */
+    bool ends;      /* it is not active, and ends by itself once started: Type=oneshot */
+    bool enabled;   /* enabled or enabled-runtime; also of links to a unit that does not exist */
+    bool is_static; /* static, generated, indirect: enabling means nothing */
     bool masked;
     bool can_reload;
     bool needs_daemon_reload;

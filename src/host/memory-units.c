@@ -21,7 +21,7 @@ typedef struct {
 /* What the tree keeps of the files of one unit. */
 typedef struct {
     bool found; /* there is one */
-    bool is_static, can_reload;
+    bool is_static, can_reload, ends;
     bool masked;         /* /etc has a link to /dev/null instead */
     uint64_t mask_stamp; /* of the latest change of the file in /etc; 0: none */
     uint64_t newest;     /* of the latest change of any of its files and drop-ins, 0: none */
@@ -89,6 +89,8 @@ static void file_read(MemoryUnits *units, const char *path, UnitFiles *files) {
     g_autofree char *text = g_strndup(data != NULL ? data : "", size);
     files->is_static = !has_line(text, "[Install]");
     files->can_reload = has_line(text, "ExecReload=");
+    files->ends = has_line(text, "Type=oneshot") && !has_line(text, "RemainAfterExit=yes") &&
+                  !has_line(text, "RemainAfterExit=true");
 }
 
 /* One place where the unit's file may be. The first that has it counts. */
@@ -180,6 +182,7 @@ void memory_units_query(MemoryUnits *units, const char *name, bool session, cons
         info.exists = true;
         info.is_static = files.is_static;
         info.can_reload = files.can_reload;
+        info.ends = files.ends;
     }
     *ret_info = info;
     if (info.masked)
@@ -197,7 +200,7 @@ static const VerbRule verb_rules[] = {
     [UNIT_RESTART] = { "restart", true, true },
     [UNIT_RELOAD] = { "reload", true, true, true },
     [UNIT_ENABLE] = { "enable", true, true },
-    [UNIT_DISABLE] = { "disable", true },
+    [UNIT_DISABLE] = { "disable" },
     [UNIT_MASK] = { "mask" },
     [UNIT_UNMASK] = { "unmask" },
     [UNIT_DAEMON_RELOAD] = { "read again" },

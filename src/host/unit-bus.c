@@ -1,6 +1,7 @@
 #include "host/unit-bus.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,6 +9,8 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
+
+#include "host/unit-journal.h"
 
 #define CALL_TIMEOUT_US 90000000 /* systemd is busy while it reloads */
 #define CANCEL_JOB_US   1000000
@@ -17,6 +20,7 @@
 
 struct UnitBus {
     sd_bus *bus;
+    bool session;
     sd_bus_slot *job_removed; /* NULL until a job is first waited for */
     GHashTable *results;      /* path of a job that ended -> its result */
 };
@@ -100,6 +104,11 @@ static int read_property(sd_bus_message *message, const char *name, UnitInfo *in
         else
             unit_info_set_active_state(info, text);
         return 0;
+    }
+    if (strcmp(name, "Id") == 0) {
+        if ((r = sd_bus_message_read(message, "v", "s", &text)) >= 0)
+            g_strlcpy(conditions->id, text, sizeof conditions->id);
+        return r;
     }
     if (strcmp(name, "SubState") == 0) {
         if ((r = sd_bus_message_read(message, "v", "s", &text)) >= 0)
@@ -215,6 +224,7 @@ UnitBus *unit_bus_open(bool session, GError **error) {
         return NULL;
     UnitBus *bus = g_new0(UnitBus, 1);
     bus->bus = connection;
+    bus->session = session;
     bus->results = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return bus;
 }
@@ -357,6 +367,121 @@ static bool query_properties(UnitBus *bus, const char *name, UnitInfo *info,
     return r >= 0 || set_io_error(error, -r, "understand what systemd says about '%s'", name);
 }
 
+/* --- how a service fared */
+
+typedef struct {
+    char *type, *result; /* caller frees */
+    int code, status;    /* of its main process, as in waitid(2) */
+    unsigned restarts, pid;
+    int remains; /* RemainAfterExit= */
+} ServiceFate;
+
+static void service_fate_clear(ServiceFate *fate) {
+    g_free(fate->type);
+    g_free(fate->result);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ServiceFate, service_fate_clear)
+
+static int read_fate_property(sd_bus_message *message, const char *name, ServiceFate *fate) {
+    const struct {
+        const char *name, *type;
+        void *target;
+    } numbers[] = {
+        { "ExecMainCode", "i", &fate->code },       { "ExecMainStatus", "i", &fate->status },
+        { "NRestarts", "u", &fate->restarts },      { "MainPID", "u", &fate->pid },
+        { "RemainAfterExit", "b", &fate->remains },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
+        if (strcmp(name, numbers[i].name) == 0)
+            return sd_bus_message_read(message, "v", numbers[i].type, numbers[i].target);
+    char **target = strcmp(name, "Type") == 0     ? &fate->type
+                    : strcmp(name, "Result") == 0 ? &fate->result
+                                                  : NULL;
+    const char *text;
+    if (target == NULL)
+        return sd_bus_message_skip(message, "v");
+    int r = sd_bus_message_read(message, "v", "s", &text);
+    if (r >= 0 && *target == NULL)
+        *target = g_strdup(text);
+    return r;
+}
+
+/* False, without an error, for units that are no services. */
+static bool query_fate(UnitBus *bus, const char *name, ServiceFate *fate) {
+    g_autofree char *path = unit_object_path(name);
+    g_auto(Call) call = { 0 };
+    sd_bus_message *message = NULL;
+    int r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, path,
+                                           "org.freedesktop.DBus.Properties", "GetAll");
+    if (r >= 0)
+        r = sd_bus_message_append(message, "s", "org.freedesktop.systemd1.Service");
+    if (r < 0) {
+        sd_bus_message_unref(message);
+        return false;
+    }
+    if (!g_str_has_suffix(name, ".service") || !call_send(bus, message, &call, NULL) ||
+        !call_wait(bus, &call, NULL, NULL) ||
+        sd_bus_message_enter_container(call.reply, 'a', "{sv}") < 0)
+        return false;
+    while ((r = sd_bus_message_enter_container(call.reply, 'e', "sv")) > 0) {
+        const char *property;
+        if (sd_bus_message_read(call.reply, "s", &property) < 0 ||
+            read_fate_property(call.reply, property, fate) < 0 ||
+            sd_bus_message_exit_container(call.reply) < 0)
+            return false;
+    }
+    return r == 0 && fate->type != NULL && fate->result != NULL;
+}
+
+/* A name that is only a link counts as enabled when the unit it leads to is. */
+static void query_alias(UnitBus *bus, const char *id, UnitInfo *info) {
+    g_auto(Call) call = { 0 };
+    const char *state;
+    if (call_manager(bus, &call, NULL, NULL, "GetUnitFileState", "s", id) &&
+        sd_bus_message_read(call.reply, "s", &state) >= 0)
+        unit_info_set_file_state(info, state);
+}
+
+/* Links by which a unit is wanted that does not exist any more; globfree(). */
+static void find_links(const char *name, glob_t *ret_paths) {
+    g_autofree char *wants = g_strconcat("/etc/systemd/system/*.wants/", name, NULL);
+    g_autofree char *requires = g_strconcat("/etc/systemd/system/*.requires/", name, NULL);
+    *ret_paths = (glob_t){ 0 };
+    (void)glob(wants, GLOB_NOSORT | GLOB_NOESCAPE, NULL, ret_paths); /* none: no paths */
+    (void)glob(requires, GLOB_NOSORT | GLOB_NOESCAPE | GLOB_APPEND, NULL, ret_paths);
+}
+
+static bool has_dangling_links(const char *name) {
+    glob_t paths;
+    find_links(name, &paths);
+    bool found = paths.gl_pathc > 0;
+    globfree(&paths);
+    return found;
+}
+
+static bool remove_dangling_links(const char *name, GError **error) {
+    glob_t paths;
+    bool good = true;
+    find_links(name, &paths);
+    for (size_t i = 0; good && i < paths.gl_pathc; i++)
+        good = unlink(paths.gl_pathv[i]) == 0 || errno == ENOENT ||
+               set_io_error(error, errno, "remove '%s'", paths.gl_pathv[i]);
+    globfree(&paths);
+    return good;
+}
+
+/* What is asked for only of units to which it may matter. */
+static void query_rest(UnitBus *bus, const char *name, const UnitConditions *conditions,
+                       UnitInfo *info) {
+    g_auto(ServiceFate) fate = { 0 };
+    if (conditions->id[0] != '\0' && strcmp(conditions->id, name) != 0)
+        query_alias(bus, conditions->id, info);
+    if (!info->exists && !bus->session)
+        info->enabled = has_dangling_links(name);
+    if (info->exists && !info->active && query_fate(bus, name, &fate))
+        info->ends = strcmp(fate.type, "oneshot") == 0 && !fate.remains;
+}
+
 /* The state of the files is asked for apart: among the properties, systemd keeps it as it was when
  * the unit was loaded. Both questions are on their way at once. */
 bool unit_bus_query(UnitBus *bus, const char *name, UnitInfo *ret_info, GError **error) {
@@ -378,6 +503,7 @@ bool unit_bus_query(UnitBus *bus, const char *name, UnitInfo *ret_info, GError *
     /* Units without a file have no such state: that is no error. */
     if (call_wait(bus, &files, NULL, NULL) && sd_bus_message_read(files.reply, "s", &state) >= 0)
         unit_info_set_file_state(&info, state);
+    query_rest(bus, name, &conditions, &info);
     *ret_info = info;
     return true;
 }
@@ -422,71 +548,7 @@ static void cancel_job(UnitBus *bus, const char *job) {
     (void)call_manager(bus, &call, patience, NULL, "CancelJob", "u", id);
 }
 
-/* --- how a service fared */
-
-typedef struct {
-    char *type, *result; /* caller frees */
-    int code, status;    /* of its main process, as in waitid(2) */
-    unsigned restarts, pid;
-} ServiceFate;
-
-static void service_fate_clear(ServiceFate *fate) {
-    g_free(fate->type);
-    g_free(fate->result);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ServiceFate, service_fate_clear)
-
-static int read_fate_property(sd_bus_message *message, const char *name, ServiceFate *fate) {
-    const struct {
-        const char *name, *type;
-        void *target;
-    } numbers[] = {
-        { "ExecMainCode", "i", &fate->code },
-        { "ExecMainStatus", "i", &fate->status },
-        { "NRestarts", "u", &fate->restarts },
-        { "MainPID", "u", &fate->pid },
-    };
-    for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
-        if (strcmp(name, numbers[i].name) == 0)
-            return sd_bus_message_read(message, "v", numbers[i].type, numbers[i].target);
-    char **target = strcmp(name, "Type") == 0     ? &fate->type
-                    : strcmp(name, "Result") == 0 ? &fate->result
-                                                  : NULL;
-    const char *text;
-    if (target == NULL)
-        return sd_bus_message_skip(message, "v");
-    int r = sd_bus_message_read(message, "v", "s", &text);
-    if (r >= 0 && *target == NULL)
-        *target = g_strdup(text);
-    return r;
-}
-
-/* False, without an error, for units that are no services. */
-static bool query_fate(UnitBus *bus, const char *name, ServiceFate *fate) {
-    g_autofree char *path = unit_object_path(name);
-    g_auto(Call) call = { 0 };
-    sd_bus_message *message = NULL;
-    int r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, path,
-                                           "org.freedesktop.DBus.Properties", "GetAll");
-    if (r >= 0)
-        r = sd_bus_message_append(message, "s", "org.freedesktop.systemd1.Service");
-    if (r < 0) {
-        sd_bus_message_unref(message);
-        return false;
-    }
-    if (!g_str_has_suffix(name, ".service") || !call_send(bus, message, &call, NULL) ||
-        !call_wait(bus, &call, NULL, NULL) ||
-        sd_bus_message_enter_container(call.reply, 'a', "{sv}") < 0)
-        return false;
-    while ((r = sd_bus_message_enter_container(call.reply, 'e', "sv")) > 0) {
-        const char *property;
-        if (sd_bus_message_read(call.reply, "s", &property) < 0 ||
-            read_fate_property(call.reply, property, fate) < 0 ||
-            sd_bus_message_exit_container(call.reply) < 0)
-            return false;
-    }
-    return r == 0 && fate->type != NULL && fate->result != NULL;
-}
+/* --- what became of it */
 
 /* Exit codes with which systemd says why it could not run a program, see systemd.exec(5). */
 static const char *meaning_of_exit(int status) {
@@ -534,7 +596,15 @@ static char *describe_fate(const ServiceFate *fate) {
     return g_strdup_printf("it failed (%s)", fate->result);
 }
 
-static bool job_error(UnitBus *bus, const char *name, const char *result, GError **error) {
+/* Where more is to be read, and its end; caller frees. */
+static char *journal_hint(const UnitBus *bus, const char *name, uint64_t since_us) {
+    g_autofree char *tail = unit_journal_tail(name, bus->session, since_us);
+    return g_strdup_printf("; see: journalctl %s-u %s%s%s", bus->session ? "--user " : "", name,
+                           *tail != '\0' ? ", which ends with:" : "", tail);
+}
+
+static bool job_error(UnitBus *bus, const char *name, const char *result, uint64_t since_us,
+                      GError **error) {
     static const struct {
         const char *result, *meaning;
     } meanings[] = {
@@ -557,8 +627,9 @@ static bool job_error(UnitBus *bus, const char *name, const char *result, GError
     if (detail != NULL && strcmp(result, "failed") == 0)
         meaning = detail;
     bool both = detail != NULL && meaning != detail;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s%s%s%s; see: journalctl -u %s", meaning,
-                both ? " (" : "", both ? detail : "", both ? ")" : "", name);
+    g_autofree char *hint = journal_hint(bus, name, since_us);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s%s%s%s%s", meaning, both ? " (" : "",
+                both ? detail : "", both ? ")" : "", hint);
     return false;
 }
 
@@ -569,21 +640,23 @@ static bool is_before_exec(unsigned pid) {
     return pid != 0 && g_file_get_contents(path, &text, NULL, NULL) && *text == '(';
 }
 
-static bool ended_error(const char *name, const ServiceFate *fate, bool restarting,
-                        GError **error) {
+static bool ended_error(const UnitBus *bus, const char *name, const ServiceFate *fate,
+                        bool restarting, uint64_t since_us, GError **error) {
     bool good = strcmp(fate->result, "success") == 0;
     g_autofree char *how = good ? g_strdup("it ended with success") : describe_fate(fate);
     const char *advice = restarting ? ", and systemd starts it again and again"
                          : good     ? "; a service that is to run stays, or has Type=oneshot and "
                                       "RemainAfterExit=yes"
                                     : "";
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
-                "it was started and did not last: %s%s; see: journalctl -u %s", how, advice, name);
+    g_autofree char *hint = journal_hint(bus, name, since_us);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "it was started and did not last: %s%s%s",
+                how, advice, hint);
     return false;
 }
 
 /* Of a service of these types systemd says that it is started before it has done anything. */
-static bool check_lasts(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
+static bool check_lasts(UnitBus *bus, const char *name, uint64_t since_us, Cancel *cancel,
+                        GError **error) {
     int64_t begin = g_get_monotonic_time(), settled = begin;
     for (;;) {
         g_auto(ServiceFate) fate = { 0 };
@@ -600,7 +673,7 @@ static bool check_lasts(UnitBus *bus, const char *name, Cancel *cancel, GError *
         if (stopped)
             return true;
         if (!info.active || info.restarting)
-            return ended_error(name, &fate, info.restarting, error);
+            return ended_error(bus, name, &fate, info.restarting, since_us, error);
         int64_t now = g_get_monotonic_time();
         if (is_before_exec(fate.pid) && now - begin < EXEC_MAX_US)
             settled = now;
@@ -643,10 +716,21 @@ static bool job_refused(const char *name, GError **refusal, GError **error) {
     return false;
 }
 
+/* Else systemd refuses what was started too often in a short time, though the reason may be mended
+ * by now. That it has not failed is no error. */
+static bool reset_failed(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
+    g_auto(Call) call = { 0 };
+    return call_manager(bus, &call, cancel, NULL, "ResetFailedUnit", "s", name) ||
+           cancel_check(cancel, error);
+}
+
 static bool run_job(UnitBus *bus, const char *name, const char *method, bool starts, Cancel *cancel,
                     GError **error) {
     g_auto(Call) call = { 0 };
+    uint64_t since_us = (uint64_t)g_get_real_time();
     const char *job;
+    if (starts && !reset_failed(bus, name, cancel, error))
+        return false;
     if (!hear_jobs(bus, cancel, error) || !pin_unit(bus, name, cancel, error))
         return false;
     g_autoptr(GError) refusal = NULL;
@@ -662,9 +746,9 @@ static bool run_job(UnitBus *bus, const char *name, const char *method, bool sta
     }
     const char *result = g_hash_table_lookup(bus->results, path);
     if (strcmp(result, "done") != 0 && strcmp(result, "skipped") != 0)
-        return job_error(bus, name, result, error);
-    return !starts ||
-           (check_conditions(bus, name, cancel, error) && check_lasts(bus, name, cancel, error));
+        return job_error(bus, name, result, since_us, error);
+    return !starts || (check_conditions(bus, name, cancel, error) &&
+                       check_lasts(bus, name, since_us, cancel, error));
 }
 
 /* --- files of units */
@@ -715,7 +799,33 @@ static bool undo(UnitBus *bus, const char *name, const char *method, Cancel *can
     return !changed || daemon_reload(bus, cancel, error);
 }
 
-bool unit_bus_apply(UnitBus *bus, const char *name, UnitVerb verb, Cancel *cancel, GError **error) {
+/* Of a unit that is gone systemd removes some links and then complains that it is. */
+static bool disable(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    if (undo(bus, name, "DisableUnitFiles", cancel, &problem))
+        return true;
+    UnitInfo info = { 0 };
+    UnitConditions conditions = { 0 };
+    if (!bus->session && query_properties(bus, name, &info, &conditions, cancel, NULL) &&
+        !info.exists)
+        return remove_dangling_links(name, error) && daemon_reload(bus, cancel, error);
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return false;
+}
+
+/* The unit's own name for an alias, whose file is a link and cannot be enabled; caller frees. */
+static char *own_name(UnitBus *bus, const char *name) {
+    UnitInfo info = { 0 };
+    UnitConditions conditions = { 0 };
+    bool known = query_properties(bus, name, &info, &conditions, NULL, NULL);
+    return g_strdup(known && conditions.id[0] != '\0' ? conditions.id : name);
+}
+
+bool unit_bus_apply(UnitBus *bus, const char *asked, UnitVerb verb, Cancel *cancel,
+                    GError **error) {
+    bool is_file_verb =
+        verb == UNIT_ENABLE || verb == UNIT_DISABLE || verb == UNIT_MASK || verb == UNIT_UNMASK;
+    g_autofree char *name = is_file_verb ? own_name(bus, asked) : g_strdup(asked);
     switch (verb) {
     case UNIT_START:
         return run_job(bus, name, "StartUnit", true, cancel, error);
@@ -728,7 +838,7 @@ bool unit_bus_apply(UnitBus *bus, const char *name, UnitVerb verb, Cancel *cance
     case UNIT_ENABLE:
         return enable(bus, name, cancel, error);
     case UNIT_DISABLE:
-        return undo(bus, name, "DisableUnitFiles", cancel, error);
+        return disable(bus, name, cancel, error);
     case UNIT_MASK:
         return mask(bus, name, cancel, error);
     case UNIT_UNMASK:

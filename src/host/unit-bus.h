@@ -33,6 +33,7 @@ typedef struct {
     bool checked;
     uint64_t started_us; /* when it was last started, since the epoch; 0: never */
     int64_t changed_ns;  /* when the newest of its files was changed; 0: it has none */
+    char id[256];        /* its own name, which may have been asked for by an alias; "": unknown */
 } UnitConditions;
 
 /* The object of a unit; caller frees. */

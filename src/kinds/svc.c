@@ -71,6 +71,13 @@ static bool contradict(GError **error, const char *one, const char *other) {
 static bool svc_validate(const Resource *resource, GError **error) {
     if (!unit_name_check(resource->name, error))
         return false;
+    g_autofree char *unit = unit_name(resource);
+    if (unit_is_template(unit) && *resource_string(resource, P_STATE)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "'%s' is a template: only its instances run, such as '%.*sNAME%s'", unit,
+                    (int)(strchr(unit, '@') + 1 - unit), unit, unit_suffix(unit));
+        return false;
+    }
     const char *startup = resource_string(resource, P_STARTUP);
     const bool *enabled = wanted_enabled(resource);
     if (*startup && resource_get(resource, P_ENABLED) &&
@@ -109,6 +116,8 @@ static bool svc_observe(KindRun *run, State *actual, GError **error) {
         return false;
     actual->exists = info.exists;
     state_set(actual, P_MASKED, value_new_bool(info.masked));
+    if (!info.exists && info.enabled) /* links that lead nowhere */
+        state_set(actual, P_ENABLED, value_new_bool(true));
     if (!info.exists && !info.masked)
         return true;
     const char *state = !info.active ? "stopped" : info.restarting ? RESTARTING : "running";
@@ -126,9 +135,11 @@ static bool is_running(const State *actual) {
 }
 
 /* Something that this plan does not run may bring the unit: a package, a command. */
-static bool diff_missing(KindRun *run, Changes *changes, GError **error) {
+static bool diff_missing(KindRun *run, const State *actual, Changes *changes, GError **error) {
     const bool *enabled = wanted_enabled(run->resource);
     bool run_it = wants_running(run->resource), enable = enabled && *enabled;
+    if (enabled && !enable && state_get(actual, P_ENABLED))
+        changes_add(changes, "enabled", value_new_bool(true), value_new_bool(false), NULL);
     if (!run_it && !enable)
         return true;
     if (!run->planning) {
@@ -186,6 +197,21 @@ static bool diff_enabled(KindRun *run, const State *actual, Changes *changes, GE
     return true;
 }
 
+/* What ends by itself would be started at every look. */
+static bool check_stays(KindRun *run, GError **error) {
+    UnitInfo info = { 0 };
+    if (!query(run, &info, error))
+        return false;
+    if (!info.ends)
+        return true;
+    g_set_error_literal(
+        error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+        "refuse to keep it running: it is of Type=oneshot and ends when its work is done; set "
+        "RemainAfterExit=yes in its unit, run it at times by a systemd_timer, or leave 'state' "
+        "unset");
+    return false;
+}
+
 /* What a notification does: a verb of systemctl, or NULL for nothing. */
 static bool refresh_word(KindRun *run, const char **ret_word, GError **error) {
     const char *rule = resource_string(run->resource, P_ON_NOTIFY);
@@ -225,7 +251,7 @@ static bool svc_diff(KindRun *run, const State *actual, Changes *changes, GError
     if (!diff_mask(run, actual, changes, error))
         return false;
     bool known = state_get(actual, P_STATE) != NULL;
-    if (!known && !diff_missing(run, changes, error))
+    if (!known && !diff_missing(run, actual, changes, error))
         return false;
     if (known) {
         const char *wanted = resource_string(run->resource, P_STATE);
@@ -234,6 +260,9 @@ static bool svc_diff(KindRun *run, const State *actual, Changes *changes, GError
             return false;
         if (*wanted != '\0' && !g_str_equal(value_string(found), wanted))
             changes_add(changes, "state", value_ref(found), value_new_string(wanted), NULL);
+        if (changes_find(changes, "state") && wants_running(run->resource) &&
+            !check_stays(run, error))
+            return false;
     }
     if (changes->changes->len > 0)
         changes->action = ACTION_CHANGE;
@@ -277,10 +306,31 @@ static bool apply_running(KindRun *run, const Changes *changes, GError **error) 
     return true;
 }
 
+/* What listens or waits for it may start it again at any moment. */
+static void note_triggers(KindRun *run) {
+    static const char *const suffixes[] = { ".socket", ".path", ".timer" };
+    g_autofree char *unit = unit_name(run->resource);
+    if (!g_str_has_suffix(unit, ".service"))
+        return;
+    for (unsigned i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+        g_autofree char *trigger =
+            g_strdup_printf("%.*s%s", (int)(strlen(unit) - strlen(".service")), unit, suffixes[i]);
+        UnitInfo info = { 0 };
+        if (host_unit_query(run->host, trigger, resource_bool(run->resource, P_SESSION), &info,
+                            NULL) &&
+            info.active)
+            kind_run_note(run, "'%s' is active and may start it again; stop that too", trigger);
+    }
+}
+
 static bool apply_stopped(KindRun *run, const Changes *changes, GError **error) {
     const Change *change = changes_find(changes, "state");
-    return !change || !g_str_equal(value_string(change->after), "stopped") ||
-           do_verb(run, UNIT_STOP, error);
+    if (!change || !g_str_equal(value_string(change->after), "stopped"))
+        return true;
+    if (!do_verb(run, UNIT_STOP, error))
+        return false;
+    note_triggers(run);
+    return true;
 }
 
 static bool svc_apply(KindRun *run, const State *actual, const Changes *changes, GError **error) {
@@ -362,12 +412,19 @@ const Kind kind_svc = {
         "started or stopped in the same round is not touched again, and a notification never "
         "starts "
         "anything. A service that ends right after it was started, or is started again and again "
-        "because it does, is an error that says how it ended.\n\n"
+        "because it does, is an error that says how it ended and what it wrote to the journal "
+        "last. One "
+        "of Type=oneshot without RemainAfterExit=yes cannot be kept running. What systemd has "
+        "given "
+        "up is started all the same.\n\n"
         "Unit files that are resources too, and a package of the unit's name, come first by "
         "themselves. A unit that nobody has is an error when it should run, and fine when it "
         "should not. In a plan it may still come with a package, so it is shown as uncertain.\n\n"
         "`masked` must be said: a unit that somebody has masked is not unmasked in passing. Static "
-        "units have nothing to enable, so `enabled` is satisfied either way, with a note. Below "
+        "units have nothing to enable, so `enabled` is satisfied either way, with a note; an alias "
+        "stands for its unit, but goes away when that is disabled, so disable a unit by its own "
+        "name. Links to a unit that is gone are removed by `enabled = false`. "
+        "Below "
         "`--root` nothing runs: only `enabled` and `masked` can be kept there.\n\n"
         "When the resource leaves the configuration, what it set goes back to what it was before.",
     .example = "pkg \"nginx\" {}\n"

@@ -132,6 +132,53 @@ static void test_notified_and_enabled(void) {
     g_assert_true(unit(host, "web.service").enabled);
 }
 
+/* What ends by itself cannot be kept running, and nothing is started to find that out. */
+static void test_oneshot(void) {
+    g_autoptr(Host) host = host_fake_new();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    UnitInfo info = { .exists = true, .ends = true };
+    host_fake_set_unit(host, "job.service", &info);
+    g_autoptr(Resource) job = kind_test_resource(&kind_svc, "job", "state=running", NULL);
+    kind_test_expect_error(test, job, "set RemainAfterExit=yes in its unit");
+    g_assert_cmpuint(host_fake_count(host, "unit_apply"), ==, 0);
+    g_assert_true(host_make_parents(host, "/etc/systemd/system/once.service", NULL));
+    host_fake_tamper_write(host, "/etc/systemd/system/once.service",
+                           "[Service]\nType=oneshot\nExecStart=/bin/true\n");
+    g_autoptr(Resource) once = kind_test_resource(&kind_svc, "once", "state=running", NULL);
+    kind_test_expect_error(test, once, "Type=oneshot");
+}
+
+static void test_dangling_links(void) {
+    g_autoptr(Host) host = host_fake_new();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    UnitInfo info = { .enabled = true };
+    host_fake_set_unit(host, "gone.service", &info);
+    g_autoptr(Resource) left = kind_test_resource(&kind_svc, "gone", "state=stopped", NULL);
+    kind_test_expect(test, left, ACTION_NONE);
+    g_autoptr(Resource) gone = kind_test_resource(&kind_svc, "gone", "enabled:=false", NULL);
+    kind_test_expect(test, gone, ACTION_CHANGE);
+    g_assert_false(unit(host, "gone.service").enabled);
+}
+
+static void test_template(void) {
+    g_autofree char *problems = kind_test_problems(&kind_svc, "getty@", "state=running", NULL);
+    g_assert_nonnull(strstr(problems, "only its instances run, such as 'getty@NAME.service'"));
+    g_autoptr(Resource) enabled = kind_test_resource(&kind_svc, "getty@", "enabled:=true", NULL);
+    g_assert_nonnull(enabled);
+}
+
+static void test_stopped_below_a_socket(void) {
+    g_autoptr(Host) host = host_with_units();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    UnitInfo active = { .exists = true, .active = true };
+    host_fake_set_unit(host, "web.service", &active);
+    host_fake_set_unit(host, "web.socket", &active);
+    g_autoptr(Resource) web = kind_test_resource(&kind_svc, "web", "state=stopped", NULL);
+    g_autoptr(KindRound) round = kind_test_converge(test, web, ACTION_CHANGE);
+    g_assert_cmpstr(round->note, ==,
+                    "'web.socket' is active and may start it again; stop that too");
+}
+
 static void test_masked(void) {
     g_autoptr(Host) host = host_with_units();
     g_autoptr(KindTest) test = kind_test_new(host);
@@ -247,6 +294,10 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/svc/notified-cannot-reload", test_notified_cannot_reload);
     g_test_add_func("/kinds/svc/notified-in-vain", test_notified_in_vain);
     g_test_add_func("/kinds/svc/notified-and-enabled", test_notified_and_enabled);
+    g_test_add_func("/kinds/svc/oneshot", test_oneshot);
+    g_test_add_func("/kinds/svc/dangling-links", test_dangling_links);
+    g_test_add_func("/kinds/svc/template", test_template);
+    g_test_add_func("/kinds/svc/stopped-below-a-socket", test_stopped_below_a_socket);
     g_test_add_func("/kinds/svc/masked", test_masked);
     g_test_add_func("/kinds/svc/missing", test_missing);
     g_test_add_func("/kinds/svc/new-unit-file", test_new_unit_file);

@@ -1,4 +1,5 @@
 """stead apply: convergence, schedule, failures, exit codes."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -451,3 +452,19 @@ def test_force_in_the_block_counts_when_it_is_gone(site):
     site.write('file "/srv/" {}\n')
     assert 'loses: "1 entry, 1 byte (x)"' in site.run("plan").out
     assert site.apply().code == 0 and not site.path("/srv/cache").exists()
+
+
+def test_what_takes_long_shows_progress(site):
+    """On a terminal, although nothing else happens meanwhile."""
+    site.write('exec "slow" { cmd = "sleep 3" }\n')
+    master, slave = os.openpty()
+    process = subprocess.Popen([STEAD, "apply", str(site.file), "--state", str(site.directory / "state")],
+                               stdout=subprocess.DEVNULL, stderr=slave)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(master, 4096):
+            shown += part
+    os.close(master)
+    assert process.wait(60) == 0
+    assert b"0 of 1 resources, working on exec 'slow' (2 s)" in shown, shown

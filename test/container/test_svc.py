@@ -111,12 +111,74 @@ def test_missing_unit(machine):
     machine.settled('svc "nowhere" { state = "stopped", enabled = false }\n')
 
 
-def test_failing_service_is_an_error(machine):
-    machine.write("/etc/systemd/system/bad.service",
-                  "[Service]\nType=oneshot\nExecStart=/bin/false\n")
+def service(machine, name, text):
+    machine.write(f"/etc/systemd/system/{name}", text)
     machine.run("systemctl daemon-reload")
+
+
+def test_failing_service_says_why(machine):
+    service(machine, "bad.service", "[Service]\nType=notify\n"
+            "ExecStart=/bin/sh -c 'echo reading bad.conf; echo line 7 makes no sense >&2; exit 3'\n")
     text = machine.stead("apply", 'svc "bad" { state = "running" }\n', code=4)
-    assert "bad.service" in text
+    assert "start 'bad.service': " in text and "exit status 3" in text and "journalctl -u bad.service" in text
+    assert "    reading bad.conf\n    line 7 makes no sense" in text
+
+
+def test_crash_loop_is_a_failure(machine):
+    service(machine, "loop.service", "[Service]\nRestart=always\nRestartSec=500ms\n"
+            "ExecStart=/bin/sh -c 'echo out of luck; exit 1'\n")
+    for _ in range(2):  # also when it was found so
+        text = machine.stead("apply", 'svc "loop" { state = "running" }\n', code=4)
+        assert "did not last" in text and "again and again" in text and "    out of luck" in text
+    machine.converge('svc "loop" { state = "stopped" }\n')
+
+
+def test_given_up_by_systemd_and_mended(machine):
+    service(machine, "limit.service", "[Unit]\nStartLimitIntervalSec=1h\nStartLimitBurst=2\n"
+            "[Service]\nExecStart=/bin/sh -c 'test -e /run/limit.ok && exec sleep 1000'\n")
+    for _ in range(3):
+        machine.run("systemctl start limit; sleep 0.1", check=False)
+    assert machine.run("systemctl start limit", check=False).returncode != 0  # its limit is hit
+    machine.run("touch /run/limit.ok")
+    machine.converge('svc "limit" { state = "running" }\n')
+
+
+def test_oneshot(machine):
+    service(machine, "once.service", "[Service]\nType=oneshot\nExecStart=/bin/touch /run/once.ran\n")
+    for verb in ("plan", "apply"):
+        assert "RemainAfterExit=yes" in machine.stead(verb, 'svc "once" { state = "running" }\n', code=4)
+    assert not machine.path("/run/once.ran").exists()
+    service(machine, "once.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/touch /run/once.ran\n")
+    machine.converge('svc "once" { state = "running" }\n')
+    assert machine.path("/run/once.ran").exists()
+
+
+def test_alias_template_and_links(machine):
+    service(machine, "real.service", "[Service]\nExecStart=/bin/sleep 1000\n"
+            "[Install]\nWantedBy=multi-user.target\nAlias=other.service\n")
+    service(machine, "inst@.service", "[Service]\nExecStart=/bin/sleep 100%i\n[Install]\nWantedBy=multi-user.target\n")
+    machine.run("systemctl enable real")
+    machine.stead("apply", 'noop "empty" {}\n')
+    machine.settled('svc "other" { enabled = true }\n')  # by its other name
+    machine.converge('svc "other" { state = "running", on_remove = "forget" }\nsvc "inst@1" { state = "running", enabled = true }\n')
+    assert is_active(machine, "real") and "sleep 1001" in machine.out("systemctl show -p ExecStart inst@1")
+    machine.converge('svc "real" { enabled = false, on_remove = "forget" }\n')
+    assert is_enabled(machine, "real") == "disabled"
+    # links made by hand, and what is left of a unit that is gone
+    wants = "/etc/systemd/system/multi-user.target.wants"
+    machine.stead("apply", 'noop "empty" {}\n')
+    service(machine, "hand.service", "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=network.target\n")
+    machine.run(f"ln -s /etc/systemd/system/hand.service /etc/systemd/system/lost.service {wants}/; systemctl daemon-reload")
+    machine.settled('svc "hand" { enabled = true }\n')
+    machine.converge('svc "hand" { enabled = false }\nsvc "lost" { enabled = false }\n')
+    assert machine.out(f"ls {wants}").find("hand") < 0 and machine.out(f"ls {wants}").find("lost") < 0
+
+
+def test_socket_may_start_it_again(machine):
+    service(machine, "sock.socket", "[Socket]\nListenStream=/run/sock\n")
+    service(machine, "sock.service", "[Service]\nExecStart=/bin/sleep 1000\n")
+    machine.run("systemctl start sock.socket sock.service")
+    assert "'sock.socket' is active and may start it again" in machine.stead("apply", 'svc "sock" { state = "stopped" }\n')
 
 
 def test_what_leaves_goes_back(machine):
