@@ -50,7 +50,8 @@ static const char *master_key(const char *type) {
 
 static void append_network(GString *out, const NetSpec *spec, const char *master_type) {
     const char *master = resource_string(spec->resource, NET_ROW_MASTER);
-    g_string_append(out, "\n[Network]\n");
+    /* As by netlink: whether or not a cable is in, or a bridge has ports. */
+    g_string_append(out, "\n[Network]\nConfigureWithoutCarrier=yes\n");
     if (master != NULL && *master != '\0')
         g_string_append_printf(out, "%s=%s\n", master_key(master_type), master);
     if (resource_get(spec->resource, NET_IP_FORWARD) != NULL)

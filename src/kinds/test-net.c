@@ -334,7 +334,8 @@ static void test_persist(void) {
                 "# Kept by stead: what is changed here is overwritten.\n"
                 "\n[Match]\nName=eth0\n"
                 "\n[Link]\nMTUBytes=1400\nMACAddress=02:00:00:00:00:09\n"
-                "\n[Network]\nBridge=br0\nIPForward=ipv4\nAddress=192.0.2.10/24\n"
+                "\n[Network]\nConfigureWithoutCarrier=yes\nBridge=br0\nIPForward=ipv4\nAddress=192."
+                "0.2.10/24\n"
                 "Address=2001:db8::10/64\nGateway=192.0.2.1\n"
                 "\n[Route]\nDestination=10.0.0.0/8\nGateway=192.0.2.7\n"
                 "PreferredSource=192.0.2.10\nMetric=5\nTable=9\nGatewayOnLink=yes\n");
