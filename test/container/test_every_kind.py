@@ -11,6 +11,7 @@ import debian
 from machine import wait_for
 from snapshot import Snapshot
 
+PACKAGES = ("iproute2",)
 REPO = "/srv/repo"
 REPAIR_TIMEOUT = 60  # seconds; for a loaded machine
 
@@ -91,6 +92,12 @@ ROWS = {
         ("cat /etc/kept.lines", "one\ntwo"),
         "sed -i /two/d /etc/kept.lines",
         "echo one >/etc/kept.lines"),
+    "net": Row(
+        'net "kept0" { addrs = "192.0.2.10/24", mtu = 1400 }\nnet "keptbr" { type = "bridge", addrs = "10.1.0.1/24" }',
+        ("ip -o -4 addr | awk '$2 ~ /kept/ {print $2, $4}'; cat /sys/class/net/kept0/mtu",
+         "kept0 192.0.2.10/24\nkeptbr 10.1.0.1/24\n1400"),
+        "ip addr del 192.0.2.10/24 dev kept0; ip link del keptbr",
+        "ip link add kept0 type veth peer name kept1; ip addr add 192.0.2.9/24 brd + dev kept0; ip link set kept0 up"),
     "password": Row(
         """
         password "eve" { length = 32 }
