@@ -33,6 +33,7 @@ void inventory_free(Inventory *inventory) {
     g_ptr_array_unref(inventory->conffiles);
     g_hash_table_unref(inventory->by_name);
     g_hash_table_unref(inventory->owners);
+    g_hash_table_unref(inventory->shared);
     g_string_free(inventory->scripts, TRUE);
     g_free(inventory);
 }
@@ -174,9 +175,9 @@ static void end_package(Status *status) {
     g_hash_table_insert(status->architectures, package, status->architecture);
     if (strcmp(package->name, "dpkg") == 0)
         status->own = status->architecture;
-    if (package->installed)
+    if (!package->removed)
         g_hash_table_insert(status->inventory->by_name, package->name, package);
-    if (package->installed && status->conffiles != NULL)
+    if (!package->removed && status->conffiles != NULL)
         take_conffiles(status->inventory, package, status->conffiles);
 }
 
@@ -229,7 +230,7 @@ static bool load_status(Inventory *inventory, Host *host, GError **error) {
                        g_strcmp0(architecture, status.own) != 0;
         package->id =
             foreign ? g_strconcat(package->name, ":", architecture, NULL) : g_strdup(package->name);
-        if (!foreign && package->installed)
+        if (!foreign && !package->removed)
             g_hash_table_replace(inventory->by_name, package->name, package);
     }
     g_ptr_array_sort(inventory->packages, compare_ids);
@@ -289,7 +290,9 @@ static void take_list(Inventory *inventory, const char *package, char *text) {
             *next++ = '\0';
         for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++)
             if (g_str_has_prefix(line, prefixes[i]) &&
-                !g_hash_table_contains(inventory->owners, canonical(line)))
+                g_hash_table_contains(inventory->owners, canonical(line)))
+                g_hash_table_add(inventory->shared, g_strdup(canonical(line)));
+            else if (g_str_has_prefix(line, prefixes[i]))
                 g_hash_table_insert(inventory->owners, g_strdup(canonical(line)),
                                     (char *)(uintptr_t)package);
     }
@@ -387,6 +390,7 @@ Inventory *inventory_new(Host *host, GError **error) {
     inventory->conffiles = g_ptr_array_new_with_free_func(conffile_free);
     inventory->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     inventory->owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    inventory->shared = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     inventory->scripts = g_string_new(NULL);
     if (!load_status(inventory, host, error) || !load_extended(inventory, host, error))
         return NULL;
@@ -399,6 +403,10 @@ Inventory *inventory_new(Host *host, GError **error) {
 
 const char *inventory_owner(const Inventory *inventory, const char *path) {
     return g_hash_table_lookup(inventory->owners, canonical(path));
+}
+
+bool inventory_is_shared(const Inventory *inventory, const char *path) {
+    return g_hash_table_contains(inventory->shared, canonical(path));
 }
 
 const Package *inventory_package(const Inventory *inventory, const char *name) {

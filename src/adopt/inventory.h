@@ -30,9 +30,10 @@ typedef struct {
 typedef struct {
     GPtrArray *packages;  /* of Package, sorted by id */
     GPtrArray *conffiles; /* of Conffile, sorted by path */
-    GHashTable *by_name;  /* name -> Package */
+    GHashTable *by_name;  /* name -> Package, of those that are there, if only by half */
     GHashTable *owners;   /* path -> name of a package, of several the first; of /etc and unit files
                            */
+    GHashTable *shared;   /* paths that several packages have */
     GString *scripts;     /* text of all maintainer scripts and sysusers.d */
     bool has_dpkg;
 } Inventory;
@@ -42,6 +43,7 @@ void inventory_free(Inventory *inventory);            /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Inventory, inventory_free)
 
 const char *inventory_owner(const Inventory *inventory, const char *path); /* NULL: nobody */
+bool inventory_is_shared(const Inventory *inventory, const char *path);    /* by several packages */
 const Package *inventory_package(const Inventory *inventory, const char *name);
 /* Whether a script of some package names it, as a word: what it made, then. */
 bool inventory_mentions(const Inventory *inventory, const char *word);

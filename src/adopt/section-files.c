@@ -192,14 +192,27 @@ static void take_gone(Adopt *adopt, const char *path, Left *left) {
 /* A file that belongs to a package: changed, gone, or added to one of its directories. */
 typedef struct {
     const char *path;
-    const Package *package;
+    const Package *package; /* NULL: to a directory that several packages have */
+    char *heading;
     bool gone;
 } Belonging;
 
+static void belonging_clear(void *data) {
+    g_free(((Belonging *)data)->heading);
+}
+
+/* Directories of several packages, which begin with a slash, come last. */
 static int compare_belongings(gconstpointer a, gconstpointer b) {
     const Belonging *one = a, *other = b;
-    int order = strcmp(one->package->name, other->package->name);
+    int order = (*one->heading == '/') - (*other->heading == '/');
+    order = order != 0 ? order : strcmp(one->heading, other->heading);
     return order != 0 ? order : strcmp(one->path, other->path);
+}
+
+static void add_belonging(GArray *found, const char *path, const Package *package, bool gone) {
+    Belonging belonging = { path, package, NULL, gone };
+    belonging.heading = package != NULL ? g_strdup(package->name) : g_path_get_dirname(path);
+    g_array_append_val(found, belonging);
 }
 
 static unsigned find_changed(Adopt *adopt, GArray *found) {
@@ -209,20 +222,11 @@ static unsigned find_changed(Adopt *adopt, GArray *found) {
         if (!adopt_claim(adopt, conffile->path))
             continue;
         Standing standing = compare(adopt, conffile);
-        Belonging belonging = { conffile->path, conffile->package, standing == GONE };
         same += standing == SAME;
         if (standing == CHANGED || standing == GONE)
-            g_array_append_val(found, belonging);
+            add_belonging(found, conffile->path, conffile->package, standing == GONE);
     }
     return same;
-}
-
-/* Directories of several packages have the one that was asked last; /etc itself has none. */
-static const Package *directory_owner(const Adopt *adopt, const char *path) {
-    g_autofree char *directory = g_path_get_dirname(path);
-    return strcmp(directory, "/etc") == 0
-               ? NULL
-               : inventory_package(adopt->inventory, inventory_owner(adopt->inventory, directory));
 }
 
 static void find_added(Adopt *adopt, GArray *found) {
@@ -231,35 +235,48 @@ static void find_added(Adopt *adopt, GArray *found) {
         if (entry->owner != NULL || entry->info.type == FILE_DIRECTORY ||
             adopt_is_claimed(adopt, entry->path) || is_generated(entry->path))
             continue;
-        Belonging belonging = { entry->path, directory_owner(adopt, entry->path), false };
-        if (belonging.package != NULL && !is_made_by_package(adopt, entry))
-            g_array_append_val(found, belonging);
+        g_autofree char *directory = g_path_get_dirname(entry->path);
+        const char *owner = inventory_owner(adopt->inventory, directory);
+        bool shared = inventory_is_shared(adopt->inventory, directory);
+        if (owner != NULL && strcmp(directory, "/etc") != 0 && !is_made_by_package(adopt, entry))
+            add_belonging(found, entry->path,
+                          shared ? NULL : inventory_package(adopt->inventory, owner), false);
     }
+}
+
+/* What lies among the files of others (logrotate.d, apparmor.d) is not read by the service. */
+static const char *service_of(const Adopt *adopt, const Belonging *belonging) {
+    g_autofree char *directory = g_path_get_dirname(belonging->path);
+    if (belonging->package == NULL || (inventory_is_shared(adopt->inventory, directory) &&
+                                       strcmp(directory, "/etc/default") != 0))
+        return NULL;
+    return g_hash_table_lookup(adopt->service_of, belonging->package->name);
 }
 
 static void take_belonging(Adopt *adopt, const Belonging *belonging, Left *left) {
     if (belonging->gone)
         take_gone(adopt, belonging->path, left);
     else
-        take(adopt, belonging->path,
-             g_hash_table_lookup(adopt->service_of, belonging->package->name), left);
+        take(adopt, belonging->path, service_of(adopt, belonging), left);
 }
 
 void section_conffiles_write(Adopt *adopt) {
     g_auto(Left) left;
     left_init(&left);
     g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(Belonging));
+    g_array_set_clear_func(found, belonging_clear);
     unsigned same = find_changed(adopt, found);
     find_added(adopt, found);
     g_array_sort(found, compare_belongings);
-    const Package *last = NULL;
+    const char *last = "";
     for (unsigned i = 0; i < found->len; i++) {
         const Belonging *belonging = &g_array_index(found, Belonging, i);
-        if (last != belonging->package) {
+        if (strcmp(last, belonging->heading) != 0) {
             page_blank(adopt->page);
-            page_comment(adopt->page, "%s", belonging->package->name);
+            page_comment(adopt->page, "%s%s", belonging->heading,
+                         belonging->package == NULL ? ", where several packages have files" : "");
         }
-        last = belonging->package;
+        last = belonging->heading;
         take_belonging(adopt, belonging, &left);
     }
     tell_left(adopt, &left);

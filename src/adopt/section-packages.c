@@ -4,17 +4,18 @@
 #include "adopt/adopt-private.h"
 
 typedef struct {
-    GPtrArray *asked, *held, *broken; /* of const char *: ids */
+    GPtrArray *asked, *broken; /* of char *: ids */
+    GPtrArray *held;           /* of Package */
     unsigned dependencies, base, foreign;
 } Sorted;
 
-static void sort_package(const Adopt *adopt, const Package *package, Sorted *sorted) {
-    gpointer id = (gpointer)(uintptr_t)package->id;
+static void sort_package(const Adopt *adopt, Package *package, Sorted *sorted) {
+    char *id = package->id;
     if (!package->installed) {
         if (!package->removed)
             g_ptr_array_add(sorted->broken, id);
     } else if (package->held) {
-        g_ptr_array_add(sorted->held, id);
+        g_ptr_array_add(sorted->held, package);
     } else if (package->automatic) {
         sorted->dependencies++;
     } else if (package->base && !adopt->options->all_packages) {
@@ -38,16 +39,19 @@ static void take_all(Adopt *adopt, GPtrArray *ids, GPtrArray *odd) {
     adopt->taken += good->len;
 }
 
-static void take_held(Adopt *adopt, GPtrArray *ids, GPtrArray *odd) {
-    if (ids->len == 0)
+static void take_held(Adopt *adopt, GPtrArray *packages, GPtrArray *odd) {
+    if (packages->len == 0)
         return;
     page_blank(adopt->page);
     page_comment(adopt->page, "On hold: apt does not change them.");
-    for (unsigned i = 0; i < ids->len; i++) {
-        g_autoptr(Form) form = form_new("pkg", ids->pdata[i]);
+    for (unsigned i = 0; i < packages->len; i++) {
+        const Package *package = packages->pdata[i];
+        g_autoptr(Form) form = form_new("pkg", package->id);
         form_bool(form, "held", true);
+        if (package->automatic)
+            form_bool(form, "manual", false);
         if (!adopt_take(adopt, form))
-            g_ptr_array_add(odd, ids->pdata[i]);
+            g_ptr_array_add(odd, package->id);
     }
 }
 

@@ -102,7 +102,8 @@ static void test_inventory(void) {
     g_assert_false(inventory_package(inventory, "shop")->base);
     g_assert_true(inventory_package(inventory, "shop-data")->automatic);
     g_assert_cmpstr(inventory_package(inventory, "tool")->id, ==, "tool:i386");
-    g_assert_null(inventory_package(inventory, "broken"));
+    g_assert_false(inventory_package(inventory, "broken")->installed);
+    g_assert_null(inventory_package(inventory, "removed"));
     g_assert_cmpstr(inventory_owner(inventory, "/etc/shop.conf"), ==, "shop");
     g_assert_null(inventory_owner(inventory, "/etc/shop/added.conf"));
     g_assert_true(inventory_mentions(inventory, "shopd"));

@@ -114,7 +114,7 @@ def test_reads_well(machine):
         'hostname "web1.example.com" {}',
         'host "db.example.com" { ip = "192.0.2.10", host_aliases = { "db" }, comment = "primary" }',
         '  "nginx-light", "openssh-server",\n} do\n  pkg(name) {}\nend',
-        'pkg "openssh-client" { held = true }',
+        'pkg "openssh-client" { held = true, manual = false }',
         'group "ops" { gid = 2000, members = { "www-data" } }',
         'user "ada" {\n  uid = 1500, comment = "Ada Lovelace", groups = { "adm", "ops", "sudo" }, '
         'shell = "/bin/bash",\n  managehome = true,\n}\n'
