@@ -229,7 +229,40 @@ static unsigned find_changed(Adopt *adopt, GArray *found) {
     return same;
 }
 
-static void find_added(Adopt *adopt, GArray *found) {
+/* As a2enmod, phpenmod and the scripts of packages turn on what a package brought. */
+static bool leads_to_package(const Adopt *adopt, const EtcEntry *entry) {
+    g_autofree char *target =
+        entry->info.type == FILE_SYMLINK ? host_read_link(adopt->host, entry->path, NULL) : NULL;
+    if (target == NULL)
+        return false;
+    g_autofree char *directory = g_path_get_dirname(entry->path);
+    g_autofree char *path = g_canonicalize_filename(target, directory);
+    return inventory_owner(adopt->inventory, path) != NULL;
+}
+
+/* "/etc/apache2/mods-enabled/ (33)" for each directory of these sorted paths. */
+static GPtrArray *count_by_directory(const GPtrArray *paths) {
+    GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
+    for (unsigned i = 0, n; i < paths->len; i += n) {
+        g_autofree char *directory = g_path_get_dirname(paths->pdata[i]);
+        for (n = 1; i + n < paths->len; n++) {
+            g_autofree char *other = g_path_get_dirname(paths->pdata[i + n]);
+            if (strcmp(directory, other) != 0)
+                break;
+        }
+        g_ptr_array_add(lines, g_strdup_printf("%s/ (%u)", directory, n));
+    }
+    return lines;
+}
+
+static void tell_links(Adopt *adopt, const GPtrArray *links) {
+    g_autoptr(GPtrArray) lines = count_by_directory(links);
+    tell(adopt, lines,
+         "Links that turn on what a package brought, left out (`stead adopt --all-files` takes "
+         "them):");
+}
+
+static void find_added(Adopt *adopt, GArray *found, GPtrArray *links) {
     for (unsigned i = 0; i < adopt->etc->len; i++) {
         const EtcEntry *entry = adopt->etc->pdata[i];
         if (entry->owner != NULL || entry->info.type == FILE_DIRECTORY ||
@@ -238,9 +271,15 @@ static void find_added(Adopt *adopt, GArray *found) {
         g_autofree char *directory = g_path_get_dirname(entry->path);
         const char *owner = inventory_owner(adopt->inventory, directory);
         bool shared = inventory_is_shared(adopt->inventory, directory);
-        if (owner != NULL && strcmp(directory, "/etc") != 0 && !is_made_by_package(adopt, entry))
+        if (owner == NULL || strcmp(directory, "/etc") == 0 || is_made_by_package(adopt, entry))
+            continue;
+        if (!adopt->options->all_files && leads_to_package(adopt, entry)) {
+            (void)adopt_claim(adopt, entry->path);
+            g_ptr_array_add(links, entry->path);
+        } else {
             add_belonging(found, entry->path,
                           shared ? NULL : inventory_package(adopt->inventory, owner), false);
+        }
     }
 }
 
@@ -266,7 +305,8 @@ void section_conffiles_write(Adopt *adopt) {
     g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(Belonging));
     g_array_set_clear_func(found, belonging_clear);
     unsigned same = find_changed(adopt, found);
-    find_added(adopt, found);
+    g_autoptr(GPtrArray) links = g_ptr_array_new();
+    find_added(adopt, found, links);
     g_array_sort(found, compare_belongings);
     const char *last = "";
     for (unsigned i = 0; i < found->len; i++) {
@@ -280,6 +320,7 @@ void section_conffiles_write(Adopt *adopt) {
         take_belonging(adopt, belonging, &left);
     }
     tell_left(adopt, &left);
+    tell_links(adopt, links);
     if (same > 0)
         adopt_note(adopt, "as they were installed: %u", same);
 }

@@ -225,6 +225,18 @@ static void test_directories(void) {
     assert_lacks(result, ".git");
 }
 
+static void test_links(void) {
+    g_autoptr(Host) host = machine();
+    g_assert_true(host_make_link(host, "/etc/shop/on.conf", "../shop.conf", NULL));
+    g_assert_true(host_make_link(host, "/etc/shop/ours.conf", "local.conf", NULL));
+    AdoptOptions few = { 0 }, all = { .all_files = true };
+    g_autoptr(AdoptResult) without = collect(host, &few), with = collect(host, &all);
+    assert_has(without, "takes them):\n--   /etc/shop/ (1)\n");
+    assert_has(without, "file \"/etc/shop/ours.conf\" { target = \"local.conf\" }\n");
+    assert_lacks(without, "on.conf");
+    assert_has(with, "file \"/etc/shop/on.conf\" { target = \"../shop.conf\" }\n");
+}
+
 /* What a kind would change is not said by it. */
 static void test_unfit(void) {
     g_autoptr(Host) host = machine();
@@ -291,6 +303,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/adopt/large", test_large);
     g_test_add_func("/adopt/sections", test_sections);
     g_test_add_func("/adopt/directories", test_directories);
+    g_test_add_func("/adopt/links", test_links);
     g_test_add_func("/adopt/unfit", test_unfit);
     g_test_add_func("/adopt/hostile", test_hostile);
     g_test_add_func("/adopt/no-dpkg", test_no_dpkg);
