@@ -2,12 +2,31 @@
 
 /* Every kind there is, in alphabetical order: the order of the reference and of `stead kinds`. */
 static const Kind *const kinds[] = {
-    &kind_cron,     &kind_exec,          &kind_exit,     &kind_file,
-    &kind_group,    &kind_host,          &kind_hostname, &kind_ini,
-    &kind_line,     &kind_msg,           &kind_net,      &kind_noop,
-    &kind_password, &kind_pkg,           &kind_print,    &kind_ssh_authorized_key,
-    &kind_svc,      &kind_systemd_timer, &kind_tar,      &kind_test,
-    &kind_timer,    &kind_unit,          &kind_user,     &kind_value,
+    &kind_augeas,
+    &kind_cron,
+    &kind_exec,
+    &kind_exit,
+    &kind_file,
+    &kind_group,
+    &kind_host,
+    &kind_hostname,
+    &kind_ini,
+    &kind_line,
+    &kind_msg,
+    &kind_net,
+    &kind_noop,
+    &kind_password,
+    &kind_pkg,
+    &kind_print,
+    &kind_ssh_authorized_key,
+    &kind_svc,
+    &kind_systemd_timer,
+    &kind_tar,
+    &kind_test,
+    &kind_timer,
+    &kind_unit,
+    &kind_user,
+    &kind_value,
 };
 
 const KindSet builtin_kinds = { kinds, G_N_ELEMENTS(kinds) };

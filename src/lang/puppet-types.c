@@ -287,8 +287,26 @@ static const PuppetParam anchor_params[] = {
     { "name", puppet_ignore },
 };
 
+static const PuppetParam augeas_params[] = {
+    { "name", puppet_ignore },
+    { "changes", puppet_set, "changes" },
+    { "context", puppet_augeas_context, "context" },
+    { "force", puppet_refuse, NULL, "false", "stead writes a file only when something differs" },
+    { "incl", puppet_set, "path" },
+    { "lens", puppet_set, "lens" },
+    { "load_path", puppet_augeas_load_path, "load_path" },
+    { "onlyif", puppet_set, "onlyif" },
+    { "provider", puppet_refuse, NULL, "augeas", "there is one way only" },
+    { "returns", puppet_ignore },
+    { "root", puppet_refuse, NULL, "/", "stead --root names another root" },
+    { "show_diff", puppet_refuse, "changes", "true false yes no", "write true or false" },
+    { "type_check", puppet_ignore },
+};
+
 const PuppetType puppet_types[] = {
     { "anchor", "noop", "name", NULL, ROWS(anchor_params), .several = true },
+    { "augeas", "augeas", "name", NULL, ROWS(augeas_params), .finish = puppet_augeas_finish,
+      .several = true },
     { "cron", "cron", "name", "title", ROWS(cron_params) },
     { "exec", "exec", "command", "cmd", ROWS(exec_params), .finish = puppet_exec_finish,
       .several = true },

@@ -60,7 +60,7 @@ bool puppet_ignore(PuppetTarget *target, const PuppetParam *row, const Value *in
 bool puppet_refuse(PuppetTarget *target, const PuppetParam *row, const Value *input,
                    GError **error);
 
-/* puppet-file.c, puppet-exec.c, puppet-service.c: what takes more than a word. */
+/* puppet-augeas.c, puppet-file.c, puppet-exec.c, puppet-service.c: what takes more than a word. */
 #define PUPPET_CONVERTER(name)                                                                     \
     bool name(PuppetTarget *target, const PuppetParam *row, const Value *input, GError **error)
 PUPPET_CONVERTER(puppet_file_ensure);
@@ -79,11 +79,14 @@ PUPPET_CONVERTER(puppet_service_enable);
 PUPPET_CONVERTER(puppet_service_restart);
 PUPPET_CONVERTER(puppet_user_gid);
 PUPPET_CONVERTER(puppet_cron_target);
+PUPPET_CONVERTER(puppet_augeas_context);
+PUPPET_CONVERTER(puppet_augeas_load_path);
 PUPPET_CONVERTER(puppet_meta_noop);
 PUPPET_CONVERTER(puppet_meta_schedule);
 bool puppet_file_finish(PuppetTarget *target, GError **error);
 bool puppet_exec_finish(PuppetTarget *target, GError **error);
 bool puppet_service_finish(PuppetTarget *target, GError **error);
+bool puppet_augeas_finish(PuppetTarget *target, GError **error);
 bool puppet_user_finish(PuppetTarget *target, GError **error);
 
 /* For converters: sets a parameter of the kind (taking ownership of value), secret when the input

@@ -106,6 +106,22 @@ class shop::jobs {
   ssh_authorized_key { 'left@laptop': ensure => absent, user => 'ada' }
 }
 
+class shop::trees {
+  augeas { 'ssh': context => '/files/etc/ssh/sshd_config', changes => ['set PermitRootLogin no', 'rm AllowUsers'] }
+  augeas { 'sysctl':
+    incl    => '/etc/sysctl.d/shop.conf',
+    lens    => 'Sysctl.lns',
+    changes => "set net.ipv4.ip_forward 1\nset vm.swappiness '10'",
+  }
+  augeas { 'guarded':
+    context => '/files/etc/hosts',
+    changes => ['ins 01 after 1', 'set 01/ipaddr 192.0.2.20', 'set 01/canonical tree.example.com'],
+    onlyif  => 'match *[canonical="tree.example.com"] size == 0',
+  }
+  augeas { 'not': context => '/files/etc/ssh/sshd_config', changes => 'set Port 1', onlyif => 'get Port != 2222' }
+  augeas { 'ini': context => '/files/etc/shop.ini/main', lens => 'Puppet.lns', incl => '/etc/shop.ini', changes => ['set size 5', 'set other "a b"'] }
+}
+
 class shop::commands {
   exec { 'echo one >>/var/lib/commands': provider => shell, creates => '/var/lib/commands' }
   exec { 'guarded': command => 'sh -c "echo guarded >>/var/lib/guarded"', unless => 'test -e /var/lib/guarded' }
@@ -139,12 +155,14 @@ class shop {
   contain shop::service
   contain shop::jobs
   contain shop::commands
+  contain shop::trees
   shop::site { 'main': port => 81, key => Sensitive('geheim') }
   shop::site { 'blog': }
   Class['shop::base'] -> Shop::Site['main', 'blog'] -> Class['shop::service']
   Class['shop::base'] -> Class['shop::files'] ~> Class['shop::service']
   Class['shop::base'] -> Class['shop::jobs']
   Class['shop::base'] -> Class['shop::commands']
+  Class['shop::jobs'] -> Class['shop::trees']
 }
 
 stage { 'first': before => Stage['main'] }
