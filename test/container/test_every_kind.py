@@ -11,7 +11,7 @@ import debian
 from machine import wait_for
 from snapshot import Snapshot
 
-PACKAGES = ("iproute2",)
+PACKAGES = ("iproute2", "libaugeas0")
 REPO = "/srv/repo"
 REPAIR_TIMEOUT = 60  # seconds; for a loaded machine
 
@@ -47,6 +47,16 @@ KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIKp6g7pQyYnJkEoFrVn0BhLZSuP0MGl3xMXhXzFRCqSP"
 SERVICE = "[Service]\\nExecStart=/bin/sleep 1000\\n"
 
 ROWS = {
+    "augeas": Row(
+        """
+        augeas "kept" { context = "/files/etc/ssh/sshd_config", lens = "Sshd.lns",
+                        changes = { "set PermitRootLogin no", "rm AllowUsers" } }
+        augeas "made" { path = "/etc/sysctl.d/kept.conf", changes = "set vm.swappiness 10" }
+        """,
+        ("cat /etc/ssh/sshd_config /etc/sysctl.d/kept.conf",
+         "# ours\nPort 2222\nPermitRootLogin no\nvm.swappiness = 10"),
+        "sed -i 's/RootLogin no/RootLogin yes/' /etc/ssh/sshd_config; rm /etc/sysctl.d/kept.conf",
+        "mkdir /etc/ssh; printf '# ours\\nPort 2222\\nPermitRootLogin yes\\nAllowUsers ada\\n' >/etc/ssh/sshd_config"),
     "cron": Row(
         'cron "kept" { command = "/bin/true kept", minute = 5, hour = "2-4", weekday = "mon-fri" }',
         ("crontab -l | grep -v ^#", "7 7 7 7 * /bin/true other\n5 2-4 * * 1-5 /bin/true kept"),
@@ -130,6 +140,12 @@ ROWS = {
          "systemctl show --value -p RandomizedDelayUSec kept.timer", "active\nenabled\n5min"),
         "systemctl disable --quiet --now kept.timer; sed -i s/5min/6min/ /etc/systemd/system/kept.timer; "
         "systemctl daemon-reload"),
+    "systemd_timer": Row(
+        'systemd_timer "kept" { command = "/bin/true", on_calendar = "Mon..Fri 02:30" }',
+        ("systemctl is-active kept.timer; systemctl is-enabled kept.timer; systemctl show -p TimersCalendar kept.timer"
+         " | grep -o 'OnCalendar=[^;]*'; grep ^ExecStart /etc/systemd/system/kept.service",
+         "active\nenabled\nOnCalendar=Mon..Fri *-*-* 02:30:00 \nExecStart=/bin/true"),
+        "systemctl stop kept.timer; sed -i s/true/false/ /etc/systemd/system/kept.service"),
     "tar": Row(
         'tar "/opt/kept/" { source = "/srv/kept.tar" }',
         ("cd /opt/kept && find . -type f | sort | xargs cat", "one\ntwo"),

@@ -33,6 +33,9 @@ useradd -m -u 1901 olduser
 useradd -m -u 1902 -s /bin/bash changed; usermod -aG adm changed
 printf '# Puppet Name: left\n1 1 1 1 * /bin/true left\n2 2 2 2 * by hand\n' | crontab -u root -
 printf '127.0.0.1\tlocalhost\n192.0.2.1 old.example.com\n192.0.2.11 moved.example.com\n' >/etc/hosts
+mkdir -p /etc/ssh
+printf '# ours\nPort 2222\nPermitRootLogin yes\nAllowUsers ada eve\n' >/etc/ssh/sshd_config
+printf '[main]\nsize = 4\n' >/etc/shop.ini
 apt-get -qq update
 apt-get -qq -y install stead-gone stead-purged >/dev/null
 """
