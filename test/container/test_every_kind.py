@@ -140,12 +140,6 @@ ROWS = {
          "systemctl show --value -p RandomizedDelayUSec kept.timer", "active\nenabled\n5min"),
         "systemctl disable --quiet --now kept.timer; sed -i s/5min/6min/ /etc/systemd/system/kept.timer; "
         "systemctl daemon-reload"),
-    "systemd_timer": Row(
-        'systemd_timer "kept" { command = "/bin/true", on_calendar = "Mon..Fri 02:30" }',
-        ("systemctl is-active kept.timer; systemctl is-enabled kept.timer; systemctl show -p TimersCalendar kept.timer"
-         " | grep -o 'OnCalendar=[^;]*'; grep ^ExecStart /etc/systemd/system/kept.service",
-         "active\nenabled\nOnCalendar=Mon..Fri *-*-* 02:30:00 \nExecStart=/bin/true"),
-        "systemctl stop kept.timer; sed -i s/true/false/ /etc/systemd/system/kept.service"),
     "tar": Row(
         'tar "/opt/kept/" { source = "/srv/kept.tar" }',
         ("cd /opt/kept && find . -type f | sort | xargs cat", "one\ntwo"),
