@@ -62,6 +62,19 @@ def test_junit(site):
     assert suite.get("tests") == "3" and suite.get("failures") == "1"
 
 
+def test_links_of_the_machine(site):
+    site.write('net "eth0" { addrs = "192.0.2.10/24" }\nnet "br0" { type = "bridge" }')
+    site.write("""
+    case("there", { file = "site.lua", links = { eth0 = "" } }, function(t)
+      expect(t.plan.net.eth0 == "change" and t.plan.net.br0 == "create" and #t.failed == 0)
+      expect(t.again == 0)
+    end)
+    case("not there", { file = "site.lua" }, function(t) expect(#t.problems == 0 and t.plan.net.br0 == "create") end)
+    """, "site.test.lua")
+    done = run(site)
+    assert "ok 1 - there" in done.stdout.splitlines() and "not ok 1" not in done.stdout, done
+
+
 def test_mistakes_in_the_cases_are_told(site):
     site.write("case('a', { fiel = 'site.lua' }, function() end)", "site.test.lua")
     done = run(site)
