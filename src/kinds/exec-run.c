@@ -1,4 +1,5 @@
 /* Whether a command is to run, and running it. */
+#include <signal.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -61,8 +62,12 @@ static bool failed(const KindRun *run, const char *what, const HostCommandResult
                    GError **error) {
     g_autofree char *how = result->exit_status >= 0
                                ? g_strdup_printf("exit status %d", result->exit_status)
-                               : g_strdup_printf("ended by signal %d (%s)", result->signal_number,
-                                                 g_strsignal(result->signal_number));
+                               : g_strdup_printf("ended by signal %d (%s)%s", result->signal_number,
+                                                 g_strsignal(result->signal_number),
+                                                 result->signal_number == SIGKILL
+                                                     ? "; if nobody did that, memory ran out: see "
+                                                       "journalctl -k"
+                                                     : "");
     g_autofree char *tail =
         knows_secret(run->resource) ? g_strdup(" (output not shown: it was given a secret)")
         : logs(run, "never")        ? g_strdup(" (output not shown: logoutput is \"never\")")
