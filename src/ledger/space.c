@@ -18,6 +18,9 @@
 #define WAL_MAX      (5 * UINT64_C(1024) * 1024)
 #define INTENTS_MAX  (2 * UINT64_C(1024) * 1024)
 
+/* ledger.db, its -wal and -shm, intent.log and its successor, the directory of pre-images. */
+#define LEDGER_FILES 6
+
 static uint64_t bytes_needed(uint64_t n, uint64_t size) {
     uint64_t rows = n * ROW_BYTES + 2 * size;
     return BASE_BYTES + rows + MIN(rows, WAL_MAX) + MIN(n * INTENT_BYTES + size, INTENTS_MAX);
@@ -49,9 +52,23 @@ static int try_space(const char *dir, uint64_t need) {
     return problem == ENOSPC || problem == EDQUOT || problem == 0 ? problem : EOPNOTSUPP;
 }
 
+/* Of a file system that counts files: whether those that a ledger consists of can be made. */
+static bool has_room_for_files(const char *dir) {
+    struct statvfs info;
+    return statvfs(dir, &info) != 0 || info.f_files == 0 || info.f_favail >= LEDGER_FILES;
+}
+
 bool ledger_reserve(Ledger *ledger, uint64_t n, uint64_t size, GError **error) {
     g_assert(ledger->mode == LEDGER_WRITE);
     uint64_t need = bytes_needed(n, size), left = bytes_free(ledger->dir);
+    if (!has_room_for_files(ledger->dir)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO,
+                    "write '%s': %s: noting what is done needs up to %d more files there; make "
+                    "room (see 'df -i %s') or keep the state elsewhere with --state; nothing was "
+                    "changed",
+                    ledger->dir, g_strerror(ENOSPC), LEDGER_FILES, ledger->dir);
+        return false;
+    }
     int problem = try_space(ledger->dir, need);
     if (problem == EOPNOTSUPP)
         problem = left < need ? ENOSPC : 0;

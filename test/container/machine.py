@@ -22,6 +22,7 @@ CACHE = pathlib.Path(os.environ.get("STEAD_TEST_CACHE", "/var/tmp"))  # where tr
 BASE_PREFIX = "stead-test-base-"
 RUN_PREFIX = "stead-test-run-"
 BOOT_TIMEOUT = 180
+STOP_TIMEOUT = 400  # systemd's own limits are below
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEAD = pathlib.Path(os.environ.get("STEAD", ROOT / "build" / "stead"))
 
@@ -155,7 +156,7 @@ class Machine:
             self.crash()
         else:
             self.run(how, check=False)
-            self.process.wait(BOOT_TIMEOUT)
+            self.process.wait(STOP_TIMEOUT)
         self.start()
 
     def console(self) -> str:
