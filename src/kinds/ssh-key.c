@@ -62,12 +62,15 @@ static size_t option_size(const char *text, bool at_comma) {
     return i;
 }
 
-/* Any word of the right shape: types to come, and certificates, are keys too. */
+/* Any word of the right shape (RFC 4250, 4.6.1): types to come, and certificates, are keys too. */
 static bool is_type(const char *word, size_t size) {
     static const char *const starts[] = { "ssh-", "ecdsa-", "sk-" };
+    for (size_t i = 0; i < size; i++)
+        if (!g_ascii_isgraph(word[i]) || word[i] == '=' || word[i] == ',')
+            return false;
     for (size_t i = 0; i < G_N_ELEMENTS(starts); i++)
         if (size > strlen(starts[i]) && strncmp(word, starts[i], strlen(starts[i])) == 0)
-            return memchr(word, '=', size) == NULL && memchr(word, ',', size) == NULL;
+            return true;
     return false;
 }
 

@@ -32,8 +32,8 @@ typedef struct {
     const char *where;
     const char *p, *end;
     unsigned line;
-    unsigned depth;
-    GError *error; /* the first one; parsing stops there */
+    unsigned depth; /* of tables and lists below the root; at most LIMIT_NESTING hold anything */
+    GError *error;  /* the first one; parsing stops there */
 } TomlReader;
 
 TomlNode *toml_node_new(TomlType type, TomlOrigin origin);

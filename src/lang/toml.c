@@ -102,8 +102,9 @@ static bool read_key_part(TomlReader *reader, GPtrArray *parts) {
 
 bool toml_read_key(TomlReader *reader, GPtrArray *parts) {
     for (;;) {
-        if (parts->len == LIMIT_NESTING)
-            return toml_fail(reader, "a key has more than %u parts (LIMIT_NESTING)", LIMIT_NESTING);
+        if (reader->depth + parts->len > LIMIT_NESTING)
+            return toml_fail(reader, "tables are nested deeper than %u (LIMIT_NESTING)",
+                             LIMIT_NESTING);
         toml_skip_blanks(reader);
         if (!read_key_part(reader, parts))
             return false;
@@ -230,8 +231,10 @@ bool toml_read_pair(TomlReader *reader, TomlNode *table) {
     reader->p++;
     toml_skip_blanks(reader);
     TomlNode *value;
+    reader->depth += parts->len - 1;
     if (!(table = descend_dotted(reader, table, parts)) || !toml_read_value(reader, &value))
         return false;
+    reader->depth -= parts->len - 1;
     const char *last = g_ptr_array_index(parts, parts->len - 1);
     if (g_hash_table_contains(table->members, last)) {
         toml_node_free(value);
@@ -297,8 +300,10 @@ static TomlNode *read_header(TomlReader *reader, TomlNode *root) {
     bool is_array = toml_at(reader, '[');
     if (is_array)
         reader->p++;
+    reader->depth = 0;
     if (!toml_read_key(reader, parts))
         return NULL;
+    reader->depth = parts->len;
     for (int i = 0; i < 1 + is_array; i++) {
         if (!toml_at(reader, ']')) {
             toml_fail(reader, "expected '%s' after a table's name", is_array ? "]]" : "]");
