@@ -21,7 +21,7 @@ static const Param params[N_PARAMS] = {
     [P_CONTEXT] = { "context", PARAM_STRING, PARAM_IDENTITY,
                     "What paths of the tree that do not start with '/' are below. Unset: the "
                     "file's tree, \"/files\" and its path." },
-    [P_CHANGES] = { "changes", PARAM_STRINGS, PARAM_REQUIRED,
+    [P_CHANGES] = { "changes", PARAM_STRINGS, PARAM_REQUIRED | PARAM_IDENTITY,
                     "What is changed, in this order: \"set PATH VALUE\", \"setm BASE SUB VALUE\", "
                     "\"rm PATH\", \"clear PATH\", \"clearm BASE SUB\", \"touch PATH\", \"ins "
                     "LABEL before PATH\" (or after), \"mv FROM TO\", \"rename PATH LABEL\", "
@@ -395,6 +395,13 @@ static Resource *augeas_reverse(const Resource *resource, const State *before, O
     return g_steal_pointer(&inverse);
 }
 
+/* Others may change the same file, so the changes are what tells them apart; but one that keeps its
+ * name keeps what was there before it, whatever it changes by now. */
+static bool augeas_same_thing(const Resource *was, const Resource *now) {
+    g_autofree char *before = path_of(was), *after = path_of(now);
+    return g_strcmp0(before, after) == 0;
+}
+
 static bool augeas_clean(KindRun *run, GError **error) {
     g_autofree char *path = path_of(run->resource);
     return path == NULL || edit_clean(run, path, error);
@@ -440,4 +447,5 @@ const Kind kind_augeas = {
     .preimage = augeas_preimage,
     .reverse = augeas_reverse,
     .clean = augeas_clean,
+    .same_thing = augeas_same_thing,
 };
