@@ -214,6 +214,8 @@ bool member_is_right(const Round *round, unsigned member); /* of a failed round,
 void record_classify(Vertex *vertex, Round *round);        /* before work: corrective or intended */
 void record_success(Vertex *vertex, Round *round);
 void record_failure(Vertex *vertex, Round *round, EngineEventType type);
+/* Of a round that was cancelled and is nobody's failure: what was there before must not be lost. */
+void record_half_done(Vertex *vertex, const Round *round);
 void record_end(Vertex *vertex, Round *round); /* after the bits: the steps are over */
 void record_event(Vertex *vertex, unsigned member,
                   EngineEvent *event); /* completes it and tells the listener */

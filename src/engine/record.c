@@ -314,6 +314,12 @@ static void put_unproven(Vertex *vertex, unsigned i, const RoundMember *member) 
 }
 
 /* first: the first member that failed, when i is another one. */
+void record_half_done(Vertex *vertex, const Round *round) {
+    for (unsigned i = 0; i < round->n_members && !vertex->removal; i++)
+        if (round->members[i].begun && round->members[i].first)
+            put_unproven(vertex, i, &round->members[i]);
+}
+
 static void member_failed(Vertex *vertex, unsigned i, Round *round, EngineEventType type,
                           const Resource *first) {
     RoundMember *member = &round->members[i];

@@ -75,6 +75,28 @@ static void test_notification_outlives_process(void) {
     teardown(&fixture);
 }
 
+/* Its watch breaks in the middle of the first step, and what it did so far stays: what was there
+ * before is known nevertheless. */
+static void test_cancelled_step_is_remembered(void) {
+    Fixture fixture = setup();
+    TestRun *run = fixture.run;
+    probe("a")->wrong = 1;
+    probe("a")->hold = true;
+    test_graph(run, "a", "");
+    test_load(run);
+    test_advance_real(run, 20000);
+    probe_unwatch(probe("a"), "connection lost");
+    test_advance_real(run, 40000);
+    g_assert_cmpint(probe("a")->cancelled, ==, 1);
+    probe("a")->wrong = 0;
+    probe_release(probe("a"));
+    test_advance(run, 100 * SECOND);
+    const LedgerEntry *entry = ledger_find(run->ledger, "probe", "a");
+    g_assert_nonnull(entry);
+    g_assert_cmpstr(value_map_string(entry->preimage, "value", ""), ==, "wrong");
+    teardown(&fixture);
+}
+
 /* Killed between the effect and its record: the effect is there, so the target must be told. */
 static void test_interrupted_step_notifies(void) {
     Fixture fixture = setup();
@@ -537,6 +559,7 @@ static void test_noop_remembers_nothing(void) {
 
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/remember/cancelled-step", test_cancelled_step_is_remembered);
     g_test_add_func("/remember/notification", test_notification_outlives_process);
     g_test_add_func("/remember/interrupted-step", test_interrupted_step_notifies);
     g_test_add_func("/remember/interrupted-step-undone", test_interrupted_step_is_undone);

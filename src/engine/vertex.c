@@ -358,6 +358,7 @@ static void fail(Vertex *vertex) {
     vertex->dirty = true;
     step_round_finished(vertex, round);
     if (vertex->doomed) { /* the check was cancelled because the watch broke: no retry is used up */
+        record_half_done(vertex, round);
         re_arm_doomed(vertex);
         return;
     }
