@@ -16,8 +16,9 @@
 #define FUNCTIONS(X)                                                                               \
     X(init)                                                                                        \
     X(close)                                                                                       \
-    X(error_message) X(error_details) X(get) X(set) X(setm) X(rm) X(mv) X(rename) X(insert)        \
-        X(match) X(defvar) X(defnode) X(text_store) X(text_retrieve)
+    X(error_message)                                                                               \
+    X(error_details) X(get) X(set) X(setm) X(rm) X(mv) X(rename) X(insert) X(match) X(defvar)      \
+        X(defnode) X(text_store) X(text_retrieve)
 
 typedef struct {
 #define MEMBER(name) __typeof__(aug_##name) *name;
@@ -133,9 +134,27 @@ static char *search_lens(const Library *lib, const AugeasJob *job, GError **erro
     return lens;
 }
 
+/* The usual ones, known without a search. */
+static const struct {
+    const char *path, *lens;
+} usual[] = {
+    { "/etc/fstab", "Fstab.lns" },
+    { "/etc/group", "Group.lns" },
+    { "/etc/hosts", "Hosts.lns" },
+    { "/etc/passwd", "Passwd.lns" },
+    { "/etc/ssh/ssh_config", "Ssh.lns" },
+    { "/etc/ssh/sshd_config", "Sshd.lns" },
+    { "/etc/sudoers", "Sudoers.lns" },
+    { "/etc/sysctl.conf", "Sysctl.lns" },
+    { "/etc/security/limits.conf", "Limits.lns" },
+};
+
 static char *lens_of(const Library *lib, const AugeasJob *job, GError **error) {
     if (job->lens != NULL)
         return g_strdup(job->lens);
+    for (size_t i = 0; job->load_path == NULL && i < G_N_ELEMENTS(usual); i++)
+        if (strcmp(usual[i].path, job->path) == 0)
+            return g_strdup(usual[i].lens);
     if (lenses == NULL)
         lenses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_autofree char *key =

@@ -33,7 +33,8 @@ static const Param params[N_PARAMS] = {
                     "PATH == ['a', 'b']\"." },
     [P_LENS] = { "lens", PARAM_STRING, 0,
                  "How the file is read, such as \"Sshd.lns\". Unset: as libaugeas does for files "
-                 "of that path; finding that out takes a second once in each run." },
+                 "of that path; finding that out takes a second once in each run, but for the "
+                 "usual files." },
     [P_PATH] = { "path", PARAM_PATH, PARAM_IDENTITY | PARAM_REWATCH,
                  "The file. A link is followed to the file it points to. Unset: what `context`, or "
                  "the first change, says behind /files, up to a name with a dot or one that is "
