@@ -2,6 +2,7 @@
 
 /* Every kind there is, in alphabetical order: the order of the reference and of `stead kinds`. */
 static const Kind *const kinds[] = {
+    &kind_apt_source,
     &kind_augeas,
     &kind_cron,
     &kind_exec,

@@ -10,6 +10,7 @@
 
 extern const KindSet builtin_kinds;
 
+extern const Kind kind_apt_source;
 extern const Kind kind_augeas;
 extern const Kind kind_cron;
 extern const Kind kind_exec;

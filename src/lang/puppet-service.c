@@ -24,31 +24,77 @@ bool puppet_package_ensure(PuppetTarget *target, const PuppetParam *row, const V
            puppet_target_set(target, "allowdowngrade", value_new_bool(true), error);
 }
 
-bool puppet_package_options(PuppetTarget *target, const PuppetParam *row, const Value *input,
-                            GError **error) {
+/* value: what stands behind '=', or is the next word; NULL: none. */
+static bool set_package_option(PuppetTarget *target, const char *option, const char *value,
+                               GError **error) {
     static const struct {
         const char *option, *param;
+        bool given; /* what the parameter becomes where the option has no value of its own */
+        bool has_value;
     } known[] = {
-        { "--allow-downgrades", "allowdowngrade" },
-        { "--allow-unauthenticated", "allowuntrusted" },
+        { "--allow-downgrades", "allowdowngrade", true, false },
+        { "--allow-unauthenticated", "allowuntrusted", true, false },
+        { "--install-recommends", "recommends", true, false },
+        { "--no-install-recommends", "recommends", false, false },
+        { "-t", "release", false, true },
+        { "--target-release", "release", false, true },
+        { "--default-release", "release", false, true },
     };
-    bool is_list = value_type(input) == VALUE_LIST;
-    for (size_t i = 0; i < (is_list ? value_size(input) : 1); i++) {
-        const Value *option = is_list ? value_list_at(input, i) : input;
-        bool found = false;
-        for (size_t k = 0; k < G_N_ELEMENTS(known); k++) {
-            if (!puppet_is_one_of(option, known[k].option))
-                continue;
-            found = true;
-            if (!puppet_target_set(target, known[k].param, value_new_bool(true), error))
-                return false;
-        }
-        if (!found)
-            return puppet_refused(error, "only --allow-downgrades and --allow-unauthenticated are "
-                                         "supported: set other options of apt in "
-                                         "/etc/apt/apt.conf.d");
+    for (size_t k = 0; k < G_N_ELEMENTS(known); k++)
+        if (strcmp(option, known[k].option) == 0 && known[k].has_value == (value != NULL))
+            return puppet_target_set(
+                target, known[k].param,
+                value ? value_new_string(value) : value_new_bool(known[k].given), error);
+    return puppet_refused(error,
+                          "only --allow-downgrades, --allow-unauthenticated, "
+                          "--[no-]install-recommends and -t RELEASE are supported: set other "
+                          "options of apt in /etc/apt/apt.conf.d");
+}
+
+/* A table, as { '-t' => 'bookworm-backports' }. */
+static bool set_option_pairs(PuppetTarget *target, const Value *pairs, GError **error) {
+    for (size_t i = 0; i < value_size(pairs); i++) {
+        const char *option;
+        g_autofree char *value = puppet_text_of(value_map_at(pairs, i, &option));
+        if (!set_package_option(target, option, value, error))
+            return false;
     }
     return true;
+}
+
+bool puppet_package_options(PuppetTarget *target, const PuppetParam *row, const Value *input,
+                            GError **error) {
+    bool is_list = value_type(input) == VALUE_LIST;
+    size_t n = is_list ? value_size(input) : 1;
+    for (size_t i = 0; i < n; i++) {
+        const Value *item = is_list ? value_list_at(input, i) : input;
+        if (value_type(item) == VALUE_MAP) {
+            if (!set_option_pairs(target, item, error))
+                return false;
+            continue;
+        }
+        g_autofree char *text = puppet_text_of(item);
+        g_autofree char *next = NULL;
+        if (!text)
+            return puppet_refused(error, "expected words, or a table of options");
+        char *equals = g_str_has_prefix(text, "--") ? strchr(text, '=') : NULL;
+        if (equals)
+            *equals = '\0';
+        else if (strcmp(text, "-t") == 0 && is_list && i + 1 < n)
+            next = puppet_text_of(value_list_at(input, ++i));
+        if (!set_package_option(target, text, equals ? equals + 1 : next, error))
+            return false;
+    }
+    return true;
+}
+
+bool puppet_package_source(PuppetTarget *target, const PuppetParam *row, const Value *input,
+                           GError **error) {
+    g_autofree char *text = puppet_text_of(input);
+    if (!text || *text != '/' || !g_str_has_suffix(text, ".deb"))
+        return puppet_refused(error, "expected the path of a .deb file on the machine; add other "
+                                     "sources to apt");
+    return puppet_target_set(target, "source", value_new_string(text), error);
 }
 
 bool puppet_service_enable(PuppetTarget *target, const PuppetParam *row, const Value *input,

@@ -75,6 +75,7 @@ PUPPET_CONVERTER(puppet_exec_tries);
 PUPPET_CONVERTER(puppet_exec_seconds);
 PUPPET_CONVERTER(puppet_package_ensure);
 PUPPET_CONVERTER(puppet_package_options);
+PUPPET_CONVERTER(puppet_package_source);
 PUPPET_CONVERTER(puppet_service_enable);
 PUPPET_CONVERTER(puppet_service_restart);
 PUPPET_CONVERTER(puppet_user_gid);

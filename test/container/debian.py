@@ -5,8 +5,10 @@ import subprocess
 
 
 def build(directory: pathlib.Path, name: str, version: str, depends: str = "",
-          conffile: bool = False, unit: str = "") -> pathlib.Path:
-    """Builds NAME_VERSION_all.deb with /usr/share/NAME/version, and NAME.service made of unit."""
+          conffile: bool | str = False, unit: str = "", postinst: str = "", size: int = 0,
+          fields: str = "") -> pathlib.Path:
+    """Builds NAME_VERSION_all.deb with /usr/share/NAME/version, and NAME.service made of unit.
+    conffile: its text, or True. size: bytes that it takes besides. fields: of the control file."""
     tree = directory / f"{name}-{version}.tree"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "usr/share" / name).mkdir(parents=True)
@@ -15,10 +17,16 @@ def build(directory: pathlib.Path, name: str, version: str, depends: str = "",
                f"Maintainer: nobody <nobody@example.org>\nDescription: package for tests\n")
     if depends:
         control += f"Depends: {depends}\n"
-    (tree / "DEBIAN/control").write_text(control)
+    (tree / "DEBIAN/control").write_text(control + fields)
+    if postinst:
+        script = tree / "DEBIAN/postinst"
+        script.write_text(f"#!/bin/sh\n{postinst}\n")
+        script.chmod(0o755)
+    if size:
+        (tree / "usr/share" / name / "big").write_bytes(b"x" * size)
     if conffile:
         (tree / "etc").mkdir()
-        (tree / f"etc/{name}.conf").write_text("setting = 1\n")
+        (tree / f"etc/{name}.conf").write_text(conffile if isinstance(conffile, str) else "setting = 1\n")
         (tree / "DEBIAN/conffiles").write_text(f"/etc/{name}.conf\n")
     if unit:
         (tree / "usr/lib/systemd/system").mkdir(parents=True)

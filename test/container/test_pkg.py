@@ -137,6 +137,96 @@ def test_package_with_its_service(machine, tmp_path):
     assert not machine.path("/etc/systemd/system/multi-user.target.wants/stead-s.service").is_symlink()
 
 
+def marked_auto(machine, name):
+    return name in machine.out("apt-mark showauto").split()
+
+
+def test_what_comes_and_goes_is_told(machine, tmp_path):
+    packages(machine, tmp_path, ("stead-dep", "1.0"), ("stead-use", "1.0", {"depends": "stead-dep"}))
+    plan = machine.stead("plan", 'pkg "stead-use" {}\n')
+    assert "also installs" in plan and "stead-dep 1.0" in plan
+    machine.converge('pkg "stead-use" {}\n')
+    assert version(machine, "stead-dep") == "1.0" and marked_auto(machine, "stead-dep")
+    machine.converge('pkg "stead-use" {}\npkg "stead-dep" {}\n')  # now wanted for its own sake
+    assert not marked_auto(machine, "stead-dep")
+    machine.converge('pkg "stead-use" {}\n')
+    assert marked_auto(machine, "stead-dep")
+
+
+def test_nothing_goes_that_others_need(machine, tmp_path):
+    packages(machine, tmp_path, ("stead-base", "1.0"), ("stead-top", "1.0", {"depends": "stead-base"}))
+    machine.run("apt-get -qq -y install stead-top")  # by somebody else
+    away = 'pkg "stead-base" { state = "absent"%s }\n'
+    for verb in ("plan", "apply"):
+        text = machine.stead(verb, away % "", code=4)
+        assert "it would remove other packages (stead-top); set force = true" in text
+    assert version(machine, "stead-top") == "1.0"
+    plan = machine.stead("plan", away % ", force = true")
+    assert "also removes" in plan and "stead-top 1.0" in plan
+    machine.converge(away % ", force = true")
+    assert (version(machine, "stead-base"), version(machine, "stead-top")) == (None, None)
+
+
+def test_unneeded_dependencies_go_on_request(machine, tmp_path):
+    packages(machine, tmp_path, ("stead-dep2", "1.0"), ("stead-use2", "1.0", {"depends": "stead-dep2"}))
+    machine.converge('pkg "stead-use2" { autoremove = true }\n')
+    machine.converge('pkg "stead-use2" { state = "purged", autoremove = true }\n')
+    assert (version(machine, "stead-dep2"), version(machine, "stead-use2")) == (None, None)
+
+
+def test_essential_stays(machine):
+    for name, why in (("bash", "essential"), ("libglib2.0-0", "stead itself needs it")):
+        text = machine.stead("apply", f'pkg "{name}" {{ state = "absent" }}\n', code=4)
+        assert why in text and "force = true" in text
+        assert version(machine, name)
+
+
+def test_install_file(machine, tmp_path):
+    packages(machine, tmp_path, ("stead-need", "1.0"))
+    for number in ("1.0", "1.1"):
+        shutil.copy(debian.build(tmp_path, "stead-file", number, depends="stead-need"),
+                    machine.path("/root"))
+    config = 'pkg "stead-file" { source = "/root/stead-file_1.0_all.deb" }\n'
+    plan = machine.stead("plan", config)
+    assert "stead-need 1.0" in plan and "1.0" in plan
+    machine.converge(config)
+    # beside the configuration, and followed
+    machine.converge('pkg "stead-file" { state = "newest", source = "stead-file_1.1_all.deb" }\n')
+    assert (version(machine, "stead-file"), version(machine, "stead-need")) == ("1.1", "1.0")
+
+
+def test_conffiles_ask_nobody(machine, tmp_path):
+    packages(machine, tmp_path, ("stead-cf", "1.0", {"conffile": "setting = 1\n"}))
+    machine.converge('pkg "stead-cf" {}\n')
+    machine.write("/etc/stead-cf.conf", "setting = mine\n")
+    packages(machine, tmp_path, ("stead-cf", "1.1", {"conffile": "setting = 2\n"}))
+    machine.converge('pkg "stead-cf" { state = "newest" }\n')
+    assert machine.path("/etc/stead-cf.conf").read_text() == "setting = mine\n"
+    packages(machine, tmp_path, ("stead-cf", "1.2", {"conffile": "setting = 3\n"}))
+    machine.converge('pkg "stead-cf" { state = "newest", configfiles = "replace" }\n')
+    assert machine.path("/etc/stead-cf.conf").read_text() == "setting = 3\n"
+
+
+def test_source_and_package_in_one_apply(machine, tmp_path):
+    other = machine.path("/srv/other")
+    other.mkdir(parents=True)
+    shutil.copy(debian.build(tmp_path, "stead-new", "1.0"), other)
+    debian.write_index(other)
+    config = ('apt_source "other" { uris = "file:/srv/other", suites = "./", '
+              'options = { Trusted = "yes" } }\npkg "stead-new" {}\n')
+    machine.converge(config)
+    assert version(machine, "stead-new") == "1.0"
+    machine.converge('noop "empty" {}\n')
+    assert version(machine, "stead-new") is None
+    assert not machine.path("/etc/apt/sources.list.d/other.sources").exists()
+    # likewise by a plain file
+    machine.converge('file "/etc/apt/sources.list.d/other.list" '
+                     '{ content = "deb [trusted=yes] file:/srv/other ./\\n" }\n'
+                     'pkg "stead-new" { state = "newest" }\n')
+    assert version(machine, "stead-new") == "1.0"
+    machine.converge('noop "empty" {}\n')
+
+
 def test_agent_repairs(machine, tmp_path):
     packages(machine, tmp_path, ("stead-g", "1.0"))
     machine.agent('pkg "stead-g" {}\n')
