@@ -202,7 +202,8 @@ static const char *event_word(const EngineEvent *event) {
 
 static bool is_said_of_removals(const Change *change) {
     return strcmp(change->property, LOSS_PROPERTY) == 0 ||
-           strcmp(change->property, KEEPS_PROPERTY) == 0;
+           strcmp(change->property, KEEPS_PROPERTY) == 0 ||
+           g_str_has_prefix(change->property, CHANGE_ALSO);
 }
 
 /* That something is gone, or was run, says it all. */
