@@ -73,7 +73,8 @@ static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
-    if (!session || !session_open_ledger(session, LEDGER_WRITE, "agent"))
+    if (!session || !session_find_kinds(session, words[0]) ||
+        !session_open_ledger(session, LEDGER_WRITE, "agent"))
         return EXIT_REFUSED;
     g_autoptr(GError) error = NULL;
     g_autoptr(Loop) loop = loop_new(&error);
@@ -117,6 +118,7 @@ static int run(const Arguments *arguments, char **words) {
 static const Option *const options[] = {
     &option_root,
     &option_state,
+    &option_kinds,
     &option_values,
     &option_secrets,
     &option_env,

@@ -223,6 +223,7 @@ static int run(const Arguments *arguments, char **words) {
 static const Option *const options[] = {
     &option_root,
     &option_state,
+    &option_kinds,
     &option_values,
     &option_secrets,
     &option_env,

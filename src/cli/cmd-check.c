@@ -25,8 +25,9 @@ static int run(const Arguments *arguments, char **words) {
 }
 
 static const Option *const options[] = {
-    &option_root, &option_values,   &option_secrets,      &option_env,
-    &option_json, &option_no_color, &option_no_autoedges, NULL,
+    &option_root,     &option_kinds,        &option_values,
+    &option_secrets,  &option_env,          &option_json,
+    &option_no_color, &option_no_autoedges, NULL,
 };
 
 const Command command_check = {

@@ -131,9 +131,8 @@ static int run(const Arguments *arguments, char **words) {
 }
 
 static const Option *const options[] = {
-    &option_root,    &option_state,        &option_values,
-    &option_secrets, &option_env,          &option_format,
-    &option_out,     &option_no_autoedges, NULL,
+    &option_root, &option_state,  &option_kinds, &option_values,       &option_secrets,
+    &option_env,  &option_format, &option_out,   &option_no_autoedges, NULL,
 };
 
 const Command command_graph = {

@@ -43,11 +43,12 @@ static int run(const Arguments *arguments, char **words) {
 }
 
 static const Option *const options[] = {
-    &option_root,   &option_state,        &option_values, &option_secrets,
-    &option_env,    &option_out,          &option_json,   &option_detailed_exitcode,
-    &option_noop,   &option_replace,      &option_force,  &option_parallel,
-    &option_verify, &option_no_autoedges, &option_quiet,  &option_no_color,
-    NULL,
+    &option_root,     &option_state,    &option_kinds,
+    &option_values,   &option_secrets,  &option_env,
+    &option_out,      &option_json,     &option_detailed_exitcode,
+    &option_noop,     &option_replace,  &option_force,
+    &option_parallel, &option_verify,   &option_no_autoedges,
+    &option_quiet,    &option_no_color, NULL,
 };
 
 const Command command_plan = {

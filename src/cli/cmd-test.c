@@ -14,6 +14,7 @@ typedef struct {
 
 typedef struct {
     char *directory;
+    const KindSet *kinds;
     GPtrArray *cases; /* of Case */
     bool junit;
 } Suite;
@@ -27,7 +28,7 @@ static void case_free(void *data) {
 
 static Value *run_trial(void *data, const Value *inputs, GError **error) {
     Suite *suite = data;
-    return trial_run(suite->directory, inputs, error);
+    return trial_run(suite->directory, suite->kinds, inputs, error);
 }
 
 static void print_tap(const Case *one, unsigned number) {
@@ -84,12 +85,13 @@ static void print_junit(const Suite *suite, const char *file) {
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
-    if (!session)
+    if (!session || !session_find_kinds(session, words[0]))
         return EXIT_REFUSED;
     Suite suite = {
         .directory = g_path_get_dirname(words[0]),
         .cases = g_ptr_array_new_with_free_func(case_free),
         .junit = arguments->junit,
+        .kinds = programs_kinds(session->machine->programs),
     };
     LangCases cases = { run_trial, on_report, &suite };
     LangInputs inputs = session_inputs(session);
@@ -111,7 +113,7 @@ static int run(const Arguments *arguments, char **words) {
     return none ? EXIT_REFUSED : failures ? EXIT_FAILURES : EXIT_DONE;
 }
 
-static const Option *const options[] = { &option_junit, &option_no_color, NULL };
+static const Option *const options[] = { &option_junit, &option_kinds, &option_no_color, NULL };
 
 const Command command_test = {
     .name = "test",

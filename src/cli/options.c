@@ -55,6 +55,15 @@ const Option option_env = {
     "NAME",
     "Let the configuration read the environment variable NAME as env.NAME (repeatable)",
 };
+const Option option_kinds = {
+    "kinds",
+    0,
+    G_OPTION_ARG_FILENAME_ARRAY,
+    TO(kinds),
+    "DIR",
+    "Also use the programs in DIR that speak for kinds (repeatable); always: /etc/stead/kinds, "
+    "/usr/lib/stead/kinds and kinds beside FILE",
+};
 const Option option_parallel = {
     "parallel",
     0,

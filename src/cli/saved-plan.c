@@ -4,7 +4,6 @@
 
 #include "base/json.h"
 #include "cli/plan-key.h"
-#include "kinds/kinds.h"
 
 /* --- secrets ---------------------------------------------------------------------------------- */
 
@@ -176,8 +175,11 @@ static bool check_root(const Session *session, const Value *saved, const char *f
     return false;
 }
 
-static Graph *sealed_graph(const Value *value, GError **error) {
-    g_autoptr(Graph) graph = graph_from_value(value, &builtin_kinds, error);
+static Graph *sealed_graph(const Session *session, const Value *saved, const Value *value,
+                           GError **error) {
+    const KindSet *kinds =
+        machine_kinds(session->machine, value_map_string(saved, "configuration", NULL), error);
+    g_autoptr(Graph) graph = kinds ? graph_from_value(value, kinds, error) : NULL;
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     if (!graph)
         return NULL;
@@ -213,7 +215,7 @@ Graph *saved_plan_graph(const Session *session, const char *file, const Value *s
     if (!check_root(session, saved, file, error))
         return NULL;
     g_autoptr(Value) whole = fill(value_map_get(saved, "graph"), session->secrets, error);
-    g_autoptr(Graph) graph = whole ? sealed_graph(whole, error) : NULL;
+    g_autoptr(Graph) graph = whole ? sealed_graph(session, saved, whole, error) : NULL;
     if (!graph || !check_digest(graph, saved, file, error) ||
         !check_secrets(session, graph, saved, file, error))
         return NULL;

@@ -8,7 +8,6 @@
 
 #include "base/json.h"
 #include "base/limits.h"
-#include "kinds/kinds.h"
 
 static bool read_inputs(Session *session, GError **error) {
     const Arguments *arguments = session->arguments;
@@ -28,6 +27,7 @@ Session *session_open(const Arguments *arguments) {
         .root = arguments->root,
         .state = arguments->state,
         .flags = arguments->verify ? STEAD_MACHINE_VERIFY : 0,
+        .kinds = (const char *const *)arguments->kinds,
     };
     session->machine = machine_new(&options, &error);
     if (!session->machine || !read_inputs(session, &error)) {
@@ -49,6 +49,7 @@ void session_close(Session *session) {
 
 void session_exit(Session *session, int status) {
     machine_close_ledger(session->machine);
+    programs_stop(session->machine->programs);
     g_clear_pointer(&session->printer, printer_free);
     exit(status);
 }
@@ -78,7 +79,7 @@ bool session_open_ledger(Session *session, LedgerMode mode, const char *command)
 
 LangInputs session_inputs(const Session *session) {
     return (LangInputs){
-        .kinds = &builtin_kinds,
+        .kinds = programs_kinds(session->machine->programs),
         .host = session->machine->host,
         .values = session->values,
         .secrets = session->secrets,
@@ -89,8 +90,18 @@ LangInputs session_inputs(const Session *session) {
     };
 }
 
+bool session_find_kinds(Session *session, const char *file) {
+    g_autoptr(GError) error = NULL;
+    if (machine_kinds(session->machine, file, &error))
+        return true;
+    printer_error(session->printer, error);
+    return false;
+}
+
 bool session_load(Session *session, const char *file, LangResult *ret_result) {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
+    if (!session_find_kinds(session, file))
+        return false;
     LangInputs inputs = session_inputs(session);
     LangResult *result = ret_result;
     bool ok = lang_load(file, &inputs, result, problems);

@@ -29,6 +29,9 @@ bool session_open_ledger(Session *session, LedgerMode mode, const char *command)
 /* Adds what to do about a state directory that is root's. error may be NULL. */
 void session_explain_permission(const Session *session, GError *error);
 
+/* Looks for programs that speak for kinds, also beside file (NULL: none). Prints what is wrong. */
+bool session_find_kinds(Session *session, const char *file);
+
 /* Evaluates a configuration. Prints every problem and returns false when there is one. */
 bool session_load(Session *session, const char *file, LangResult *ret_result);
 

@@ -88,19 +88,26 @@ static Host *make_machine(const Value *inputs) {
 
 /* --- results ---------------------------------------------------------------------------------- */
 
+static Value *of_kind(GHashTable *entries, const char *kind) {
+    Value *names = value_new_map();
+    GHashTableIter iter;
+    void *resource, *value;
+    g_hash_table_iter_init(&iter, entries);
+    while (g_hash_table_iter_next(&iter, &resource, &value))
+        if (strcmp(((Resource *)resource)->kind->name, kind) == 0)
+            value_map_set(names, ((Resource *)resource)->name, value_ref(value));
+    return names;
+}
+
 /* kind -> name -> value, with a map for every kind so that asking for none is no error. */
-static Value *by_kind(GHashTable *entries) {
+static Value *by_kind(GHashTable *entries, const KindSet *kinds) {
     Value *result = value_new_map();
-    for (unsigned i = 0; i < builtin_kinds.n_kinds; i++) {
-        Value *names = value_new_map();
-        GHashTableIter iter;
-        void *resource, *value;
-        g_hash_table_iter_init(&iter, entries);
-        while (g_hash_table_iter_next(&iter, &resource, &value))
-            if (((Resource *)resource)->kind == builtin_kinds.kinds[i])
-                value_map_set(names, ((Resource *)resource)->name, value_ref(value));
-        value_map_set(result, builtin_kinds.kinds[i]->name, names);
-    }
+    for (unsigned i = 0; i < kinds->n_kinds; i++)
+        value_map_set(result, kinds->kinds[i]->name, of_kind(entries, kinds->kinds[i]->name));
+    unsigned n = 0;
+    const char *const *more = kinds->more ? kinds->more->names(kinds->more, &n) : NULL;
+    for (unsigned i = 0; i < n; i++)
+        value_map_set(result, more[i], of_kind(entries, more[i]));
     return result;
 }
 
@@ -113,7 +120,7 @@ static void put(GHashTable *entries, const Resource *resource, Value *value) {
     g_hash_table_replace(entries, resource_ref(resource), value);
 }
 
-static Value *resources_of(const Graph *graph) {
+static Value *resources_of(const Graph *graph, const KindSet *kinds) {
     g_autoptr(GHashTable) entries = entries_new();
     for (unsigned i = 0; i < graph_size(graph); i++) {
         const Resource *resource = graph_resource(graph, i);
@@ -121,17 +128,17 @@ static Value *resources_of(const Graph *graph) {
         const Value *params = value_map_get(whole, "params");
         put(entries, resource, params ? value_ref(params) : value_new_map());
     }
-    return by_kind(entries);
+    return by_kind(entries, kinds);
 }
 
-static Value *planned(const Plan *plan) {
+static Value *planned(const Plan *plan, const KindSet *kinds) {
     g_autoptr(GHashTable) entries = entries_new();
     for (unsigned i = 0; i < plan_size(plan); i++) {
         const PlanItem *item = plan_item(plan, i);
         const char *action = item->error ? "fail" : action_name(item->changes->action);
         put(entries, item->resource, value_new_string(action));
     }
-    return by_kind(entries);
+    return by_kind(entries, kinds);
 }
 
 typedef struct {
@@ -151,7 +158,8 @@ static void on_event(void *data, const EngineEvent *event) {
 }
 
 /* Virtual time: retries and delays of hours take none. */
-static bool apply(Graph *graph, Host *machine, Value *result, GError **error) {
+static bool apply(Graph *graph, const KindSet *kinds, Host *machine, Value *result,
+                  GError **error) {
     g_autoptr(Loop) loop = loop_new_virtual(error);
     g_autoptr(GHashTable) applied = entries_new();
     g_autoptr(GHashTable) failed = entries_new();
@@ -159,15 +167,15 @@ static bool apply(Graph *graph, Host *machine, Value *result, GError **error) {
     EngineOptions options = {
         .loop = loop,
         .host = machine,
-        .kinds = &builtin_kinds,
+        .kinds = kinds,
         .listener = on_event,
         .listener_data = &outcome,
     };
     g_autoptr(Engine) engine = loop ? engine_new(&options) : NULL;
     if (!engine || !engine_load(engine, graph, error) || !loop_run(loop, error))
         return false;
-    value_map_set(result, "applied", by_kind(applied));
-    value_map_set(result, "failed", by_kind(failed));
+    value_map_set(result, "applied", by_kind(applied, kinds));
+    value_map_set(result, "failed", by_kind(failed, kinds));
     return true;
 }
 
@@ -189,13 +197,14 @@ static Value *files_of(const Graph *graph, Host *machine) {
     return files;
 }
 
-static bool plan_and_apply(Graph *graph, Host *machine, Value *result, GError **error) {
-    PlanOptions options = { .kinds = &builtin_kinds, .host = machine };
+static bool plan_and_apply(Graph *graph, const KindSet *kinds, Host *machine, Value *result,
+                           GError **error) {
+    PlanOptions options = { .kinds = kinds, .host = machine };
     g_autoptr(Plan) plan = plan_new(graph, &options, error);
     if (!plan)
         return false;
-    value_map_set(result, "plan", planned(plan));
-    if (!apply(graph, machine, result, error))
+    value_map_set(result, "plan", planned(plan, kinds));
+    if (!apply(graph, kinds, machine, result, error))
         return false;
     g_autoptr(Plan) again = plan_new(graph, &options, error);
     if (!again)
@@ -212,7 +221,7 @@ static uint64_t time_of(const Value *inputs) {
     return time ? (uint64_t)g_date_time_to_unix(time) * G_USEC_PER_SEC : LOOP_VIRTUAL_EPOCH;
 }
 
-Value *trial_run(const char *directory, const Value *inputs, GError **error) {
+Value *trial_run(const char *directory, const KindSet *kinds, const Value *inputs, GError **error) {
     if (!check_inputs(inputs, error))
         return NULL;
     g_autoptr(Host) local = host_real_new(NULL, NULL, error);
@@ -221,7 +230,7 @@ Value *trial_run(const char *directory, const Value *inputs, GError **error) {
     g_autoptr(Value) no_facts = value_new_map();
     const Value *facts = value_map_get(inputs, "facts");
     LangInputs lang = {
-        .kinds = &builtin_kinds,
+        .kinds = kinds,
         .host = local,
         .values = value_map_get(inputs, "values"),
         .facts = facts ? facts : no_facts,
@@ -239,7 +248,8 @@ Value *trial_run(const char *directory, const Value *inputs, GError **error) {
             value_list_append(texts, value_new_string(((GError *)problems->pdata[i])->message));
         return g_steal_pointer(&result);
     }
-    value_map_set(result, "resources", resources_of(loaded.graph));
+    value_map_set(result, "resources", resources_of(loaded.graph, kinds));
     g_autoptr(Host) machine = make_machine(inputs);
-    return plan_and_apply(loaded.graph, machine, result, error) ? g_steal_pointer(&result) : NULL;
+    return plan_and_apply(loaded.graph, kinds, machine, result, error) ? g_steal_pointer(&result)
+                                                                       : NULL;
 }

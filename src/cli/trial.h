@@ -2,6 +2,7 @@
 /* A trial: a configuration evaluated, planned and applied on a machine in memory, for `stead test`.
  */
 #include "base/value.h"
+#include "graph/kind.h"
 
 /* inputs, a map:
  *   file      the configuration, relative to directory (required)
@@ -12,4 +13,4 @@
  * -> name -> parameters), plan and applied (kind -> name -> action), failed (kind -> name ->
  * error), files (path -> content after), again (how much a second run would change). NULL with
  * error when inputs are wrong. */
-Value *trial_run(const char *directory, const Value *inputs, GError **error);
+Value *trial_run(const char *directory, const KindSet *kinds, const Value *inputs, GError **error);

@@ -11,6 +11,8 @@ struct Plan {
     GHashTable *by_key; /* Resource (key) -> PlanItem, borrowed */
     unsigned unchanged;
     char *warning;
+    void *kept;
+    GDestroyNotify free_kept;
 };
 
 /* --- making ----------------------------------------------------------------------------------- */
@@ -186,7 +188,15 @@ void plan_free(Plan *plan) {
     g_ptr_array_unref(plan->items);
     graph_unref(plan->graph);
     g_free(plan->warning);
+    if (plan->free_kept)
+        plan->free_kept(plan->kept);
     g_free(plan);
+}
+
+void plan_keep(Plan *plan, void *data, GDestroyNotify free_data) {
+    g_assert(!plan->free_kept);
+    plan->kept = data;
+    plan->free_kept = free_data;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -36,6 +36,9 @@ Plan *plan_new(Graph *graph, const PlanOptions *options, GError **error);
 void plan_free(Plan *plan); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
 
+/* data lives at least as long as the plan, which frees it then: kinds that its resources are of. */
+void plan_keep(Plan *plan, void *data, GDestroyNotify free_data);
+
 /* Removals and restorations first, then in the order of the graph. */
 unsigned plan_size(const Plan *plan);
 const PlanItem *plan_item(const Plan *plan, unsigned index);

@@ -261,14 +261,21 @@ const Kind *kind_set_find(const KindSet *set, const char *name) {
         if (strcmp(set->kinds[i]->name, name) == 0)
             return set->kinds[i];
     }
-    return NULL;
+    return set->more ? set->more->find(set->more, name, NULL) : NULL;
 }
 
 void kind_set_unknown(const KindSet *set, const char *name, GError **error) {
-    g_autofree const char **names = g_new(const char *, set->n_kinds);
+    unsigned n_more = 0;
+    const char *const *more = set->more ? set->more->names(set->more, &n_more) : NULL;
+    g_autofree const char **names = g_new(const char *, set->n_kinds + n_more);
     for (unsigned i = 0; i < set->n_kinds; i++)
         names[i] = set->kinds[i]->name;
-    const char *nearest = suggest_nearest(name, names, set->n_kinds);
+    for (unsigned i = 0; i < n_more; i++) {
+        if (strcmp(more[i], name) == 0 && !set->more->find(set->more, name, error))
+            return;
+        names[set->n_kinds + i] = more[i];
+    }
+    const char *nearest = suggest_nearest(name, names, set->n_kinds + n_more);
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "no such kind '%s'%s%s%s", name,
                 nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }

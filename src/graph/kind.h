@@ -150,6 +150,7 @@ void kind_run_note(KindRun *run, const char *format, ...)
 
 struct Kind {
     const char *name;    /* lower case; sub-kinds with a colon */
+    const char *program; /* path of the program that speaks for this kind; NULL: built in */
     const char *summary; /* one line */
     const char *help;    /* the manual's body: a few paragraphs */
     const char *example; /* Lua that `stead check` accepts; run by a test */
@@ -222,14 +223,26 @@ char *kind_param_hint(const Kind *kind, const char *name, const char *const *oth
 Value *kind_convert(const Kind *kind, unsigned index, const Value *input, GError **error);
 const Output *kind_find_output(const Kind *kind, const char *name);
 
+/* Kinds that are made when they are first asked for: programs need not run to be listed. */
+typedef struct KindSource KindSource;
+struct KindSource {
+    /* Sorted, as of now; borrowed until the next call. In one thread at a time. */
+    const char *const *(*names)(const KindSource *source, unsigned *ret_count);
+    /* NULL with error: there is none, or it cannot be used. Thread-safe. A kind stays as it is and
+     * where it is for as long as its source. */
+    const Kind *(*find)(const KindSource *source, const char *name, GError **error);
+};
+
 /* A set of kinds, as the language and loaders see it: names only, in the order listed. */
 typedef struct {
     const Kind *const *kinds;
     unsigned n_kinds;
+    const KindSource *more; /* NULL: none */
 } KindSet;
 
 const Kind *kind_set_find(const KindSet *set, const char *name);
-/* "no such kind 'fil', did you mean 'file'?" as STEAD_ERROR_CONFIG without place. */
+/* Why it is not found: "no such kind 'fil', did you mean 'file'?", or what is wrong with its
+ * program. STEAD_ERROR_CONFIG without place. */
 void kind_set_unknown(const KindSet *set, const char *name, GError **error);
 
 /* A resource as resource_to_value() gave it, from a plan or the ledger: kind, parameters and meta

@@ -78,6 +78,8 @@ static void run_child(const SpawnRequest *request, Failure *failure) {
     for (int signal_number = 1; signal_number < NSIG; signal_number++)
         (void)signal(signal_number, SIG_DFL); /* two of them cannot be changed */
     (void)setsid();                           /* a new child is no group leader, so this works */
+    if (request->dies_with_us)
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* the parent waits for exec: it is alive */
     failure->stage = STAGE_DESCRIPTORS;
     if (!place_descriptors(request))
         return;

@@ -15,6 +15,7 @@ typedef struct {
     const char *cwd;              /* inside the chroot */
     int stdin_fd, stdout_fd, stderr_fd;
     bool set_uid, set_gid, set_groups, set_umask;
+    bool dies_with_us; /* SIGKILL when the thread that starts it ends, however that comes */
     mode_t umask;
     uid_t uid;
     gid_t gid;

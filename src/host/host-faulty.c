@@ -176,6 +176,7 @@ Host *host_faulty_new(Host *base) {
                          .root = g_strdup(host_root(base)),
                          .prediction = host_is_prediction(base),
                          .privileged = host_is_privileged(base),
+                         .is_real = base->is_real,
                          .is_machine = base->is_machine };
     self->base = base;
     g_mutex_init(&self->lock);

@@ -139,6 +139,7 @@ Host *host_real_new(const char *root, FingerprintCache *fingerprints, GError **e
         real_free(&self->host);
         return NULL;
     }
+    self->host.is_real = true;
     self->host.is_machine = !real_host_has_root(self);
     self->file_watchers = file_watchers_new(self->host.root);
     self->unit_watchers = unit_watchers_new();

@@ -51,6 +51,10 @@ bool host_is_prediction(const Host *host) {
     return host->prediction;
 }
 
+bool host_is_real(const Host *host) {
+    return host->is_real;
+}
+
 bool host_is_privileged(const Host *host) {
     return host->privileged;
 }

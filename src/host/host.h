@@ -31,6 +31,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Host, host_free)
 const char *
 host_root(const Host *host); /* "/" or the directory given by --root, without a trailing slash */
 bool host_is_prediction(const Host *host); /* overlay: nothing done here happens */
+/* What it shows, apart from predictions, exists on this machine, below host_root(): programs that
+ * know nothing of hosts see the same. Not so for hosts in memory. */
+bool host_is_real(const Host *host);
 bool host_is_privileged(const Host *host); /* may change owners and act as other users */
 
 /* --- files

@@ -204,6 +204,20 @@ static Object *push_reference(lua_State *lua, unsigned kind, int name) {
 /* What a reference costs, in instructions. */
 #define CALL_STEPS 5
 
+/* A kind that a program speaks for is asked for when it is first used. */
+static void need_kind(lua_State *lua, unsigned index) {
+    Eval *eval = eval_of(lua);
+    DeclaredKind *declared = kind_at(eval, index);
+    if (declared->kind || declared->composite)
+        return;
+    GError *error = NULL;
+    declared->kind = kind_set_find(eval->inputs->kinds, declared->name);
+    if (declared->kind)
+        return;
+    kind_set_unknown(eval->inputs->kinds, declared->name, &error);
+    eval_raise_error(lua, error);
+}
+
 /* Upvalue 1: index of the kind. */
 static int call_kind(lua_State *lua) {
     Eval *eval = eval_of(lua);
@@ -216,6 +230,7 @@ static int call_kind(lua_State *lua) {
         lua_settop(lua, 1);
         return 1;
     }
+    need_kind(lua, kind);
     const Object *ref = push_reference(lua, kind, 1);
     Target *target = target_at(eval, ref->target);
     if (!target->is_declared)
@@ -319,6 +334,13 @@ void declare_open(lua_State *lua) {
     for (unsigned i = 0; i < kinds->n_kinds; i++) {
         push_lua_name(lua, kinds->kinds[i]->name);
         declare_add_kind(lua, kinds->kinds[i], kinds->kinds[i]->name);
+        lua_rawset(lua, -3);
+    }
+    unsigned n_more = 0;
+    const char *const *more = kinds->more ? kinds->more->names(kinds->more, &n_more) : NULL;
+    for (unsigned i = 0; i < n_more; i++) {
+        lua_pushstring(lua, more[i]);
+        declare_add_kind(lua, NULL, more[i]);
         lua_rawset(lua, -3);
     }
 }

@@ -10,7 +10,7 @@ typedef struct Composite Composite; /* lua-composite.h */
 
 /* A kind as the program sees it: of the KindSet, or made by define(). */
 typedef struct {
-    const Kind *kind; /* NULL: composite */
+    const Kind *kind; /* NULL: composite, or a program's that was not used yet */
     char *name;       /* as shown: "http:server", "vhost" */
     int params_ref;   /* table of parameter codes in the registry; LUA_NOREF until needed */
     Composite *composite;

@@ -31,6 +31,21 @@ stead_graph *stead_graph_new(void) {
     return graph;
 }
 
+stead_graph *stead_graph_new_on(stead_machine *machine, stead_error **error) {
+    GError *problem = NULL;
+    if (!machine_kinds(machine, NULL, &problem)) {
+        error_give(error, problem);
+        return NULL;
+    }
+    stead_graph *graph = stead_graph_new();
+    graph->programs = programs_ref(machine->programs);
+    return graph;
+}
+
+static const KindSet *kinds_of(const stead_graph *graph) {
+    return graph->programs ? programs_kinds(graph->programs) : &builtin_kinds;
+}
+
 void stead_graph_free(stead_graph *graph) {
     if (!graph)
         return;
@@ -39,6 +54,7 @@ void stead_graph_free(stead_graph *graph) {
     g_ptr_array_unref(graph->resources);
     g_array_unref(graph->edges);
     g_clear_pointer(&graph->warnings, g_ptr_array_unref);
+    programs_unref(graph->programs);
     g_free(graph);
 }
 
@@ -53,8 +69,14 @@ Graph *graph_of(const stead_graph *graph, GError **error) {
 
 static bool load(stead_machine *machine, const char *file, const stead_load_options *options,
                  LangResult *result, GPtrArray *problems) {
+    GError *error = NULL;
+    const KindSet *kinds = machine_kinds(machine, file, &error);
+    if (!kinds) {
+        g_ptr_array_add(problems, error);
+        return false;
+    }
     LangInputs inputs = {
-        .kinds = &builtin_kinds,
+        .kinds = kinds,
         .host = machine->host,
         .values = value_of(options->values),
         .secrets = value_of(options->secrets),
@@ -81,6 +103,7 @@ stead_graph *stead_graph_load(stead_machine *machine, const char *file,
         return NULL;
     }
     stead_graph *graph = stead_graph_new();
+    graph->programs = programs_ref(machine->programs);
     graph->graph = g_steal_pointer(&result.graph);
     graph->warnings = g_steal_pointer(&result.warnings);
     return graph;
@@ -101,11 +124,12 @@ static bool check_open(const stead_graph *graph, GError **error) {
     return false;
 }
 
-static const Kind *find_kind(const char *kind, const char *name, GError **error) {
-    const Kind *found = kind_set_find(&builtin_kinds, kind);
+static const Kind *find_kind(const stead_graph *graph, const char *kind, const char *name,
+                             GError **error) {
+    const Kind *found = kind_set_find(kinds_of(graph), kind);
     const char *refusal = name_refusal(name, strlen(name));
     if (!found) {
-        kind_set_unknown(&builtin_kinds, kind, error);
+        kind_set_unknown(kinds_of(graph), kind, error);
         return NULL;
     }
     if (refusal) {
@@ -119,7 +143,7 @@ static const Kind *find_kind(const char *kind, const char *name, GError **error)
 stead_resource *stead_graph_add(stead_graph *graph, const char *kind, const char *name,
                                 stead_error **error) {
     GError *problem = NULL;
-    const Kind *found = check_open(graph, &problem) ? find_kind(kind, name, &problem) : NULL;
+    const Kind *found = check_open(graph, &problem) ? find_kind(graph, kind, name, &problem) : NULL;
     if (!found) {
         error_give(error, problem);
         return NULL;
@@ -135,7 +159,7 @@ stead_resource *stead_graph_add(stead_graph *graph, const char *kind, const char
 }
 
 stead_resource *stead_graph_find(stead_graph *graph, const char *kind, const char *name) {
-    const Kind *found = kind_set_find(&builtin_kinds, kind);
+    const Kind *found = kind_set_find(kinds_of(graph), kind);
     if (!found)
         return NULL;
     g_autoptr(Resource) key = resource_new(found, name, (Origin){ NULL });

@@ -1,9 +1,11 @@
 #pragma once
 /* A graph of the public interface: being built, then sealed. */
 #include "graph/graph.h"
+#include "kinds/programs.h"
 #include "lib/stead.h"
 
 struct stead_graph {
+    Programs *programs;   /* whose kinds it has; NULL: only the built-in ones */
     Graph *graph;         /* sealed, with automatic edges; NULL: not valid yet */
     GPtrArray *resources; /* of stead_resource, as added; none when loaded */
     GHashTable *by_key;   /* Resource -> stead_resource, the first of each name; borrowed */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/host-real.h"
+#include "lang/lang.h"
 #include "lib/error.h"
 
 #define DEFAULT_STATE "/var/lib/stead"
@@ -27,10 +28,41 @@ stead_machine *machine_new(const stead_machine_options *options, GError **error)
     machine->state_dir = state_dir_of(options);
     machine->name = g_strdup(options->name ? options->name : "libstead");
     machine->host = host_real_new(options->root, machine->fingerprints, error);
-    if (machine->host)
-        return machine;
-    stead_machine_close(machine);
-    return NULL;
+    if (!machine->host) {
+        stead_machine_close(machine);
+        return NULL;
+    }
+    machine->programs = programs_new(host_root(machine->host));
+    for (const char *const *directory = programs_directories; *directory; directory++)
+        programs_add(machine->programs, *directory);
+    for (const char *const *directory = options->kinds; directory && *directory; directory++)
+        programs_add(machine->programs, *directory);
+    return machine;
+}
+
+/* Names that a program cannot have: its kind would hide a function. */
+static bool is_word(const char *name) {
+    static const char *const words[] = { "needs", "before", "notify", "listen" };
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+        if (strcmp(words[i], name) == 0)
+            return true;
+    for (size_t i = 0; i < lang_functions_count; i++) {
+        const char *word = lang_functions[i].name;
+        size_t size = strcspn(word, ".");
+        if (strlen(name) == size && strncmp(word, name, size) == 0)
+            return true;
+    }
+    return false;
+}
+
+const KindSet *machine_kinds(stead_machine *machine, const char *file, GError **error) {
+    if (file) {
+        g_autofree char *directory = g_path_get_dirname(file);
+        g_autofree char *kinds = g_build_filename(directory, "kinds", NULL);
+        programs_add(machine->programs, kinds);
+    }
+    return programs_check(machine->programs, is_word, error) ? programs_kinds(machine->programs)
+                                                             : NULL;
 }
 
 bool machine_open_ledger(stead_machine *machine, LedgerMode mode, GError **error) {
@@ -65,6 +97,7 @@ void stead_machine_close(stead_machine *machine) {
         return;
     g_assert(!machine->run);
     machine_close_ledger(machine);
+    programs_unref(machine->programs);
     host_free(machine->host);
     fingerprint_cache_free(machine->fingerprints);
     g_free(machine->state_dir);

@@ -9,16 +9,18 @@
  */
 #include "engine/engine.h"
 #include "host/fingerprint.h"
+#include "kinds/programs.h"
 #include "lib/stead.h"
 
 struct stead_machine {
     FingerprintCache *fingerprints;
     Host *host;
-    char *state_dir; /* NULL: nothing is remembered */
-    char *name;      /* for those who find the ledger locked */
-    Ledger *ledger;  /* NULL: not open */
-    LedgerMode mode; /* it is open in */
-    stead_run *run;  /* the one that has the machine; NULL: none */
+    Programs *programs; /* what kinds there are */
+    char *state_dir;    /* NULL: nothing is remembered */
+    char *name;         /* for those who find the ledger locked */
+    Ledger *ledger;     /* NULL: not open */
+    LedgerMode mode;    /* it is open in */
+    stead_run *run;     /* the one that has the machine; NULL: none */
 };
 
 stead_machine *machine_new(const stead_machine_options *options, GError **error);
@@ -26,3 +28,6 @@ stead_machine *machine_new(const stead_machine_options *options, GError **error)
  * thread at a time, not necessarily that of the machine. */
 bool machine_open_ledger(stead_machine *machine, LedgerMode mode, GError **error);
 void machine_close_ledger(stead_machine *machine);
+/* The kinds for configurations beside file (NULL: of none): built in, of the machine's and the
+ * options' directories, and those in `kinds` beside file. */
+const KindSet *machine_kinds(stead_machine *machine, const char *file, GError **error);

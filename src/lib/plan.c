@@ -1,13 +1,12 @@
 #include "lib/plan.h"
 
-#include "kinds/kinds.h"
 #include "lib/error.h"
 #include "lib/graph.h"
 #include "lib/value.h"
 
 Plan *machine_plan(stead_machine *machine, Graph *graph, const PlanWishes *wishes, GError **error) {
     PlanOptions options = {
-        .kinds = &builtin_kinds,
+        .kinds = programs_kinds(machine->programs),
         .host = machine->host,
         .ledger = machine->ledger,
         .parallel = wishes->parallel,
@@ -17,7 +16,10 @@ Plan *machine_plan(stead_machine *machine, Graph *graph, const PlanWishes *wishe
         .take_over = wishes->take_over,
         .force = wishes->force,
     };
-    return plan_new(graph, &options, error);
+    Plan *plan = plan_new(graph, &options, error);
+    if (plan)
+        plan_keep(plan, programs_ref(machine->programs), (GDestroyNotify)programs_unref);
+    return plan;
 }
 
 /* A ledger that is opened to be read is closed again: others write it meanwhile. */

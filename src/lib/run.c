@@ -4,7 +4,6 @@
 #include <poll.h>
 
 #include "base/error.h"
-#include "kinds/kinds.h"
 #include "lib/error.h"
 #include "lib/graph.h"
 #include "lib/plan.h"
@@ -40,7 +39,7 @@ stead_run *run_new(stead_machine *machine, const EngineOptions *options, bool ke
     EngineOptions engine = *options;
     engine.loop = run->loop;
     engine.host = machine->host;
-    engine.kinds = &builtin_kinds;
+    engine.kinds = programs_kinds(machine->programs);
     engine.ledger = machine->ledger;
     engine.state_dir = machine->state_dir;
     engine.listener = on_engine_event;

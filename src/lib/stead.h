@@ -156,6 +156,9 @@ typedef struct {
     const char *name;  /* who we are, to others who find the ledger locked, or what we made in it;
                         * NULL: "libstead" */
     uint64_t flags;    /* stead_machine_flags */
+    /* Directories with programs that speak for kinds, besides /etc/stead/kinds and
+     * /usr/lib/stead/kinds, NULL-terminated; or NULL. See doc/kinds-in-any-language.md. */
+    const char *const *kinds;
 } stead_machine_options;
 
 /* options: NULL for the defaults. Nothing is made or locked before the first run. */
@@ -196,6 +199,9 @@ STEAD_API const char *stead_graph_warning(const stead_graph *graph, size_t index
 
 /* An empty graph, to be built with the functions below and then validated. */
 STEAD_API stead_graph *stead_graph_new(void);
+/* The same, with the kinds that programs on machine speak for besides the built-in ones. NULL with
+ * an error when a program has a name that is taken. */
+STEAD_API stead_graph *stead_graph_new_on(stead_machine *machine, stead_error **error);
 /* Runs and plans that use it keep it alive. */
 STEAD_API void stead_graph_free(stead_graph *graph);
 
