@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cli/check-program.h"
 #include "cli/commands.h"
-#include "cli/printer.h"
-#include "kinds/kinds.h"
+#include "cli/session.h"
 
 static void print_wrapped(Printer *printer, const char *indent, const char *text) {
     const size_t width = 92;
@@ -63,6 +63,8 @@ static void print_kind(Printer *printer, const Kind *kind) {
                      param_type_name(kind->outputs[i].type));
         print_wrapped(printer, "      ", kind->outputs[i].help);
     }
+    if (kind->program)
+        printer_line(printer, STYLE_PLAIN, "\nProgram\n  %s", kind->program);
     printer_line(printer, STYLE_STRONG, "\nExample");
     g_auto(GStrv) lines = g_strsplit(kind->example, "\n", -1);
     for (char **line = lines; *line; line++)
@@ -95,44 +97,84 @@ static void kind_as_json(Printer *printer, const Kind *kind) {
     value_map_set(map, "help", value_new_string(kind->help));
     value_map_set(map, "example", value_new_string(kind->example));
     value_map_set(map, "params", params);
+    if (kind->program)
+        value_map_set(map, "program", value_new_string(kind->program));
     printer_json(printer, "kind", map);
 }
 
-static int run(const Arguments *arguments, char **words) {
-    g_autoptr(Printer) printer = printer_new(arguments);
-    const Kind *one = words[0] ? kind_set_find(&builtin_kinds, words[0]) : NULL;
-    if (words[0] && !one) {
-        g_autoptr(GError) error = NULL;
-        kind_set_unknown(&builtin_kinds, words[0], &error);
-        printer_error(printer, error);
-        return EXIT_REFUSED;
-    }
-    for (unsigned i = 0; i < builtin_kinds.n_kinds; i++) {
-        const Kind *kind = builtin_kinds.kinds[i];
-        if (one && kind != one)
-            continue;
-        if (printer_is_json(printer))
-            kind_as_json(printer, kind);
-        else if (one)
-            print_kind(printer, kind);
-        else
-            printer_line(printer, STYLE_PLAIN, "%-10s %s", kind->name, kind->summary);
-    }
-    if (!one && !printer_is_json(printer))
-        print_wrapped(printer, "", "\n`stead kinds KIND` shows parameters and an example.");
-    return EXIT_DONE;
+static void show(Printer *printer, const Kind *kind, bool whole) {
+    if (printer_is_json(printer))
+        kind_as_json(printer, kind);
+    else if (whole)
+        print_kind(printer, kind);
+    else
+        printer_line(printer, STYLE_PLAIN, "%-10s %s%s%s%s", kind->name, kind->summary,
+                     kind->program ? " (" : "", kind->program ? kind->program : "",
+                     kind->program ? ")" : "");
 }
 
-static const Option *const options[] = { &option_json, &option_no_color, NULL };
+/* A program that cannot say what it is does not keep the others from being listed. */
+static int show_all(Printer *printer, const KindSet *kinds) {
+    unsigned n_more = 0, n_failed = 0;
+    for (unsigned i = 0; i < kinds->n_kinds; i++)
+        show(printer, kinds->kinds[i], false);
+    const char *const *more = kinds->more->names(kinds->more, &n_more);
+    for (unsigned i = 0; i < n_more; i++) {
+        g_autoptr(GError) error = NULL;
+        const Kind *kind = kinds->more->find(kinds->more, more[i], &error);
+        if (kind)
+            show(printer, kind, false);
+        else
+            printer_error(printer, error);
+        n_failed += kind == NULL;
+    }
+    if (!printer_is_json(printer))
+        print_wrapped(printer, "", "\n`stead kinds KIND` shows parameters and an example.");
+    return n_failed > 0 ? EXIT_FAILURES : EXIT_DONE;
+}
+
+static int show_one(Printer *printer, const KindSet *kinds, const char *name) {
+    const Kind *kind = kind_set_find(kinds, name);
+    if (kind) {
+        show(printer, kind, true);
+        return EXIT_DONE;
+    }
+    g_autoptr(GError) error = NULL;
+    kind_set_unknown(kinds, name, &error);
+    printer_error(printer, error);
+    return EXIT_REFUSED;
+}
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Session) session = session_open(arguments);
+    if (session && arguments->check)
+        return check_program(session->printer, words[0]);
+    if (!session || !session_find_kinds(session, "."))
+        return EXIT_REFUSED;
+    const KindSet *kinds = programs_kinds(session->machine->programs);
+    return words[0] ? show_one(session->printer, kinds, words[0])
+                    : show_all(session->printer, kinds);
+}
+
+static const Option *const options[] = { &option_kinds, &option_check, &option_json,
+                                         &option_no_color, NULL };
 
 const Command command_kinds = {
     .name = "kinds",
     .arguments = "[KIND]",
     .max_arguments = 1,
     .summary = "Reference of kinds and their parameters",
-    .help = "Without KIND lists all kinds; with it prints its manual: what it does, every "
-            "parameter, outputs\n"
-            "and an example. --json prints the tables.",
+    .help =
+        "Without KIND lists all kinds; with it prints its manual: what it does, every "
+        "parameter, outputs\n"
+        "and an example. --json prints the tables. Kinds that programs speak for are listed with "
+        "their program:\n"
+        "those in /etc/stead/kinds, /usr/lib/stead/kinds, kinds in this directory, and --kinds.\n"
+        "With --check, KIND is the path of such a program: it is asked everything that it can be "
+        "asked, and\n"
+        "its example is applied, applied again and removed below a directory made for that; "
+        "exits with 4 when\n"
+        "something is wrong.",
     .example = "stead kinds file",
     .options = options,
     .run = run,

@@ -60,4 +60,4 @@ extern const Option option_root, option_state, option_json, option_noop, option_
     option_converged_timeout, option_timeout, option_verify, option_no_autoedges, option_out,
     option_quiet, option_format, option_since, option_until, option_kind, option_limit,
     option_corrective, option_flap, option_junit, option_verbose, option_replace, option_force,
-    option_kinds;
+    option_kinds, option_check;

@@ -157,3 +157,7 @@ const Option option_flap = {
 const Option option_junit = {
     "junit", 0, G_OPTION_ARG_NONE, TO(junit), NULL, "Print the results as JUnit XML instead of TAP",
 };
+const Option option_check = {
+    "check",   0,    G_OPTION_ARG_NONE,
+    TO(check), NULL, "Try the program KIND, a path, out and say what is wrong with it",
+};

@@ -139,9 +139,26 @@ static void permit_loss(const Search *search, const LedgerEntry *entry, Resource
         resource_put(undo, (unsigned)param, value_new_bool(true));
 }
 
+/* A kind that a program spoke for; without it nobody knows how to undo. */
+static bool explain_missing(Search *search, const LedgerEntry *entry, const char *program) {
+    g_autoptr(GError) reason = NULL;
+    kind_set_unknown(search->engine->options.kinds, entry->kind, &reason);
+    bool gone = !g_file_test(program, G_FILE_TEST_EXISTS);
+    g_set_error(&search->error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                "undo %s '%s': the program that speaks for it, '%s', %s%s; put it back, or 'stead "
+                "ledger forget %s %s' leaves it as it is",
+                entry->kind, entry->name, program,
+                gone ? "is missing" : "cannot be used: ", gone ? "" : reason->message, entry->kind,
+                entry->name);
+    return false;
+}
+
 static bool undo_of(Search *search, const LedgerEntry *entry, OnRemove how, Resource **ret_undo) {
     const Kind *kind = kind_set_find(search->engine->options.kinds, entry->kind);
     *ret_undo = NULL;
+    const char *program = value_map_string(entry->resource, "program", NULL);
+    if (!kind && program)
+        return explain_missing(search, entry, program);
     if (!kind || !kind->reverse)
         return true;
     g_autoptr(Resource) resource = resource_of(search, entry, &search->error);

@@ -338,6 +338,8 @@ Value *resource_to_value(const Resource *resource) {
     value_map_set(map, "kind", value_new_string(resource->kind->name));
     value_map_set(map, "name", value_new_string(resource->name));
     value_map_set(map, "params", params);
+    if (resource->kind->program) /* to say what is missing when it is gone */
+        value_map_set(map, "program", value_new_string(resource->kind->program));
     if (!meta_equal(resource_meta(resource), &meta_defaults))
         value_map_set(map, "meta", meta_to_value(resource->meta));
     if (resource_has_receives(resource))

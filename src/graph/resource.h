@@ -75,5 +75,6 @@ Origin origin_parse(const char *text);          /* the reverse; NULL and "" are 
 char *resource_where(const Resource *resource); /* "site.lua:12: " or ""; caller frees */
 /* Puts "site.lua:12: file '/etc/x': " before the message. */
 void resource_prefix(const Resource *resource, GError **error);
-Value *resource_to_value(const Resource *resource); /* {kind, name, params, meta, receives} */
+/* {kind, name, params, program, meta, receives} */
+Value *resource_to_value(const Resource *resource);
 /* The other way round is resource_from_value() in kind.h. */

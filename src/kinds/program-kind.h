@@ -56,5 +56,7 @@ bool program_read_state(const ProgramKind *kind, const Resource *resource, const
 /* The outputs of an answer, converted; *ret_outputs NULL: it has none. */
 bool program_read_outputs(const ProgramKind *kind, const Value *answer, Value **ret_outputs,
                           GError **error);
+/* What every request about a resource has: {"name": ..., "params": {...}}. */
+Value *program_members(const Resource *resource);
 /* A parameter as programs see it: durations in seconds, the rest as it is. */
 Value *program_param_value(const Param *row, const Value *value);

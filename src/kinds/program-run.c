@@ -105,7 +105,7 @@ static Value *params_of(const Resource *resource) {
     return params;
 }
 
-static Value *members_of(const Resource *resource) {
+Value *program_members(const Resource *resource) {
     Value *members = value_new_map();
     value_map_set(members, "name", value_new_string(resource->name));
     value_map_set(members, "params", params_of(resource));
@@ -309,7 +309,7 @@ static bool program_observe(KindRun *run, State *actual, GError **error) {
         return observe_memory(run, actual, error);
     if (!check_root(run, error))
         return false;
-    g_autoptr(Value) answer = ask(run, "observe", members_of(run->resource), TALK_ASKS, error);
+    g_autoptr(Value) answer = ask(run, "observe", program_members(run->resource), TALK_ASKS, error);
     Value *outputs = NULL;
     if (!answer || !program_read_state(self, run->resource, answer, actual, &outputs, error))
         return false;
@@ -415,7 +415,7 @@ static bool program_diff(KindRun *run, const State *actual, Changes *changes, GE
 /* --- apply */
 
 static Value *apply_members(KindRun *run, const State *actual, const Changes *changes) {
-    Value *members = members_of(run->resource);
+    Value *members = program_members(run->resource);
     value_map_set(members, "exists", value_new_bool(actual->exists));
     value_map_set(members, "props", props_of(run->resource->kind, actual));
     value_map_set(members, "changes", changes_of(run->resource->kind, changes));
