@@ -112,6 +112,8 @@ static char *man_main(void) {
         append_roff(out, exit_codes[i].meaning);
         g_string_append_c(out, '\n');
     }
+    g_string_append(out, ".SH FILES\n.TP\n.I /etc/stead/kinds\n.TQ\n.I /usr/lib/stead/kinds\n.TQ\n"
+                         ".I kinds\nbeside FILE: programs that speak for kinds of their name.\n");
     g_string_append(out, ".SH SEE ALSO\n.BR stead-kinds (7),\n.BR stead-language (7)\n");
     return g_string_free(out, FALSE);
 }

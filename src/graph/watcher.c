@@ -4,12 +4,13 @@
 
 #include "graph/watch-command.h"
 
-/* One thing that is watched: exactly one of host, timer's interval, command. */
+/* One thing that is watched: exactly one of host, timer's interval, command, tap. */
 typedef struct {
     Watcher *watcher;
     HostWatch *host;
     WatchCommand *command;
     LoopTimer *timer;
+    WatcherTap *tap;
     uint64_t interval, deadline;
     bool armed;
 } Part;
@@ -27,10 +28,35 @@ struct Watcher {
     LoopTimer *flush;
 };
 
+struct WatcherTap {
+    Part *part;
+    Loop *loop;
+    GDestroyNotify end;
+    void *data;
+    GMutex lock; /* what follows */
+    bool posted, ready, changed;
+    char *failure;
+};
+
+static void on_tap(void *data);
+
+static void tap_free(WatcherTap *tap) {
+    if (!tap)
+        return;
+    if (tap->end)
+        tap->end(tap->data);
+    if (tap->posted)
+        loop_unpost(tap->loop, on_tap, tap);
+    g_mutex_clear(&tap->lock);
+    g_free(tap->failure);
+    g_free(tap);
+}
+
 static void part_free(void *data) {
     Part *part = data;
     host_watch_free(part->host);
     watch_command_free(part->command);
+    tap_free(part->tap);
     loop_timer_clear(&part->timer);
     g_free(part);
 }
@@ -192,4 +218,50 @@ bool watcher_command(Watcher *watcher, const HostCommand *command, GError **erro
         return true;
     (void)g_ptr_array_remove(watcher->parts, part);
     return false;
+}
+
+/* --- what is told from other threads */
+
+static void on_tap(void *data) {
+    WatcherTap *tap = data;
+    g_mutex_lock(&tap->lock);
+    bool ready = tap->ready, changed = tap->changed;
+    g_autofree char *failure = g_steal_pointer(&tap->failure);
+    tap->ready = tap->changed = tap->posted = false;
+    g_mutex_unlock(&tap->lock);
+    if (ready)
+        on_host(tap->part, HOST_EVENT_READY, NULL);
+    if (changed)
+        on_host(tap->part, HOST_EVENT_CHANGED, NULL);
+    if (failure)
+        on_host(tap->part, HOST_EVENT_FAILED, failure);
+}
+
+void watcher_tap_tell(WatcherTap *tap, HostEvent event, const char *detail) {
+    g_mutex_lock(&tap->lock);
+    tap->ready |= event == HOST_EVENT_READY;
+    tap->changed |= event == HOST_EVENT_CHANGED;
+    if (event == HOST_EVENT_FAILED && !tap->failure)
+        tap->failure = g_strdup(detail);
+    bool post = !tap->posted;
+    tap->posted = true;
+    if (post)
+        loop_post(tap->loop, on_tap, tap);
+    g_mutex_unlock(&tap->lock);
+}
+
+WatcherTap *watcher_tap(Watcher *watcher) {
+    Part *part = add_part(watcher);
+    part->tap = g_new0(WatcherTap, 1);
+    part->tap->part = part;
+    part->tap->loop = watcher->loop;
+    g_mutex_init(&part->tap->lock);
+    watcher->n_arming++;
+    return part->tap;
+}
+
+void watcher_tap_own(WatcherTap *tap, GDestroyNotify end, void *data) {
+    g_assert(!tap->end);
+    tap->end = end;
+    tap->data = data;
 }

@@ -31,6 +31,12 @@ void watcher_interval(Watcher *watcher, uint64_t interval_us); /* an event each 
 /* Every line the command prints is an event; its end is a failure. Below --root it runs there. It
  * is copied. When the watcher ends, its process group gets SIGTERM, and SIGKILL after 3 s. */
 bool watcher_command(Watcher *watcher, const HostCommand *command, GError **error);
+/* Whoever else tells of changes, from any thread: armed once HOST_EVENT_READY was told. Until end,
+ * which is called in the loop's thread when the watcher ends, may it be told something. */
+typedef struct WatcherTap WatcherTap;
+WatcherTap *watcher_tap(Watcher *watcher);
+void watcher_tap_own(WatcherTap *tap, GDestroyNotify end, void *data); /* once */
+void watcher_tap_tell(WatcherTap *tap, HostEvent event, const char *detail);
 /* The kind armed everything: WATCH_READY follows from the loop when each part is armed. Called by
  * the engine; nothing is signalled before. */
 void watcher_start(Watcher *watcher);

@@ -513,10 +513,31 @@ static bool program_validate(const Resource *resource, GError **error) {
     return true;
 }
 
+/* In the program's thread. */
+static void on_told(void *tap, bool first, const char *failure) {
+    watcher_tap_tell(tap,
+                     failure ? HOST_EVENT_FAILED
+                     : first ? HOST_EVENT_READY
+                             : HOST_EVENT_CHANGED,
+                     failure);
+}
+
+static void end_watch(void *watch) {
+    talk_watch_free(watch);
+}
+
+static void watch_events(Watcher *watcher, const Resource *resource) {
+    WatcherTap *tap = watcher_tap(watcher);
+    TalkWatch *watch = talk_watch(kind_of(resource)->talk, program_members(resource), on_told, tap);
+    watcher_tap_own(tap, end_watch, watch);
+}
+
 static bool program_watch(Watcher *watcher, const Resource *resource, GError **error) {
     const ProgramKind *self = kind_of(resource);
     if (self->poll_us > 0)
         watcher_interval(watcher, self->poll_us);
+    if (self->watch == WATCH_EVENTS && host_is_real(watcher_machine(watcher)))
+        watch_events(watcher, resource);
     for (unsigned i = 0; self->watch == WATCH_FILES && i < self->kind.n_params; i++) {
         const char *path = self->extras[i].is_file ? resource_string(resource, i) : NULL;
         if (path && !watcher_host(watcher, HOST_WATCH_FILE, path, error))

@@ -30,7 +30,7 @@ def test_example_is_valid(tmp_path, text):
     (tmp_path / "secrets.yaml").write_text(
         json.dumps({name: "x" for name in re.findall(r'secret "([^"]+)"', text)})
     )
-    done = stead("check", "site.lua", "--secrets", "secrets.yaml", cwd=tmp_path)
+    done = stead("check", "site.lua", "--secrets", "secrets.yaml", "--kinds", REPOSITORY / "examples/kinds", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -448,3 +448,58 @@ def test_agent_takes_a_new_version_of_the_program(site):
         eventually(lambda: "describes itself differently" in agent.log.read_text(), "the refusal")
         for pid in running(path):
             os.kill(pid, signal.SIGKILL)
+
+
+EVENTS = '''
+import threading
+kind["watch"] = "events"
+watched = {}
+def follow(r):
+    last = None
+    while True:
+        now = os.path.exists(path(r)) and open(path(r)).read()
+        if last is not None and now != last: put({"changed": r["id"]})
+        last = now
+        time.sleep(0.02)
+def misbehave(r):
+    if r["request"] == "watch":
+        note("watch " + r["name"])
+        threading.Thread(target=follow, args=(r,), daemon=True).start()
+        return {"watching": True}
+    if r["request"] == "unwatch": return {}
+'''
+
+
+def test_events_are_repaired_also_after_it_was_killed(site):
+    path = install(site, misbehave=EVENTS)
+    site.write('thing "a" { text = "x" }\nthing "b" { text = "y" }\n')
+    with site.agent() as agent:
+        agent.wait("converged")
+        site.path("/srv/a").write_text("tampered")
+        eventually(lambda: site.path("/srv/a").read_text() == "x", "the repair")
+        (pid,) = running(path)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: notes(site).count("watch b") == 2, "its new watches")
+        site.path("/srv/b").write_text("tampered")
+        eventually(lambda: site.path("/srv/b").read_text() == "y", "the repair by the new one")
+        site.write('thing "a" { text = "x" }')
+        eventually(lambda: not site.path("/srv/b").exists(), "the removal")
+        site.path("/srv/a").write_text("again")
+        eventually(lambda: site.path("/srv/a").read_text() == "x", "the repair of the rest")
+    assert agent.process.returncode == 0
+    assert not running(path)
+
+
+def test_polled_kinds_are_looked_at(site):
+    install(site, misbehave='kind["poll"] = 1')
+    site.write('thing "a" { text = "x" }')
+    with site.agent() as agent:
+        agent.wait("converged")
+        site.path("/srv/a").write_text("tampered")
+        eventually(lambda: site.path("/srv/a").read_text() == "x", "the repair")
+
+
+def test_types_for_editors_know_it(site):
+    install(site)
+    done = subprocess.run([STEAD, "types"], capture_output=True, text=True, check=True, cwd=site.directory)
+    assert "function thing(name) end" in done.stdout
