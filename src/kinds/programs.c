@@ -1,7 +1,7 @@
 #include "kinds/programs.h"
 
 #include <errno.h>
-#include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -83,9 +83,14 @@ static bool trust_one(const char *path, bool directory, GError **error) {
     return true;
 }
 
+/* A link may lead to where others could put something else in the place of the program. */
 bool programs_trust(const char *path, GError **error) {
+    char *real = realpath(path, NULL);
     g_autofree char *directory = g_path_get_dirname(path);
-    return trust_one(directory, true, error) && trust_one(path, false, error);
+    g_autofree char *target = g_path_get_dirname(real ? real : path);
+    free(real);
+    return trust_one(directory, true, error) && trust_one(target, true, error) &&
+           trust_one(path, false, error);
 }
 
 /* --- listing */

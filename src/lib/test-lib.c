@@ -641,6 +641,49 @@ static void test_options_of_other_versions(Fixture *fixture, gconstpointer unuse
     expect_error(fixture, STEAD_E_NOT_FOUND, "/nowhere/at/all");
 }
 
+/* A copy that nobody else may write, whatever the clone's modes are. */
+static char *copy_program(const char *directory, const char *name) {
+    g_autofree char *from = g_build_filename(EXAMPLES, "kinds", name, NULL);
+    char *kinds = g_build_filename(directory, "kinds", NULL);
+    g_autofree char *to = g_build_filename(kinds, name, NULL);
+    g_autofree char *text = NULL;
+    g_assert_cmpint(g_mkdir(kinds, 0755), ==, 0);
+    g_assert_true(g_file_get_contents(from, &text, NULL, NULL));
+    g_assert_true(g_file_set_contents(to, text, -1, NULL));
+    g_assert_cmpint(g_chmod(to, 0755), ==, 0);
+    return kinds;
+}
+
+/* The graph and the plan outlive the machine, and so does what they know of kinds. */
+static void test_kind_of_a_program(Fixture *fixture, gconstpointer unused) {
+    g_autofree char *directory = copy_program(fixture->root, "timezone");
+    g_autofree char *etc = g_build_filename(fixture->root, "etc", NULL);
+    g_assert_cmpint(g_mkdir(etc, 0755), ==, 0);
+    const char *const kinds[] = { directory, NULL };
+    stead_machine_options options = { .size = sizeof options,
+                                      .root = fixture->root,
+                                      .kinds = kinds };
+    stead_machine_close(fixture->machine);
+    fixture->machine = stead_machine_open(&options, &fixture->error);
+    expect_no_error(fixture);
+    stead_graph *plain = stead_graph_new();
+    g_assert_null(stead_graph_add(plain, "timezone", "UTC", &fixture->error));
+    expect_error(fixture, STEAD_E_CONFIG, "no such kind 'timezone'");
+    stead_graph_free(plain);
+    stead_graph *graph = stead_graph_new_on(fixture->machine, &fixture->error);
+    add(fixture, graph, "timezone", "Etc/UTC");
+    valid(fixture, graph);
+    stead_plan *plan = stead_plan_new(fixture->machine, graph, &fixture->error);
+    expect_no_error(fixture);
+    g_assert_cmpuint(stead_plan_size(plan), ==, 1);
+    stead_machine_close(g_steal_pointer(&fixture->machine));
+    stead_plan_item item = { .size = sizeof item };
+    g_assert_true(stead_plan_get(plan, 0, &item));
+    g_assert_cmpstr(item.kind, ==, "timezone");
+    stead_plan_free(plan);
+    stead_graph_free(graph);
+}
+
 static void test_nothing_accepts_null(void) {
     stead_error_free(NULL);
     stead_free(NULL);
@@ -666,6 +709,7 @@ int main(int argc, char **argv) {
         { "/lib/names", test_names_are_checked },
         { "/lib/problems", test_problems_of_a_graph },
         { "/lib/cycle", test_cycle },
+        { "/lib/program", test_kind_of_a_program },
         { "/lib/closed-graph", test_closed_graph },
         { "/lib/plan", test_plan },
         { "/lib/own-loop", test_own_loop },

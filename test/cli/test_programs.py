@@ -86,8 +86,8 @@ def running(path):
 
 
 @pytest.mark.parametrize("name", ["json_key", "timezone"])
-def test_examples_pass_the_tester(name):
-    done = subprocess.run([STEAD, "kinds", "--check", EXAMPLES / name], capture_output=True, text=True, check=False)
+def test_examples_pass_the_tester(site, name):
+    done = subprocess.run([STEAD, "kinds", "--check", example(site, name)], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "wrong" not in done.stdout, done
     assert done.stdout.count("ok") == 13
 

@@ -22,8 +22,9 @@ def programs(machine):
         pytest.skip("needs Debian's python3.11 here, to copy it")
     kinds = machine.path("/etc/stead/kinds")
     kinds.mkdir(parents=True)
-    shutil.copy2(ROOT / "examples/kinds/json_key", kinds)
-    shutil.copy2(ROOT / "examples/kinds/timezone", kinds)
+    kinds.chmod(0o755)
+    for name in ("json_key", "timezone"):
+        os.chmod(shutil.copy(ROOT / "examples/kinds" / name, kinds / name), 0o755)
     for path in PYTHON:
         target = machine.path(path)
         if os.path.isdir(path):
