@@ -44,6 +44,7 @@ static void arguments_clear(Arguments *arguments) {
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_clear_pointer(strings[i], g_free);
     g_clear_pointer(&arguments->env, g_strfreev);
+    g_clear_pointer(&arguments->kinds, g_strfreev);
     g_clear_pointer(&arguments->force, g_strfreev);
 }
 
