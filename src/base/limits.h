@@ -14,3 +14,4 @@
     (16u * 1024 * 1024)                    /* bytes kept of a command's output, each stream        \
                                             */
 #define LIMIT_PREIMAGE (16u * 1024 * 1024) /* bytes of a file kept to restore it later */
+#define LIMIT_MOUNT_SECONDS 120 /* that one mount or unmount may take */

@@ -24,7 +24,10 @@ typedef struct {
     MemoryNet *net;
     NetSession session;
     bool has_session;
-    uint64_t writer; /* whose change is being made */
+    MountTable *mounts;
+    GHashTable *busy;    /* mount point -> who uses it */
+    GHashTable *sysctls; /* key -> FakeSysctl */
+    uint64_t writer;     /* whose change is being made */
     FakeWatches *watches;
 } Fake;
 

@@ -59,6 +59,8 @@ static char *watch_key(FakeWatch *watch) {
     }
     case HOST_WATCH_UNIT:
     case HOST_WATCH_NET:
+    case HOST_WATCH_MOUNT:
+    case HOST_WATCH_SYSCTL:
         return key_of(watch->class, watch->name);
     case HOST_WATCH_PACKAGES:
     case HOST_WATCH_ACCOUNTS:

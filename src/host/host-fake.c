@@ -1,5 +1,6 @@
 #include "host/host-fake.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/digest.h"
@@ -7,6 +8,7 @@
 #include "host/host-fake-private.h"
 #include "host/host-real-private.h"
 #include "host/memory-packages.h"
+#include "host/mounts.h"
 
 typedef struct {
     int exit_status;
@@ -59,6 +61,9 @@ static void fake_free(Host *host) {
     g_mutex_clear(&self->lock);
     g_free(self->last_log);
     g_free(self->running_name);
+    mount_table_free(self->mounts);
+    g_hash_table_unref(self->busy);
+    g_hash_table_unref(self->sysctls);
     g_free(self->host.root);
     g_free(self);
 }
@@ -253,6 +258,132 @@ static bool fake_session(Host *host, NetSession *ret_session) {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "session");
     *ret_session = fake_of(host)->session;
     return fake_of(host)->has_session;
+}
+
+/* --- mounts --- */
+
+static MountTable *fake_mounts(Host *host, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "mounts");
+    return mount_table_copy(fake_of(host)->mounts);
+}
+
+/* What a fake machine has in a directory stays in sight: nobody's files are told apart. */
+static bool do_mount(Fake *self, const MountRequest *request, GError **error) {
+    g_autofree char *source = memory_tree_mount_source(self->tree, request);
+    MountRequest resolved = *request;
+    resolved.source = source;
+    if (!mount_table_mount(self->mounts, &resolved, error))
+        return false;
+    fake_watches_changed(self->watches, HOST_WATCH_MOUNT, request->point);
+    return true;
+}
+
+static bool fake_mount(Host *host, const MountRequest *request, GError **error) {
+    if (!cancel_check(request->cancel, error) || !mount_request_check(host, request, error))
+        return false;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "mount");
+    return do_mount(fake_of(host), request, error);
+}
+
+static bool do_unmount(Fake *self, const char *point, bool lazy, GError **error) {
+    const char *user = g_hash_table_lookup(self->busy, point);
+    if (user != NULL && !lazy) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "unmount '%s': it is in use by %s",
+                    point, user);
+        return false;
+    }
+    if (!mount_table_unmount(self->mounts, point, lazy, error))
+        return false;
+    fake_watches_changed(self->watches, HOST_WATCH_MOUNT, point);
+    return true;
+}
+
+static bool fake_unmount(Host *host, const char *point, bool lazy, Cancel *cancel, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "unmount");
+    return cancel_check(cancel, error) && do_unmount(fake_of(host), point, lazy, error);
+}
+
+/* --- parameters of the kernel --- */
+
+typedef struct {
+    FakeSysctlRule rule;
+    char *value;
+} FakeSysctl;
+
+static void fake_sysctl_free(void *data) {
+    FakeSysctl *sysctl = data;
+    g_free(sysctl->value);
+    g_free(sysctl);
+}
+
+static FakeSysctl *find_sysctl(Fake *self, const char *verb, const char *key, GError **error) {
+    FakeSysctl *sysctl = g_hash_table_lookup(self->sysctls, key);
+    if (sysctl == NULL)
+        (void)set_io_error(error, ENOENT, "%s '/proc/sys/%s'", verb, key); /* always false */
+    return sysctl;
+}
+
+static bool fake_sysctl_read(Host *host, const char *key, SysctlInfo *ret_info, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "sysctl_read");
+    const FakeSysctl *sysctl = find_sysctl(fake_of(host), "read", key, error);
+    if (sysctl == NULL)
+        return false;
+    *ret_info = (SysctlInfo){ .value = g_strdup(sysctl->value),
+                              .writable = sysctl->rule != FAKE_SYSCTL_READ_ONLY };
+    return true;
+}
+
+/* As the kernel shows it: words with tabs between them. */
+static char *normal_value(FakeSysctlRule rule, const char *value) {
+    g_auto(GStrv) words = g_strsplit_set(value, " \t", -1);
+    g_autofree char *joined = g_strjoinv("\t", words);
+    int64_t number = g_ascii_strtoll(value, NULL, 0);
+    return rule == FAKE_SYSCTL_CLAMPED ? g_strdup_printf("%d", (int)CLAMP(number, 0, 100))
+                                       : g_steal_pointer(&joined);
+}
+
+static bool put_sysctl(Fake *self, const char *key, const char *value, GError **error) {
+    FakeSysctl *sysctl = find_sysctl(self, "write", key, error);
+    if (sysctl == NULL)
+        return false;
+    if (sysctl->rule == FAKE_SYSCTL_READ_ONLY)
+        return set_io_error(error, EACCES, "write '/proc/sys/%s'", key);
+    if (sysctl->rule == FAKE_SYSCTL_NUMBER && !g_ascii_isdigit(*value))
+        return set_io_error(error, EINVAL, "write '/proc/sys/%s'", key);
+    g_free(sysctl->value);
+    sysctl->value = normal_value(sysctl->rule, value);
+    fake_watches_changed(self->watches, HOST_WATCH_SYSCTL, key);
+    return true;
+}
+
+static bool fake_sysctl_write(Host *host, const char *key, const char *value, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "sysctl_write");
+    return put_sysctl(fake_of(host), key, value, error);
+}
+
+static char **fake_sysctl_list(Host *host, const char *group, GError **error) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "sysctl_list");
+    g_autofree char *prefix = *group != '\0' ? g_strconcat(group, "/", NULL) : g_strdup("");
+    g_autoptr(GList) keys = g_hash_table_get_keys(fake_of(host)->sysctls);
+    keys = g_list_sort(keys, (GCompareFunc)strcmp);
+    GPtrArray *names = g_ptr_array_new();
+    for (GList *at = keys; at != NULL; at = at->next) {
+        const char *key = at->data;
+        if (!g_str_has_prefix(key, prefix))
+            continue;
+        key += strlen(prefix);
+        g_autofree char *name = g_strndup(key, strcspn(key, "/"));
+        if (names->len == 0 || strcmp(names->pdata[names->len - 1], name) != 0)
+            g_ptr_array_add(names, g_steal_pointer(&name));
+    }
+    bool found = names->len > 0;
+    g_ptr_array_add(names, NULL);
+    char **list = (char **)g_ptr_array_free(names, FALSE);
+    if (found)
+        return list;
+    g_strfreev(list);
+    (void)set_io_error(error, ENOENT, "list '/proc/sys/%s'", group); /* always false */
+    return NULL;
 }
 
 /* --- packages --- */
@@ -481,6 +612,12 @@ static const HostOps fake_ops = {
     .net_list = fake_net_list,
     .net_apply = fake_net_apply,
     .session = fake_session,
+    .mounts = fake_mounts,
+    .mount = fake_mount,
+    .unmount = fake_unmount,
+    .sysctl_read = fake_sysctl_read,
+    .sysctl_write = fake_sysctl_write,
+    .sysctl_list = fake_sysctl_list,
     .log = fake_log,
     .watch = fake_host_watch,
 };
@@ -520,6 +657,11 @@ static void put_link(Fake *self, const char *link, const char *type) {
         fake_watches_changed(self->watches, HOST_WATCH_NET, link);
 }
 
+static const char first_mounts[] =
+    "20 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n"
+    "21 20 0:20 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw\n"
+    "22 20 0:21 / /run rw,nosuid,nodev shared:2 - tmpfs tmpfs rw,size=65536k,mode=755\n";
+
 Host *host_fake_new(void) {
     Fake *self = g_new0(Fake, 1);
     self->host = (Host){ .ops = &fake_ops, .root = g_strdup("/"), .privileged = true };
@@ -536,9 +678,38 @@ Host *host_fake_new(void) {
     self->counts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     put_first_files(self);
     self->running_name = g_strdup("fake");
+    self->mounts = mount_table_parse(first_mounts, strlen(first_mounts), NULL);
+    self->busy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    self->sysctls = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, fake_sysctl_free);
     self->watches = fake_watches_new(self);
     memory_tree_set_changed(self->tree, file_changed, self);
     return &self->host;
+}
+
+bool host_fake_tamper_mount(Host *fake, const MountRequest *request) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    return do_mount(fake_of(fake), request, NULL);
+}
+
+bool host_fake_tamper_unmount(Host *fake, const char *point) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    return do_unmount(fake_of(fake), point, true, NULL);
+}
+
+void host_fake_set_busy(Host *fake, const char *point, const char *user) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    if (user != NULL)
+        g_hash_table_replace(fake_of(fake)->busy, g_strdup(point), g_strdup(user));
+    else
+        g_hash_table_remove(fake_of(fake)->busy, point);
+}
+
+void host_fake_set_sysctl(Host *fake, const char *key, const char *value, FakeSysctlRule rule) {
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = tamper_enter(fake);
+    FakeSysctl *sysctl = g_new0(FakeSysctl, 1);
+    *sysctl = (FakeSysctl){ .rule = rule, .value = g_strdup(value) };
+    g_hash_table_replace(fake_of(fake)->sysctls, g_strdup(key), sysctl);
+    fake_watches_changed(fake_of(fake)->watches, HOST_WATCH_SYSCTL, key);
 }
 
 void host_fake_set_privileged(Host *fake, bool privileged) {

@@ -27,7 +27,21 @@ bool host_fake_tamper_net(Host *fake, const NetChange *change);
 void host_fake_set_link(Host *fake, const char *link, const char *type);
 void host_fake_add_address(Host *fake, const char *link, const NetAddress *address);
 void host_fake_set_session(Host *fake, const NetSession *session); /* NULL: none, as at first */
+
+/* At first / (ext4), /proc and /run are mounted. What is below a mount point stays in sight. */
+bool host_fake_tamper_mount(Host *fake, const MountRequest *request);
+bool host_fake_tamper_unmount(Host *fake, const char *point);
+void host_fake_set_busy(Host *fake, const char *point, const char *user); /* NULL: nobody */
 bool host_fake_tamper_mode(Host *fake, const char *path, mode_t mode);
+
+typedef enum {
+    FAKE_SYSCTL_ANY,
+    FAKE_SYSCTL_NUMBER,  /* refuses what does not start with a digit */
+    FAKE_SYSCTL_CLAMPED, /* makes of it a number from 0 to 100 */
+    FAKE_SYSCTL_READ_ONLY,
+} FakeSysctlRule;
+/* A key as the kernel has it; there are none at first. */
+void host_fake_set_sysctl(Host *fake, const char *key, const char *value, FakeSysctlRule rule);
 
 /* installed: a version or NULL; candidate: likewise, NULL when no source offers the package. */
 void host_fake_set_package(Host *fake, const char *name, const char *installed,

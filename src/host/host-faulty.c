@@ -101,6 +101,20 @@ FORWARD(bool, net_query, false, (Host * host, const char *link, NetInfo *ret_inf
 FORWARD(char **, net_list, NULL, (Host * host, GError **error), (base, error))
 FORWARD(bool, net_apply, false, (Host * host, const NetChange *change, GError **error),
         (base, change, error))
+FORWARD(MountTable *, mounts, NULL, (Host * host, GError **error), (base, error))
+FORWARD(bool, mount, false, (Host * host, const MountRequest *request, GError **error),
+        (base, request, error))
+FORWARD(bool, unmount, false,
+        (Host * host, const char *point, bool lazy, Cancel *cancel, GError **error),
+        (base, point, lazy, cancel, error))
+FORWARD(bool, sysctl_read, false,
+        (Host * host, const char *key, SysctlInfo *ret_info, GError **error),
+        (base, key, ret_info, error))
+FORWARD(bool, sysctl_write, false,
+        (Host * host, const char *key, const char *value, GError **error),
+        (base, key, value, error))
+FORWARD(char **, sysctl_list, NULL, (Host * host, const char *group, GError **error),
+        (base, group, error))
 FORWARD(bool, log, false,
         (Host * host, int priority, const char *text, const char *const *fields, bool journal,
          bool syslog, GError **error),
@@ -165,6 +179,12 @@ static const HostOps faulty_ops = {
     .net_list = faulty_net_list,
     .net_apply = faulty_net_apply,
     .session = faulty_session,
+    .mounts = faulty_mounts,
+    .mount = faulty_mount,
+    .unmount = faulty_unmount,
+    .sysctl_read = faulty_sysctl_read,
+    .sysctl_write = faulty_sysctl_write,
+    .sysctl_list = faulty_sysctl_list,
     .log = faulty_log,
     .lock_accounts = faulty_lock_accounts,
     .watch = faulty_watch,

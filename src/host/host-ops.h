@@ -52,6 +52,12 @@ typedef struct HostOps {
     char **(*net_list)(Host *host, GError **error);
     bool (*net_apply)(Host *host, const NetChange *change, GError **error);
     bool (*session)(Host *host, NetSession *ret_session);
+    MountTable *(*mounts)(Host *host, GError **error);
+    bool (*mount)(Host *host, const MountRequest *request, GError **error);
+    bool (*unmount)(Host *host, const char *point, bool lazy, Cancel *cancel, GError **error);
+    bool (*sysctl_read)(Host *host, const char *key, SysctlInfo *ret_info, GError **error);
+    bool (*sysctl_write)(Host *host, const char *key, const char *value, GError **error);
+    char **(*sysctl_list)(Host *host, const char *group, GError **error);
     bool (*log)(Host *host, int priority, const char *text, const char *const *fields, bool journal,
                 bool syslog, GError **error);
     /* NULL: no other program changes the accounts of this host. Takes the lock that they respect;

@@ -1,5 +1,6 @@
 #include "host/host-overlay.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/digest.h"
@@ -8,6 +9,7 @@
 #include "host/memory-packages.h"
 #include "host/memory-tree.h"
 #include "host/memory-units.h"
+#include "host/mounts.h"
 
 typedef struct {
     Host host;
@@ -19,6 +21,8 @@ typedef struct {
     bool installs;        /* some package is predicted to be installed */
     char *running_name;   /* as predicted; NULL: as the base's */
     MemoryNet *net;
+    MountTable *mounts;  /* as predicted; NULL: as the base's */
+    GHashTable *sysctls; /* key -> value as predicted */
 } Overlay;
 
 static Overlay *overlay_of(Host *host) {
@@ -33,6 +37,8 @@ static void overlay_free(Host *host) {
     g_hash_table_unref(self->packages);
     g_mutex_clear(&self->lock);
     g_free(self->running_name);
+    mount_table_free(self->mounts);
+    g_hash_table_unref(self->sysctls);
     g_free(self->host.root);
     g_free(self);
 }
@@ -254,6 +260,102 @@ static bool overlay_session(Host *host, NetSession *ret_session) {
     return host_session(overlay_of(host)->base, ret_session);
 }
 
+/* --- mounts --- */
+
+static MountTable *overlay_mounts(Host *host, GError **error) {
+    Overlay *self = overlay_of(host);
+    g_mutex_lock(&self->lock);
+    MountTable *mounts = self->mounts != NULL ? mount_table_copy(self->mounts) : NULL;
+    g_mutex_unlock(&self->lock);
+    return mounts != NULL ? mounts : host_mounts(self->base, error);
+}
+
+/* The base's table is copied at the first change. */
+static bool own_mounts(Overlay *self, GError **error) {
+    g_autoptr(MountTable) base = host_mounts(self->base, error);
+    if (base == NULL)
+        return false;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    if (self->mounts == NULL)
+        self->mounts = g_steal_pointer(&base);
+    return true;
+}
+
+static bool make_empty(Overlay *self, const char *directory, GError **error) {
+    return memory_tree_remove_all(self->tree, directory, error) &&
+           memory_tree_make_directory(self->tree, directory, NULL, error);
+}
+
+/* A new file system in memory is empty; what is in any other is seen when it is mounted. */
+static bool predict_content(Overlay *self, const MountRequest *request, GError **error) {
+    bool empty = g_strcmp0(request->fstype, "tmpfs") == 0 && !mount_options_bind(request->options);
+    if (!empty) {
+        memory_tree_mark_unknown(self->tree, request->point);
+        return true;
+    }
+    return make_empty(self, request->point, error);
+}
+
+static bool overlay_mount(Host *host, const MountRequest *request, GError **error) {
+    Overlay *self = overlay_of(host);
+    if (!cancel_check(request->cancel, error) || !mount_request_check(host, request, error) ||
+        !own_mounts(self, error))
+        return false;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    g_autofree char *source = memory_tree_mount_source(self->tree, request);
+    MountRequest resolved = *request;
+    resolved.source = source;
+    return mount_table_mount(self->mounts, &resolved, error) &&
+           (request->remount || predict_content(self, request, error));
+}
+
+/* A mount point as such is an empty directory. */
+static bool overlay_unmount(Host *host, const char *point, bool lazy, Cancel *cancel,
+                            GError **error) {
+    Overlay *self = overlay_of(host);
+    if (!cancel_check(cancel, error) || !own_mounts(self, error))
+        return false;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    g_auto(MemoryView) view = { 0 };
+    if (!mount_table_unmount(self->mounts, point, lazy, error))
+        return false;
+    bool file = memory_tree_look(self->tree, "stat", point, false, &view, NULL) == MEMORY_HERE &&
+                view.info.type == FILE_REGULAR;
+    return file || make_empty(self, point, error);
+}
+
+/* --- parameters of the kernel --- */
+
+static bool overlay_sysctl_read(Host *host, const char *key, SysctlInfo *ret_info, GError **error) {
+    Overlay *self = overlay_of(host);
+    if (!host_sysctl_read(self->base, key, ret_info, error))
+        return false;
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    const char *predicted = g_hash_table_lookup(self->sysctls, key);
+    if (predicted != NULL) {
+        g_free(ret_info->value);
+        ret_info->value = g_strdup(predicted);
+    }
+    return true;
+}
+
+static bool overlay_sysctl_write(Host *host, const char *key, const char *value, GError **error) {
+    Overlay *self = overlay_of(host);
+    SysctlInfo info;
+    if (!host_sysctl_read(self->base, key, &info, error))
+        return false;
+    g_free(info.value);
+    if (!info.writable)
+        return set_io_error(error, EACCES, "write '/proc/sys/%s'", key);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->lock);
+    g_hash_table_replace(self->sysctls, g_strdup(key), g_strdup(value));
+    return true;
+}
+
+static char **overlay_sysctl_list(Host *host, const char *group, GError **error) {
+    return host_sysctl_list(overlay_of(host)->base, group, error);
+}
+
 /* --- packages --- */
 
 static PackageInfo *predicted_package(Overlay *self, const char *name) {
@@ -463,6 +565,12 @@ static const HostOps overlay_ops = {
     .net_list = overlay_net_list,
     .net_apply = overlay_net_apply,
     .session = overlay_session,
+    .mounts = overlay_mounts,
+    .mount = overlay_mount,
+    .unmount = overlay_unmount,
+    .sysctl_read = overlay_sysctl_read,
+    .sysctl_write = overlay_sysctl_write,
+    .sysctl_list = overlay_sysctl_list,
     .log = overlay_log,
     .watch = overlay_watch,
 };
@@ -481,5 +589,6 @@ Host *host_overlay_new(Host *base) {
     self->units = memory_units_new(self->tree);
     self->packages = package_table_new();
     self->net = memory_net_new(load_link, list_links, self);
+    self->sysctls = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return &self->host;
 }

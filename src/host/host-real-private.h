@@ -150,5 +150,17 @@ char **real_net_list(Host *host, GError **error);
 bool real_net_apply(Host *host, const NetChange *change, GError **error);
 bool real_session(Host *host, NetSession *ret_session);
 
+MountTable *real_mounts(Host *host, GError **error);
+bool real_mount(Host *host, const MountRequest *request, GError **error);
+bool real_unmount(Host *host, const char *point, bool lazy, Cancel *cancel, GError **error);
+HostWatch *real_watch_mount(RealHost *self, Loop *loop, const char *point,
+                            HostWatchCallback callback, void *data, GError **error);
+
+bool real_sysctl_read(Host *host, const char *key, SysctlInfo *ret_info, GError **error);
+bool real_sysctl_write(Host *host, const char *key, const char *value, GError **error);
+char **real_sysctl_list(Host *host, const char *group, GError **error);
+HostWatch *real_watch_sysctl(RealHost *self, Loop *loop, const char *key,
+                             HostWatchCallback callback, void *data, GError **error);
+
 bool real_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,
               bool syslog, GError **error);

@@ -55,6 +55,10 @@ static HostWatch *real_watch(Host *host, Loop *loop, HostWatchClass class, const
         return real_watch_running_name(self, loop, callback, data, error);
     if (class == HOST_WATCH_NET)
         return net_watchers_add(self->net_watchers, loop, name, owner, callback, data, error);
+    if (class == HOST_WATCH_MOUNT)
+        return real_watch_mount(self, loop, name, callback, data, error);
+    if (class == HOST_WATCH_SYSCTL)
+        return real_watch_sysctl(self, loop, name, callback, data, error);
     if (class != HOST_WATCH_UNIT)
         return watch_paths(self, loop, class, name, owner, callback, data, error);
     if (!real_host_has_root(self))
@@ -96,6 +100,12 @@ static const HostOps real_ops = {
     .net_list = real_net_list,
     .net_apply = real_net_apply,
     .session = real_session,
+    .mounts = real_mounts,
+    .mount = real_mount,
+    .unmount = real_unmount,
+    .sysctl_read = real_sysctl_read,
+    .sysctl_write = real_sysctl_write,
+    .sysctl_list = real_sysctl_list,
     .log = real_log,
     .lock_accounts = real_lock_accounts,
     .watch = real_watch,

@@ -268,6 +268,46 @@ bool host_session(Host *host, NetSession *ret_session) {
     return host->ops->session(host, ret_session);
 }
 
+MountTable *host_mounts(Host *host, GError **error) {
+    return host->ops->mounts(host, error);
+}
+
+bool host_mount(Host *host, const MountRequest *request, GError **error) {
+    return host_path_check(request->point, error) &&
+           changed(host, host->ops->mount(host, request, error));
+}
+
+bool host_unmount(Host *host, const char *point, bool lazy, Cancel *cancel, GError **error) {
+    return host_path_check(point, error) &&
+           changed(host, host->ops->unmount(host, point, lazy, cancel, error));
+}
+
+/* Bytes from a configuration that become a path below /proc/sys. */
+static bool check_key(const char *key, GError **error) {
+    g_auto(GStrv) names = g_strsplit(key, "/", -1);
+    bool good = names[0] != NULL;
+    for (char **name = names; *name != NULL; name++)
+        good = good && **name != '\0' && strcmp(*name, ".") != 0 && strcmp(*name, "..") != 0;
+    if (!good)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "refuse '%s': it is no key such as 'net/ipv4/ip_forward'", key);
+    return good;
+}
+
+bool host_sysctl_read(Host *host, const char *key, SysctlInfo *ret_info, GError **error) {
+    *ret_info = (SysctlInfo){ 0 };
+    return check_key(key, error) && host->ops->sysctl_read(host, key, ret_info, error);
+}
+
+bool host_sysctl_write(Host *host, const char *key, const char *value, GError **error) {
+    return check_key(key, error) && changed(host, host->ops->sysctl_write(host, key, value, error));
+}
+
+char **host_sysctl_list(Host *host, const char *group, GError **error) {
+    return *group == '\0' || check_key(group, error) ? host->ops->sysctl_list(host, group, error)
+                                                     : NULL;
+}
+
 bool host_log(Host *host, int priority, const char *text, const char *const *fields, bool journal,
               bool syslog, GError **error) {
     return host->ops->log(host, priority, text, fields, journal, syslog, error);
@@ -275,7 +315,8 @@ bool host_log(Host *host, int priority, const char *text, const char *const *fie
 
 HostWatch *host_watch(Host *host, Loop *loop, HostWatchClass class, const char *name,
                       uint64_t owner, HostWatchCallback callback, void *data, GError **error) {
-    bool is_path = class == HOST_WATCH_FILE || class == HOST_WATCH_TREE;
+    bool is_path =
+        class == HOST_WATCH_FILE || class == HOST_WATCH_TREE || class == HOST_WATCH_MOUNT;
     if (is_path && !host_path_check(name, error))
         return NULL;
     HostWatch *watch = host->ops->watch(host, loop, class, name, owner, callback, data, error);

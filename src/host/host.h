@@ -306,6 +306,47 @@ bool host_net_apply(Host *host, const NetChange *change, GError **error);
  * one it was started from, says. False: by none, as far as can be seen. */
 bool host_session(Host *host, NetSession *ret_session);
 
+/* --- mounts
+ * ----------------------------------------------------------------------------------------------
+ */
+
+typedef struct MountTable MountTable; /* mounts.h */
+
+/* What is mounted now; mount_table_free(). Below --root nothing is: STEAD_ERROR_UNSUPPORTED, from
+ * all three. */
+MountTable *host_mounts(Host *host, GError **error);
+
+typedef struct {
+    const char *source, *point;
+    const char *fstype;  /* NULL: found out */
+    const char *options; /* as in fstab; what only programs read is left out. NULL: none */
+    bool remount;        /* what is mounted there gets these options */
+    Cancel *cancel;
+} MountRequest;
+
+/* As mount(8) and umount(8) do it, also with the help of mount.TYPE. An unmount of what is in use
+ * fails, and says by whom; lazy: it goes from sight at once and ends when nobody uses it. Both give
+ * up after LIMIT_MOUNT_SECONDS: a server that does not answer must not hold everything up. */
+bool host_mount(Host *host, const MountRequest *request, GError **error);
+bool host_unmount(Host *host, const char *point, bool lazy, Cancel *cancel, GError **error);
+
+/* --- parameters of the kernel
+ * ----------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    char *value;   /* without the line break at its end; g_free() */
+    bool writable; /* by the caller */
+} SysctlInfo;
+
+/* key: with slashes, as below /proc/sys: "net/ipv4/ip_forward". NOT_FOUND: no such key, or a group
+ * of keys. Below --root no kernel runs: STEAD_ERROR_UNSUPPORTED. */
+bool host_sysctl_read(Host *host, const char *key, SysctlInfo *ret_info, GError **error);
+/* Whether the kernel made of it what was asked for is seen by reading it again. */
+bool host_sysctl_write(Host *host, const char *key, const char *value, GError **error);
+/* Names below a group of keys, "" for all; sorted, g_strfreev(). */
+char **host_sysctl_list(Host *host, const char *group, GError **error);
+
 /* --- messages
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -326,8 +367,12 @@ typedef enum {
     HOST_WATCH_ACCOUNTS,     /* name ignored: /etc/passwd, group, shadow, gshadow */
     HOST_WATCH_RUNNING_NAME, /* name ignored: host_running_name(); owners hear their own changes,
                                 and below --root nothing happens */
-    HOST_WATCH_NET, /* name: a link; it, its addresses and its routes; owners hear their own
-                       changes, and below --root nothing happens */
+    HOST_WATCH_NET,    /* name: a link; it, its addresses and its routes; owners hear their own
+                          changes, and below --root nothing happens */
+    HOST_WATCH_MOUNT,  /* name: a mount point; what is mounted there. Own changes and roots as for
+                          the running name */
+    HOST_WATCH_SYSCTL, /* name: a key; what programs write to it. Likewise; what the kernel changes
+                          by itself, or is written through another /proc, may go unseen */
 } HostWatchClass;
 
 typedef enum {

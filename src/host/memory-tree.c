@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "host/memory-tree-private.h"
+#include "host/mounts.h"
 
 #define LINKS_MAX 40 /* as the kernel's MAXSYMLINKS */
 #define START_TIME_SECONDS                                                                         \
@@ -121,6 +122,11 @@ void memory_tree_set_caller(MemoryTree *tree, uid_t uid, gid_t gid) {
     tree->uid = uid;
     tree->gid = gid;
     tree->privileged = uid == 0;
+}
+
+char *memory_tree_mount_source(MemoryTree *tree, const MountRequest *request) {
+    bool bind = !request->remount && mount_options_bind(request->options);
+    return bind ? memory_tree_resolve(tree, request->source, true) : g_strdup(request->source);
 }
 
 uint64_t memory_tree_stamp(const MemoryTree *tree) {

@@ -65,6 +65,10 @@ char **memory_tree_list(MemoryTree *tree, const char *path, char **ret_base_path
 /* path with its links resolved as far as it exists; always succeeds. Caller frees. */
 char *memory_tree_resolve(MemoryTree *tree, const char *path, bool follow);
 
+/* The source of a mount as the kernel sees it: of a directory that is bound, its place without
+ * links. Caller frees. */
+char *memory_tree_mount_source(MemoryTree *tree, const MountRequest *request);
+
 uint64_t memory_tree_stamp(const MemoryTree *tree); /* number of changes so far */
 /* The stamp of the latest change kept at path or below it; 0: none. */
 uint64_t memory_tree_newest(MemoryTree *tree, const char *path);

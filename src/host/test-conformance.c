@@ -10,6 +10,7 @@
 #include "host/host-faulty.h"
 #include "host/host-overlay.h"
 #include "host/host-real.h"
+#include "host/mounts.h"
 #include "host/test-host.h"
 
 #define IO        STEAD_ERROR_IO
@@ -634,6 +635,130 @@ static void check_running_name(Host *host) {
     g_assert_cmpstr(second, ==, "other.example");
 }
 
+/* --- mounts --- */
+
+static bool mount_at(Host *host, const char *source, const char *point, const char *fstype,
+                     const char *options, GError **error) {
+    MountRequest request = {
+        .source = source, .point = point, .fstype = fstype, .options = options
+    };
+    return host_mount(host, &request, error);
+}
+
+static bool remount_at(Host *host, const char *point, const char *options, GError **error) {
+    MountRequest request = {
+        .source = "x", .point = point, .fstype = "tmpfs", .options = options, .remount = true
+    };
+    return host_mount(host, &request, error);
+}
+
+static char *show_mount(Host *host, const char *point) {
+    g_autoptr(MountTable) table = host_mounts(host, NULL);
+    const Mount *mount = mount_table_at(table, point);
+    return mount == NULL ? NULL
+                         : g_strdup_printf("%s %s %s %s %s", mount->source, mount->root,
+                                           mount->fstype, mount->options, mount->super_options);
+}
+
+static void expect_mount(Host *host, const char *point, const char *text) {
+    g_autofree char *found = show_mount(host, point);
+    g_assert_cmpstr(found, ==, text);
+}
+
+static void prepare_mounts(Host *host) {
+    directory(host, "/m");
+    directory(host, "/bound");
+    write_text(host, "/m/hidden", "x");
+}
+
+/* Below a root directory nothing is mounted. */
+static bool is_without_machine(Host *host) {
+    if (g_str_equal(host_root(host), "/"))
+        return false;
+    expect_error(host_mounts(host, &problem), STEAD_ERROR_UNSUPPORTED, host_root(host));
+    expect_error(mount_at(host, "x", "/m", "tmpfs", NULL, &problem), STEAD_ERROR_UNSUPPORTED,
+                 host_root(host));
+    expect_error(host_unmount(host, "/m", false, NULL, &problem), STEAD_ERROR_UNSUPPORTED,
+                 host_root(host));
+    return true;
+}
+
+static void check_mounts(Host *host) {
+    if (is_without_machine(host))
+        return;
+    g_autoptr(GError) error = NULL;
+    expect_mount(host, "/m", NULL);
+    g_assert_true(mount_at(host, "x", "/m", "tmpfs", "size=1m,nodev,nofail", &error));
+    g_assert_no_error(error);
+    expect_mount(host, "/m", "x / tmpfs rw,nodev,relatime rw,size=1m");
+    g_assert_true(remount_at(host, "/m", "size=2m,ro", &error));
+    expect_mount(host, "/m", "x / tmpfs ro,relatime ro,size=2m");
+    directory(host, "/m/below");
+    g_assert_true(mount_at(host, "/m", "/bound", "none", "bind", &error));
+    g_assert_true(mount_at(host, "y", "/m/below", "tmpfs", NULL, &error));
+    g_assert_no_error(error);
+    expect_error(host_unmount(host, "/m", false, NULL, &problem), STEAD_ERROR_FAILED, "/m/below");
+    g_assert_true(host_unmount(host, "/m/below", false, NULL, &error));
+    g_assert_true(host_unmount(host, "/m", false, NULL, &error));
+    g_assert_no_error(error);
+    expect_mount(host, "/m", NULL);
+    expect_mount(host, "/bound", "x / tmpfs rw,relatime ro,size=2m");
+}
+
+static void check_mount_refusals(Host *host) {
+    if (is_without_machine(host))
+        return;
+    expect_error(mount_at(host, "x", "/none", "tmpfs", NULL, &problem), STEAD_ERROR_FAILED,
+                 "/none");
+    expect_error(mount_at(host, "/dev/none", "/m", "ext4", NULL, &problem), STEAD_ERROR_FAILED,
+                 "/dev/none");
+    expect_error(remount_at(host, "/m", "ro", &problem), STEAD_ERROR_FAILED, "/m");
+    expect_error(host_unmount(host, "/m", false, NULL, &problem), STEAD_ERROR_FAILED, "/m");
+    expect_error(mount_at(host, "x", "relative", "tmpfs", NULL, &problem), STEAD_ERROR_REFUSED,
+                 "relative");
+}
+
+/* --- parameters of the kernel --- */
+
+static void expect_sysctl(Host *host, const char *key, const char *value, bool writable) {
+    g_autoptr(GError) error = NULL;
+    SysctlInfo info;
+    g_assert_true(host_sysctl_read(host, key, &info, &error));
+    g_assert_no_error(error);
+    g_assert_cmpstr(info.value, ==, value);
+    g_assert_true(info.writable == writable);
+    g_free(info.value);
+}
+
+static void check_sysctls(Host *host) {
+    SysctlInfo info;
+    g_autoptr(GError) error = NULL;
+    static const char *const bad[] = { "", "/a", "a/", "a//b", "a/../b", "./a" };
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+        expect_error(host_sysctl_read(host, bad[i], &info, &problem), STEAD_ERROR_REFUSED, bad[i]);
+    if (!g_str_equal(host_root(host), "/")) {
+        expect_error(host_sysctl_read(host, "a/b", &info, &problem), STEAD_ERROR_UNSUPPORTED,
+                     host_root(host));
+        expect_error(host_sysctl_write(host, "a/b", "1", &problem), STEAD_ERROR_UNSUPPORTED,
+                     host_root(host));
+        expect_error(host_sysctl_list(host, "", &problem), STEAD_ERROR_UNSUPPORTED,
+                     host_root(host));
+        return;
+    }
+    expect_sysctl(host, "a/b", "1", true);
+    expect_sysctl(host, "a/fixed", "2", false);
+    g_assert_true(host_sysctl_write(host, "a/b", "7", &error));
+    expect_sysctl(host, "a/b", "7", true);
+    expect_error(host_sysctl_write(host, "a/fixed", "7", &problem), IO, "a/fixed");
+    expect_sysctl(host, "a/fixed", "2", false);
+    expect_error(host_sysctl_read(host, "a", &info, &problem), NOT_FOUND, "/a");
+    expect_error(host_sysctl_write(host, "a/none", "7", &problem), NOT_FOUND, "a/none");
+    g_auto(GStrv) names = host_sysctl_list(host, "a", &error);
+    g_autofree char *joined = g_strjoinv(" ", names);
+    g_assert_cmpstr(joined, ==, "b fixed");
+    expect_error(host_sysctl_list(host, "none", &problem), NOT_FOUND, "none");
+}
+
 static void check_identity(Host *host) {
     g_assert_true(g_str_has_prefix(host_root(host), "/"));
     g_assert_true(strlen(host_root(host)) == 1 || !g_str_has_suffix(host_root(host), "/"));
@@ -661,6 +786,8 @@ static Host *new_fake(void) {
         g_assert_true(host_remove_tree(fake, path, NULL, NULL));
     }
     host_fake_set_privileged(fake, geteuid() == 0);
+    host_fake_set_sysctl(fake, "a/b", "1", FAKE_SYSCTL_ANY);
+    host_fake_set_sysctl(fake, "a/fixed", "2", FAKE_SYSCTL_READ_ONLY);
     return fake;
 }
 
@@ -715,6 +842,15 @@ typedef struct {
     const Behaviour *behaviour;
 } Case;
 
+/* Nothing of what an overlay was told has happened. */
+static void check_base_machine(Host *base) {
+    g_autoptr(MountTable) table = host_mounts(base, NULL);
+    if (table == NULL)
+        return;
+    g_assert_cmpuint(table->mounts->len, ==, 3);
+    expect_sysctl(base, "a/b", "1", true);
+}
+
 static void run_case(const void *data) {
     const Case *one = data;
     Bed bed = { 0 };
@@ -730,6 +866,7 @@ static void run_case(const void *data) {
         g_autofree char *name = host_running_name(bed.base, NULL);
         g_assert_cmpstr(after, ==, before);
         g_assert_true(name == NULL || g_str_equal(name, "fake"));
+        check_base_machine(bed.base);
     }
     host_free(bed.host);
     host_free(bed.base);
@@ -776,6 +913,9 @@ static const Behaviour behaviours[] = {
     { "threads", NULL, check_threads },
     { "links-refused", prepare_links, check_links_refused },
     { "running-name", NULL, check_running_name },
+    { "mounts", prepare_mounts, check_mounts },
+    { "mount-refusals", prepare_mounts, check_mount_refusals },
+    { "sysctls", NULL, check_sysctls },
     { "identity", NULL, check_identity },
 };
 
