@@ -230,7 +230,7 @@ static const PuppetParam mount_params[] = {
     { "options", puppet_set, "options" },
     { "pass", puppet_set_int, "pass" },
     { "provider", puppet_refuse, NULL, "parsed", "mounts are those of /etc/fstab" },
-    { "remounts", puppet_ignore },
+    { "remounts", puppet_ignore, NULL, "true", "stead remounts when only options differ" },
     { "target", puppet_refuse, NULL, "/etc/fstab", "mounts are those of /etc/fstab" },
 };
 
@@ -316,7 +316,7 @@ const PuppetType puppet_types[] = {
     { "group", "group", "name", NULL, ROWS(group_params) },
     { "host", "host", "name", "hostname", ROWS(host_params) },
     { "ini_setting", "ini", "name", NULL, ROWS(ini_setting_params), .several = true },
-    { "mount", "mount", "name", "path", ROWS(mount_params) },
+    { "mount", "mount", "name", "path", ROWS(mount_params), .finish = puppet_mount_finish },
     { "notify", "print", "message", "msg", ROWS(notify_params), .several = true },
     { "package", "pkg", "name", NULL, ROWS(package_params) },
     { "resources", .refusal =

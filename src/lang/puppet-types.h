@@ -89,6 +89,7 @@ bool puppet_exec_finish(PuppetTarget *target, GError **error);
 bool puppet_service_finish(PuppetTarget *target, GError **error);
 bool puppet_augeas_finish(PuppetTarget *target, GError **error);
 bool puppet_user_finish(PuppetTarget *target, GError **error);
+bool puppet_mount_finish(PuppetTarget *target, GError **error);
 
 /* For converters: sets a parameter of the kind (taking ownership of value), secret when the input
  * is; reads what the catalog gives for another parameter (NULL: nothing); whether a value is one of

@@ -95,6 +95,24 @@ def test_catalog_is_planned_applied_and_left(site):
     assert not site.path("/srv/x").exists() and site.path("/srv/y").exists()
 
 
+def test_mounts_are_those_of_fstab(site):
+    (site.root / "etc").mkdir(exist_ok=True)
+    fstab = site.root / "etc/fstab"
+    fstab.write_text("# theirs\nLABEL=d /srv/data ext4 noatime 1 2\nLABEL=k /srv/keep ext4 noatime 1 2\nx /srv/gone ext4\n")
+    file = site.write(catalog(
+        ("Mount", "/srv/data/", {"ensure": "mounted", "device": "LABEL=d", "fstype": "ext4", "options": "noatime,nodev",
+                                 "pass": 2, "remounts": True}),
+        ("Mount", "/srv/keep", {"options": "ro"}),
+        ("Mount", "cache", {"name": "/srv/cache", "ensure": "present", "device": "tmpfs", "fstype": "tmpfs",
+                            "options": "size=1m", "atboot": False}),
+        ("Mount", "/srv/gone", {"ensure": "absent"}),
+    ), "node.json")
+    assert site.apply("--detailed-exitcode", file=file).code == 2
+    assert fstab.read_text() == ("# theirs\nLABEL=d /srv/data ext4 noatime,nodev 0 2\nLABEL=k /srv/keep ext4 ro 1 2\n"
+                                 "tmpfs\t/srv/cache\ttmpfs\tsize=1m,noauto\t0\t0\n")
+    assert site.apply("--detailed-exitcode", file=file).code == 0
+
+
 def test_saved_plan_of_a_catalog_is_still_a_plan(site):
     file = site.write(catalog(("File", "/srv/x", {"ensure": "file", "content": "x"})), "node.json")
     assert site.run("plan", "--out", "plan.json", file=file).code == 0
