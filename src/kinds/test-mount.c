@@ -422,9 +422,8 @@ static bool is_before(const Graph *graph, unsigned one, unsigned other) {
 }
 
 static unsigned declare(Graph *graph, Resource *resource) {
-    g_autoptr(Resource) own = resource;
     unsigned vertex;
-    g_assert_true(graph_add(graph, own, DUPLICATE_REFUSE, &vertex, NULL));
+    g_assert_true(graph_add(graph, resource, DUPLICATE_REFUSE, &vertex, NULL));
     return vertex;
 }
 
