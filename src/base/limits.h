@@ -11,7 +11,7 @@
 #define LIMIT_NESTING      100u /* depth of nested lists and maps in any input */
 #define LIMIT_FILE_CONTENT (256u * 1024 * 1024) /* bytes a kind reads of a file into memory */
 #define LIMIT_COMMAND_OUTPUT                                                                       \
-    (16u * 1024 * 1024)                    /* bytes kept of a command's output, each stream        \
-                                            */
-#define LIMIT_PREIMAGE (16u * 1024 * 1024) /* bytes of a file kept to restore it later */
-#define LIMIT_MOUNT_SECONDS 120 /* that one mount or unmount may take */
+    (16u * 1024 * 1024)                         /* bytes kept of a command's output, each stream   \
+                                                 */
+#define LIMIT_PREIMAGE      (16u * 1024 * 1024) /* bytes of a file kept to restore it later */
+#define LIMIT_MOUNT_SECONDS 120                 /* that one mount or unmount may take */

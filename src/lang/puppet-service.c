@@ -1,4 +1,5 @@
-/* Puppet's package, service, user, cron and mount: the parameters that are more than another word. */
+/* Puppet's package, service, user, cron and mount: the parameters that are more than another word.
+ */
 #include <string.h>
 
 #include "lang/puppet-loader.h"
