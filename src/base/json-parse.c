@@ -11,6 +11,7 @@
 #include "base/json-private.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/printable.h"
 #include "base/value-private.h"
 
 typedef struct {
@@ -343,8 +344,8 @@ static bool sort_members(const Parser *parser, MapEntry **members, guint size, c
     qsort(members, size, sizeof *members, entry_compare);
     for (guint i = 1; i < size; i++)
         if (strcmp(members[i - 1]->key, members[i]->key) == 0) {
-            fail_at(parser, start, STEAD_ERROR_CONFIG, error, "object has the key '%s' twice",
-                    members[i]->key);
+            g_autofree char *key = printable_text(members[i]->key, PRINTABLE_PLAIN);
+            fail_at(parser, start, STEAD_ERROR_CONFIG, error, "object has the key '%s' twice", key);
             return false;
         }
     return true;

@@ -177,6 +177,7 @@ static void test_syntax_errors(void) {
         { "{\"a\":1]", "1:7: expected ',' or '}', found ']'" },
         { "[1] x", "1:5: expected the end, found 'x'" },
         { "[\n{\"a\":1,\"b\":2,\"a\":3}]", "2:1: object has the key 'a' twice" },
+        { "{\"a\\t\":1,\"a\\t\":2}", "1:1: object has the key 'a\\t' twice" },
         { "99999999999999999999", "1:1: integer does not fit 64 bits" },
         { "-9223372036854775809", "1:1: integer does not fit 64 bits" },
         { "1e999", "1:1: number is too large" },
