@@ -546,7 +546,7 @@ static char *fake_package_suggest(Host *host, const char *name) {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = fake_enter(host, "package_suggest");
     guint n;
     g_autofree const char **names =
-        (const char **)g_hash_table_get_keys_as_array(fake_of(host)->packages, &n);
+        (const char **)(void *)g_hash_table_get_keys_as_array(fake_of(host)->packages, &n);
     return g_strdup(suggest_nearest(name, names, n));
 }
 

@@ -18,8 +18,18 @@
     X(close)                                                                                       \
     X(error_message)                                                                               \
     X(error_details)                                                                               \
-    X(get) X(set) X(setm) X(rm) X(mv) X(rename) X(insert) X(match) X(defvar) X(defnode)            \
-        X(text_store) X(text_retrieve)
+    X(get)                                                                                         \
+    X(set)                                                                                         \
+    X(setm)                                                                                        \
+    X(rm)                                                                                          \
+    X(mv)                                                                                          \
+    X(rename)                                                                                      \
+    X(insert)                                                                                      \
+    X(match)                                                                                       \
+    X(defvar)                                                                                      \
+    X(defnode)                                                                                     \
+    X(text_store)                                                                                  \
+    X(text_retrieve)
 
 typedef struct {
 #define MEMBER(name) __typeof__(aug_##name) *name;
