@@ -110,7 +110,8 @@ static Value *convert_path(const Param *param, const Value *input, GError **erro
 static char *list_choices(const char *const *choices) {
     GString *text = g_string_new(choices[1] ? "one of " : NULL);
     for (unsigned i = 0; choices[i]; i++)
-        g_string_append_printf(text, "%s'%s'", i ? ", " : "", choices[i]);
+        if (*choices[i] != '\0') /* what leaves it unset is nothing to write */
+            g_string_append_printf(text, "%s'%s'", i ? ", " : "", choices[i]);
     return g_string_free(text, FALSE);
 }
 
@@ -134,11 +135,35 @@ static Value *convert_enum(const Param *param, const Value *input, GError **erro
 
 /* --- numbers and booleans */
 
+/* A remedy must not tell what a secret looks like. */
+static bool is_shown_text(const Value *input) {
+    return value_type(input) == VALUE_STRING && !value_is_secret(input) && !has_nul(input);
+}
+
+static const char *remedy_for_bool(const Value *input) {
+    static const char *const yes[] = { "true", "yes", "on", NULL };
+    static const char *const no[] = { "false", "no", "off", NULL };
+    if (!is_shown_text(input))
+        return NULL;
+    g_autofree char *word = g_ascii_strdown(value_string(input), -1);
+    if (g_strv_contains(yes, word))
+        return "write true, without quotes";
+    return g_strv_contains(no, word) ? "write false, without quotes" : NULL;
+}
+
+static const char *remedy_for_number(const Value *input) {
+    if (!is_shown_text(input) ||
+        !g_ascii_isdigit(value_string(input)[strspn(value_string(input), "-")]))
+        return NULL;
+    char *end = NULL;
+    g_ascii_strtod(value_string(input), &end);
+    return *end == '\0' ? "write it without quotes" : NULL;
+}
+
 static Value *convert_bool(const Param *param, const Value *input, GError **error) {
     if (value_type(input) == VALUE_BOOL)
         return value_ref(input);
-    const char *remedy = value_type(input) == VALUE_STRING ? "write it without quotes" : NULL;
-    return refuse(error, input, "true or false", remedy);
+    return refuse(error, input, "true or false", remedy_for_bool(input));
 }
 
 static Value *convert_int(const Param *param, const Value *input, GError **error) {
@@ -151,8 +176,7 @@ static Value *convert_int(const Param *param, const Value *input, GError **error
             return value_new_int((int64_t)number);
         return refuse(error, input, "a whole number", NULL);
     }
-    const char *remedy = value_type(input) == VALUE_STRING ? "write it without quotes" : NULL;
-    return refuse(error, input, "a whole number", remedy);
+    return refuse(error, input, "a whole number", remedy_for_number(input));
 }
 
 static Value *convert_float(const Param *param, const Value *input, GError **error) {
@@ -160,8 +184,7 @@ static Value *convert_float(const Param *param, const Value *input, GError **err
         return value_new_float((double)value_int(input));
     if (value_type(input) == VALUE_FLOAT && isfinite(value_float(input)))
         return value_ref(input);
-    const char *remedy = value_type(input) == VALUE_STRING ? "write it without quotes" : NULL;
-    return refuse(error, input, "a finite number", remedy);
+    return refuse(error, input, "a finite number", remedy_for_number(input));
 }
 
 /* --- modes */

@@ -47,7 +47,9 @@ static const Case cases[] = {
     { &path_row, "\"\"", "!expected an absolute path, found ''" },
 
     { &bool_row, "true", "true" },
-    { &bool_row, "\"yes\"", "!expected true or false, found 'yes': write it without quotes" },
+    { &bool_row, "\"yes\"", "!expected true or false, found 'yes': write true, without quotes" },
+    { &bool_row, "\"OFF\"", "!expected true or false, found 'OFF': write false, without quotes" },
+    { &bool_row, "\"maybe\"", "!expected true or false, found 'maybe'" },
     { &bool_row, "1", "!expected true or false, found the number 1" },
 
     { &int_row, "-5", "-5" },
@@ -55,9 +57,10 @@ static const Case cases[] = {
     { &int_row, "5.5", "!expected a whole number, found the number 5.5" },
     { &int_row, "1e300", "!expected a whole number, found the number 1e+300" },
     { &int_row, "\"5\"", "!expected a whole number, found '5': write it without quotes" },
+    { &int_row, "\"5x\"", "!expected a whole number, found '5x'" },
 
     { &float_row, "1.5", "1.5" },
-    { &float_row, "\"x\"", "!expected a finite number, found 'x': write it without quotes" },
+    { &float_row, "\"x\"", "!expected a finite number, found 'x'" },
 
     { &enum_row, "\"absent\"", "\"absent\"" },
     { &enum_row, "\"exist\"",

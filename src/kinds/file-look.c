@@ -296,7 +296,11 @@ static bool find_loss(Diff *diff, Loss *loss, GError **error) {
 
 static bool may_lose_directory(Diff *diff, const char *verb, GError **error) {
     g_auto(Loss) loss = { 0 };
-    g_autofree char *what = g_strdup_printf("%s directory '%s'", verb, diff->spec->path);
+    bool becomes_file = diff->spec->type == FILE_REGULAR && !diff->spec->absent;
+    g_autofree char *what =
+        becomes_file ? g_strdup_printf("%s directory '%s' by a file (to keep it, write '%s/')",
+                                       verb, diff->spec->path, diff->spec->path)
+                     : g_strdup_printf("%s directory '%s'", verb, diff->spec->path);
     return find_loss(diff, &loss, error) &&
            loss_allow(&loss, diff->spec->force, what, diff->changes, error);
 }

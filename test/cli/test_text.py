@@ -84,7 +84,17 @@ def test_a_wrong_word_is_followed_by_what_is_right(site):
         'msg "x" { text = "hello" }': "no parameter 'text'; msg takes body, priority, fields, journal, syslog",
         'cron "x" { schedule = "@daily" }': "no parameter 'schedule'; see: stead kinds cron",
         'svc "web.servce" {}': "did you mean 'web.service'? Otherwise write 'web.servce.service'",
+        'svc "x" { state = "started" }': "expected one of 'running', 'stopped', found 'started'\n",
+        'svc "x" { enabled = "yes" }': "write true, without quotes",
+        'user "x" { uid = "ten" }': "expected a whole number, found 'ten'\n",
         "for name in pairs(values.users) do user(name) {} end": "values.users is not set: give it in a file with --values",
     }.items():
         site.write(text)
         assert hint in site.run("check").err
+
+
+def test_a_directory_declared_as_a_file_can_be_kept(site):
+    site.path("/srv/www").mkdir(parents=True)
+    site.path("/srv/www/index.html").write_text("x")
+    site.write('file "/srv/www" { mode = "0755" }')
+    assert "to keep it, write '/srv/www/'" in site.run("plan").out
