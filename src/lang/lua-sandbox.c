@@ -173,12 +173,29 @@ bool sandbox_call(Eval *eval, lua_State *lua, int n_args, int n_results) {
 }
 
 /* The chunk was named "=?", so the message is `?:LINE: text`. */
+/* What people who come from other formats write; NULL when the parser's words say enough. */
+static const char *syntax_remedy(const char *text) {
+    static const struct {
+        const char *start, *near, *remedy;
+    } remedies[] = {
+        { "'}' expected", "", "is a comma missing before it, or a brace?" },
+        { "syntax error", "near '='", "a block has no '=': KIND \"name\" { ... }" },
+        { "<name> expected", "near '\"", "parameters are written with '=': name = \"text\"" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(remedies); i++)
+        if (g_str_has_prefix(text, remedies[i].start) && strstr(text, remedies[i].near) != NULL)
+            return remedies[i].remedy;
+    return NULL;
+}
+
 static void report_syntax(Eval *eval, const char *path, const char *message) {
     char *end = NULL;
     guint64 line = g_str_has_prefix(message, "?:") ? g_ascii_strtoull(message + 2, &end, 10) : 0;
     const char *text = end && g_str_has_prefix(end, ": ") ? end + 2 : message;
+    const char *remedy = syntax_remedy(text);
+    g_autofree char *told = g_strconcat(text, remedy ? "; " : "", remedy ? remedy : "", NULL);
     problems_add(eval->problems, (Origin){ .file = g_intern_string(path), .line = (unsigned)line },
-                 text);
+                 told);
 }
 
 /* A byte order mark, and a first line for the shell; its line end stays and is counted. */
