@@ -141,6 +141,10 @@ static int show_one(Printer *printer, const KindSet *kinds, const char *name) {
     }
     g_autoptr(GError) error = NULL;
     kind_set_unknown(kinds, name, &error);
+    if (error->message[strlen(error->message) - 1] != '?') {
+        g_autofree char *message = g_steal_pointer(&error->message);
+        error->message = g_strdup_printf("%s; 'stead kinds' lists them all", message);
+    }
     printer_error(printer, error);
     return EXIT_REFUSED;
 }

@@ -4,7 +4,7 @@
 #include <systemd/sd-journal.h>
 
 #define LINES_MAX     5
-#define LINE_MAX_SIZE 200    /* bytes */
+#define LINE_MAX_SIZE 400    /* bytes */
 #define WAIT_US       600000 /* for the first line */
 #define REST_US       50000  /* for others after it */
 
@@ -17,8 +17,9 @@ static char *message_of(sd_journal *journal) {
     size -= strlen(field);
     const char *text = (const char *)data + strlen(field);
     const char *end = memchr(text, '\n', size);
-    g_autofree char *valid = g_utf8_make_valid(
-        text, (gssize)MIN(end != NULL ? (size_t)(end - text) : size, LINE_MAX_SIZE));
+    size_t length = end != NULL ? (size_t)(end - text) : size;
+    g_autofree char *shown = g_utf8_make_valid(text, (gssize)MIN(length, LINE_MAX_SIZE));
+    g_autofree char *valid = g_strconcat(shown, length > LINE_MAX_SIZE ? " ..." : "", NULL);
     for (char *c = valid; *c != '\0'; c++)
         if (g_ascii_iscntrl(*c))
             *c = ' ';
