@@ -37,7 +37,7 @@ const Option option_no_color = {
 };
 const Option option_values = {
     "values",   0,      G_OPTION_ARG_FILENAME,
-    TO(values), "FILE", "Values the configuration reads as values.NAME: a YAML or JSON map",
+    TO(values), "FILE", "Values the configuration reads as values.NAME: a YAML, JSON or TOML map",
 };
 const Option option_secrets = {
     "secrets",

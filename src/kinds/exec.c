@@ -41,7 +41,8 @@ static const Param exec_params[] = {
     [EXEC_CREATES] = { "creates", PARAM_STRINGS, PARAM_REWATCH,
                        "Paths that cmd creates: it does not run while one of them exists, and "
                        "fails "
-                       "when it ends without making any." },
+                       "when it ends without making any. A `file` without content may make the "
+                       "path first, empty: give that one needs = exec \"NAME\"." },
     [EXEC_IFCMD] = { "ifcmd", PARAM_STRINGS, 0, "Commands that must all succeed for cmd to run.",
                      .aliases = "onlyif" },
     [EXEC_IFSHELL] = { "ifshell", PARAM_STRING, 0, "Shell for ifcmd." },

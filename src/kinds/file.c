@@ -71,7 +71,7 @@ static const Param file_params[] = {
     [FILE_ROW_VALIDATE] = { "validate_cmd", PARAM_STRING, 0,
                             "Command that must succeed before new content is put in place; % "
                             "stands "
-                            "for the path of the candidate. No shell.",
+                            "for the path of the candidate. No shell. A plan does not run it.",
                             .aliases = "validate" },
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(file_params) == FILE_N_ROWS);

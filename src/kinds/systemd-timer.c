@@ -43,7 +43,8 @@ static const Param params[N_PARAMS] = {
                   .fallback = "exists", .choices = states, .aliases = "ensure" },
     [P_COMMAND] = { "command", PARAM_STRING, PARAM_RECEIVES,
                     "What is run, as ExecStart= takes it: a program with its arguments, no shell; "
-                    "'%' is written '%%'. Needed unless the state is absent." },
+                    "'%' is written '%%'. Needed unless the state is absent. Nothing runs it "
+                    "before its time: try it with systemctl start NAME." },
     [P_ON_CALENDAR] = { "on_calendar", PARAM_STRINGS, 0,
                         "When, by the clock: \"daily\", \"Mon..Fri 02:30\", \"*-*-01 04:00\"; "
                         "systemd.time(7). Several are as many times." },
