@@ -114,9 +114,10 @@ static bool is_disk_full(const char *line, char **ret_reason) {
     if (!space)
         return false;
     const char *text = g_str_has_prefix(line, "E: ") ? line + strlen("E: ") : line;
+    g_autofree char *said = g_strstrip(g_strdup(text));
     *ret_reason = g_strdup_printf("the disk is full (%s); make room: what was begun is finished by "
                                   "the next run",
-                                  g_strstrip(g_strdup(text)));
+                                  said);
     return true;
 }
 

@@ -557,8 +557,14 @@ static void keep_directory(KindRun *run, const char *path) {
 }
 
 static bool make_place(KindRun *run, const char *path, bool file, GError **error) {
-    if (is_there(run->host, path))
+    FileInfo info;
+    g_autoptr(GError) problem = NULL;
+    if (host_stat(run->host, path, &info, &problem))
         return true;
+    if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
+    }
     g_autofree char *above = g_path_get_dirname(path);
     if (!make_place(run, above, false, error))
         return false;
