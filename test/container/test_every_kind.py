@@ -47,6 +47,12 @@ KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIKp6g7pQyYnJkEoFrVn0BhLZSuP0MGl3xMXhXzFRCqSP"
 SERVICE = "[Service]\\nExecStart=/bin/sleep 1000\\n"
 
 ROWS = {
+    "apt_source": Row(
+        'apt_source "kept" { uris = "file:/srv/kept", suites = "./", options = { Trusted = "yes" } }',
+        ("apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep kept", "file:/srv/kept/"),
+        "sed -i s/kept/srv/ /etc/apt/sources.list.d/kept.sources",
+        f"cp -r {REPO} /srv/kept",
+        stays=("files: -/var/lib/apt/lists", "files: +/var/lib/apt/lists")),
     "augeas": Row(
         """
         augeas "kept" { context = "/files/etc/ssh/sshd_config", lens = "Sshd.lns",
@@ -102,6 +108,10 @@ ROWS = {
         ("cat /etc/kept.lines", "one\ntwo"),
         "sed -i /two/d /etc/kept.lines",
         "echo one >/etc/kept.lines"),
+    "mount": Row(
+        'mount "/srv/kept-mount" { device = "tmpfs", fstype = "tmpfs", options = "size=1m" }',
+        ("findmnt -rno FSTYPE,SIZE /srv/kept-mount; findmnt --fstab -rno OPTIONS /srv/kept-mount", "tmpfs 1M\nsize=1m"),
+        "umount /srv/kept-mount; sed -i /kept-mount/d /etc/fstab"),
     "net": Row(
         'net "kept0" { addrs = "192.0.2.10/24", mtu = 1400 }\nnet "keptbr" { type = "bridge", addrs = "10.1.0.1/24" }',
         ("ip -o -4 addr | awk '$2 ~ /kept/ {print $2, $4}'; cat /sys/class/net/kept0/mtu",
@@ -134,6 +144,10 @@ ROWS = {
         "systemctl stop kept; systemctl disable --quiet kept; systemctl unmask --quiet other",
         "printf '[Service]\\nExecStart=/bin/sleep 1000\\n[Install]\\nWantedBy=multi-user.target\\n'"
         " | tee /usr/lib/systemd/system/kept.service >/usr/lib/systemd/system/other.service; systemctl daemon-reload"),
+    "sysctl": Row(
+        'sysctl "net.ipv4.ip_default_ttl" { value = 77 }',
+        ("cat /proc/sys/net/ipv4/ip_default_ttl; cat /etc/sysctl.d/90-stead.conf", "77\nnet.ipv4.ip_default_ttl = 77"),
+        "echo 64 >/proc/sys/net/ipv4/ip_default_ttl; rm /etc/sysctl.d/90-stead.conf"),
     "systemd_timer": Row(
         'systemd_timer "kept" { command = "/bin/true", on_calendar = "2031-05-06 04:00", random_delay = "5min" }',
         ("systemctl is-active kept.timer; systemctl is-enabled kept.timer; "
