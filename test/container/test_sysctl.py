@@ -39,7 +39,7 @@ def test_agent_repairs(machine):
     wait_for("its line", lambda: machine.path(FILE).exists(), 20)
     machine.run(f"echo 0 >{KEY}")
     wait_for("its return", lambda: machine.out(f"cat {KEY}") == "1", 20)
-    machine.run(f"echo >{FILE}")
+    machine.run(f": >{FILE}")
     wait_for("its line again", lambda: "ip_forward = 1" in machine.path(FILE).read_text(), 20)
     wait_for("the report", lambda: machine.agent_log().count("drift repaired in") >= 2)
     print(machine.agent_log())
