@@ -28,9 +28,10 @@ bool apt_is_usable(RealHost *self, GError **error) {
 bool apt_run(RealHost *self, char **argv, const char *const *env, Cancel *cancel,
              HostCommandResult *ret_result, GError **error) {
     g_autofree const char **words = g_memdup2(argv, (g_strv_length(argv) + 1) * sizeof *argv);
-    HostCommand command = {
-        .argv = words, .env = env, .input_fd = &self->packages->guard_fd, .cancel = cancel
-    };
+    HostCommand command = { .argv = words, .env = env, .cancel = cancel };
+    /* Others only ask, meanwhile: the guard may be released at any moment. */
+    if (g_atomic_pointer_get(&self->packages->changer) == g_thread_self())
+        command.input_fd = &self->packages->guard_fd;
     if (real_run(&self->host, &command, ret_result, error))
         return true;
     if (error != NULL && g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
@@ -143,8 +144,10 @@ static bool begin_change(Job *job, GError **error) {
             return false;
     database->guard_fd = package_guard_take(job->self, job->cancel, &problem);
     job->began = g_get_monotonic_time();
-    if (problem == NULL)
+    if (problem == NULL) {
+        g_atomic_pointer_set(&database->changer, g_thread_self());
         return true;
+    }
     g_mutex_unlock(&database->changing);
     g_propagate_error(error, g_steal_pointer(&problem));
     return false;
@@ -152,6 +155,7 @@ static bool begin_change(Job *job, GError **error) {
 
 static void end_change(const Job *job) {
     PackageDatabase *database = job->self->packages;
+    g_atomic_pointer_set(&database->changer, NULL);
     package_guard_release(database->guard_fd);
     database->guard_fd = -1;
     g_mutex_unlock(&database->changing);

@@ -22,7 +22,8 @@ struct PackageDatabase {
     GPtrArray *wanted; /* char *: names for whom is to be asked next */
 
     bool alone;               /* no apt of an earlier stead is at work */
-    int guard_fd;             /* of the transaction that runs; else -1 */
+    int guard_fd;             /* of the transaction that runs; else -1. Of the changer alone */
+    GThread *changer;         /* whose transaction it is, or NULL; atomic */
     GMutex changing;          /* held by the one transaction that runs */
     int64_t refreshed_at;     /* us, CLOCK_MONOTONIC; 0: not by this process */
     int64_t refreshed_source; /* newest ctime of the sources by then */
