@@ -424,3 +424,38 @@ unsigned kind_test_faults(Host *(*setup)(void), const Resource *resource) {
     }
     g_error("%s '%s' never gets done", resource->kind->name, resource->name);
 }
+
+/* --- watches --- */
+
+static void on_signal(void *data, WatchSignal signal, const char *detail) {
+    KindWatch *watch = data;
+    if (signal == WATCH_FAILED)
+        g_error("the watch failed: %s", detail);
+    watch->n_ready += signal == WATCH_READY;
+    watch->n_events += signal == WATCH_EVENT;
+}
+
+KindWatch *kind_watch_new(Host *host, const Resource *resource) {
+    KindWatch *watch = g_new0(KindWatch, 1);
+    watch->loop = loop_new_virtual(NULL);
+    watch->watcher = watcher_new(host, watch->loop, 0, on_signal, watch);
+    g_assert_true(resource->kind->watch(watch->watcher, resource, NULL));
+    watcher_start(watch->watcher);
+    (void)kind_watch_events(watch);
+    g_assert_cmpuint(watch->n_ready, ==, 1);
+    return watch;
+}
+
+void kind_watch_free(KindWatch *watch) {
+    if (watch == NULL)
+        return;
+    watcher_free(watch->watcher);
+    loop_free(watch->loop);
+    g_free(watch);
+}
+
+unsigned kind_watch_events(KindWatch *watch) {
+    while (loop_turn(watch->loop))
+        ;
+    return watch->n_events;
+}

@@ -7,6 +7,7 @@
 #include <glib.h>
 
 #include "graph/kind.h"
+#include "graph/watcher.h"
 
 typedef struct {
     Host *host;            /* borrowed */
@@ -73,3 +74,17 @@ void kind_test_undo(KindTest *test, const Resource *resource, OnRemove how);
  * round without faults must make the resource right. Ends when a round needs fewer than n calls;
  * returns how many it needed. */
 unsigned kind_test_faults(Host *(*setup)(void), const Resource *resource);
+
+/* A watch of one resource, on a virtual loop of its own. */
+typedef struct {
+    Loop *loop;
+    Watcher *watcher;
+    unsigned n_ready, n_events;
+} KindWatch;
+
+/* Arms it; ends the test unless it gets ready. The host must live longer. */
+KindWatch *kind_watch_new(Host *host, const Resource *resource);
+void kind_watch_free(KindWatch *watch);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(KindWatch, kind_watch_free)
+/* Lets everything come that is under way; returns how many events there were since it was armed. */
+unsigned kind_watch_events(KindWatch *watch);

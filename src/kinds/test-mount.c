@@ -4,7 +4,6 @@
 
 #include "graph/autoedge.h"
 #include "graph/graph.h"
-#include "graph/watcher.h"
 #include "host/host-fake.h"
 #include "host/host-overlay.h"
 #include "host/host-real.h"
@@ -453,43 +452,16 @@ static void test_edges(void) {
     g_assert_false(is_before(graph, outer, point));
 }
 
-typedef struct {
-    unsigned n_ready, n_events;
-} Seen;
-
-static void on_signal(void *data, WatchSignal signal, const char *detail) {
-    Seen *seen = data;
-    if (signal == WATCH_FAILED)
-        g_error("the watch failed: %s", detail);
-    seen->n_ready += signal == WATCH_READY;
-    seen->n_events += signal == WATCH_EVENT;
-}
-
-static void turn(Loop *loop) {
-    while (loop_turn(loop))
-        ;
-}
-
 static void test_watch(void) {
     g_autoptr(Host) host = host_fake_new();
-    g_autoptr(Loop) loop = loop_new_virtual(NULL);
     g_autoptr(Resource) mount = MOUNT(TMPFS, NULL);
-    Seen seen = { 0 };
-    Watcher *watcher = watcher_new(host, loop, 0, on_signal, &seen);
-    g_assert_true(kind_mount.watch(watcher, mount, NULL));
-    watcher_start(watcher);
-    turn(loop);
-    g_assert_cmpuint(seen.n_ready, ==, 1);
+    g_autoptr(KindWatch) watch = kind_watch_new(host, mount);
     g_assert_true(tamper_mount(host, "x", "tmpfs", NULL, false));
-    turn(loop);
-    g_assert_cmpuint(seen.n_events, ==, 1);
+    g_assert_cmpuint(kind_watch_events(watch), ==, 1);
     g_assert_true(host_fake_tamper_unmount(host, "/srv/cache"));
-    turn(loop);
-    g_assert_cmpuint(seen.n_events, ==, 2);
+    g_assert_cmpuint(kind_watch_events(watch), ==, 2);
     host_fake_tamper_write(host, FSTAB, "x");
-    turn(loop);
-    g_assert_cmpuint(seen.n_events, ==, 3);
-    watcher_free(watcher);
+    g_assert_cmpuint(kind_watch_events(watch), ==, 3);
 }
 
 static Host *set_up_fault(void) {

@@ -2,7 +2,6 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#include "graph/watcher.h"
 #include "host/host-fake.h"
 #include "host/host-overlay.h"
 #include "host/host-real.h"
@@ -291,41 +290,15 @@ static void test_unknown(void) {
     g_assert_true(round->changes->uncertain);
 }
 
-typedef struct {
-    unsigned n_ready, n_events;
-} Seen;
-
-static void on_signal(void *data, WatchSignal signal, const char *detail) {
-    Seen *seen = data;
-    if (signal == WATCH_FAILED)
-        g_error("the watch failed: %s", detail);
-    seen->n_ready += signal == WATCH_READY;
-    seen->n_events += signal == WATCH_EVENT;
-}
-
-static void turn(Loop *loop) {
-    while (loop_turn(loop))
-        ;
-}
-
 static void test_watch(void) {
     g_autoptr(Host) host = new_host();
-    g_autoptr(Loop) loop = loop_new_virtual(NULL);
     g_autoptr(Resource) sysctl = SYSCTL("value=1", NULL);
-    Seen seen = { 0 };
-    Watcher *watcher = watcher_new(host, loop, 0, on_signal, &seen);
-    g_assert_true(kind_sysctl.watch(watcher, sysctl, NULL));
-    watcher_start(watcher);
-    turn(loop);
-    g_assert_cmpuint(seen.n_ready, ==, 1);
+    g_autoptr(KindWatch) watch = kind_watch_new(host, sysctl);
     host_fake_set_sysctl(host, "net/ipv4/ip_forward", "0", FAKE_SYSCTL_ANY);
-    turn(loop);
-    g_assert_cmpuint(seen.n_events, ==, 1);
+    g_assert_cmpuint(kind_watch_events(watch), ==, 1);
     make_directory(host);
     host_fake_tamper_write(host, FILE_NAME, "x");
-    turn(loop);
-    g_assert_cmpuint(seen.n_events, >=, 2);
-    watcher_free(watcher);
+    g_assert_cmpuint(kind_watch_events(watch), >=, 2);
 }
 
 static void test_faults(void) {
