@@ -222,7 +222,10 @@ static void copy_property(const State *from, const char *param, State *to, unsig
         state_set(to, row, value_ref(value));
 }
 
-static bool unit_observe(KindRun *run, State *actual, GError **error) {
+typedef bool (*FileLook)(KindRun *run, State *found, GError **error);
+
+/* By one of the two ways in which the kind file looks. */
+static bool look_at_file(KindRun *run, State *found, FileLook look, GError **error) {
     bool other;
     if (!check_place(run, &other, error))
         return false;
@@ -230,12 +233,17 @@ static bool unit_observe(KindRun *run, State *actual, GError **error) {
         return true;
     g_auto(FileRound) round;
     file_round_init(&round, run);
-    if (!kind_file.observe(&round.run, round.state, error))
+    if (!look(&round.run, round.state, error))
         return false;
-    actual->exists = round.state->exists;
-    copy_property(round.state, "content", actual, P_CONTENT);
-    copy_property(round.state, "mode", actual, P_MODE);
+    found->exists = round.state->exists;
+    copy_property(round.state, "content", found, P_CONTENT);
+    copy_property(round.state, "mode", found, P_MODE);
+    found->content = g_steal_pointer(&round.state->content);
     return true;
+}
+
+static bool unit_observe(KindRun *run, State *actual, GError **error) {
+    return look_at_file(run, actual, kind_file.observe, error);
 }
 
 static bool has_other_root(Host *host) {
@@ -367,20 +375,7 @@ static void unit_auto_edges(const Resource *resource, AutoEdges *edges) {
 }
 
 static bool unit_preimage(KindRun *run, State *before, GError **error) {
-    bool other;
-    if (!check_place(run, &other, error))
-        return false;
-    if (other)
-        return true;
-    g_auto(FileRound) round;
-    file_round_init(&round, run);
-    if (!kind_file.preimage(&round.run, round.state, error))
-        return false;
-    before->exists = round.state->exists;
-    copy_property(round.state, "content", before, P_CONTENT);
-    copy_property(round.state, "mode", before, P_MODE);
-    before->content = g_steal_pointer(&round.state->content);
-    return true;
+    return look_at_file(run, before, kind_file.preimage, error);
 }
 
 static bool restore(Resource *inverse, const Resource *resource, const State *before,
