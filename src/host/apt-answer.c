@@ -277,6 +277,11 @@ bool apt_wants_lock(const char *output) {
            strstr(output, "dpkg frontend lock was locked by another process") != NULL;
 }
 
+bool apt_wants_cache(const char *output) {
+    return strstr(output, "E: Problem renaming the file ") != NULL &&
+           strstr(output, "pkgcache.bin") != NULL;
+}
+
 void apt_parse_policy(const char *output,
                       void (*visit)(void *data, const char *name, const char *candidate),
                       void *data) {

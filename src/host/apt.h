@@ -33,6 +33,7 @@ bool apt_wants_configure(const char *output); /* "dpkg --configure -a": it was i
 bool apt_wants_repair(const char *output);    /* apt_repair() */
 bool apt_wants_update(const char *output);    /* apt_update(): a file is not at the mirror */
 bool apt_wants_lock(const char *output);      /* another program holds a lock of apt or dpkg */
+bool apt_wants_cache(const char *output);     /* only to be run again: another apt was in its way */
 
 /* What the dry run does to those that no action names. */
 void apt_parse_simulation(const char *output, const PackageAction *actions, size_t n_actions,

@@ -63,7 +63,7 @@ static void check_apt(const char *text, size_t size) {
     g_autofree char *failure = apt_failure(output);
     g_assert_true(failure && !strchr(failure, '\n'));
     (void)(apt_wants_configure(output) || apt_wants_repair(output) || apt_wants_update(output) ||
-           apt_wants_lock(output));
+           apt_wants_lock(output) || apt_wants_cache(output));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -16,6 +16,7 @@
 #define LOCK_TELL_US      (30 * G_USEC_PER_SEC) /* how often the wait is told of */
 #define REFRESH_AGAIN_US  (300 * G_USEC_PER_SEC)
 #define HOLDER_MAX_LENGTH 120 /* bytes of its command line */
+#define CACHE_TRIES       5   /* of a command whose cache another apt took away */
 
 bool apt_is_usable(RealHost *self, GError **error) {
     if (!real_host_has_root(self) || self->host.privileged)
@@ -25,6 +26,21 @@ bool apt_is_usable(RealHost *self, GError **error) {
     return false;
 }
 
+char *apt_text(GBytes *bytes) {
+    size_t size;
+    const char *data = g_bytes_get_data(bytes, &size);
+    return g_strndup(data != NULL ? data : "", size);
+}
+
+/* Every apt writes a cache of the lists that has no lock, and one that updates them takes away what
+ * another one is about to rename. Nothing was begun then. */
+static bool lost_its_cache(const HostCommandResult *result) {
+    if (result->exit_status == 0)
+        return false;
+    g_autofree char *text = apt_text(result->output);
+    return apt_wants_cache(text);
+}
+
 bool apt_run(RealHost *self, char **argv, const char *const *env, Cancel *cancel,
              HostCommandResult *ret_result, GError **error) {
     g_autofree const char **words = g_memdup2(argv, (g_strv_length(argv) + 1) * sizeof *argv);
@@ -32,17 +48,14 @@ bool apt_run(RealHost *self, char **argv, const char *const *env, Cancel *cancel
     /* Others only ask, meanwhile: the guard may be released at any moment. */
     if (g_atomic_pointer_get(&self->packages->changer) == g_thread_self())
         command.input_fd = &self->packages->guard_fd;
-    if (real_run(&self->host, &command, ret_result, error))
-        return true;
+    for (int tries = 1; real_run(&self->host, &command, ret_result, error); tries++) {
+        if (tries == CACHE_TRIES || !lost_its_cache(ret_result))
+            return true;
+        host_command_result_clear(ret_result);
+    }
     if (error != NULL && g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
         (*error)->code = STEAD_ERROR_UNSUPPORTED;
     return false;
-}
-
-char *apt_text(GBytes *bytes) {
-    size_t size;
-    const char *data = g_bytes_get_data(bytes, &size);
-    return g_strndup(data != NULL ? data : "", size);
 }
 
 /* --- who else changes packages */

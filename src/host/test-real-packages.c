@@ -380,6 +380,10 @@ static void test_failures(void) {
     g_assert_true(
         apt_wants_lock("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held\n"));
     g_assert_false(apt_wants_lock("E: dpkg was interrupted\n"));
+    g_assert_true(
+        apt_wants_cache("E: Problem renaming the file /var/cache/apt/pkgcache.bin.uNI152 to "
+                        "/var/cache/apt/pkgcache.bin - rename (2: No such file)\n"));
+    g_assert_false(apt_wants_cache("E: Problem renaming the file /x.deb\n"));
 }
 
 static void append_candidate(void *data, const char *name, const char *candidate) {
@@ -560,6 +564,14 @@ static void test_apply(void) {
     g_assert_no_error(error);
     assert_calls(&fixture, "apt-get install " APT_OPTIONS "--no-remove nginx\n"
                            "dpkg --force-confdef --force-confold --configure -a\n"
+                           "apt-get install " APT_OPTIONS "--no-remove nginx\n");
+    /* Another apt took its cache away, and does so once only. */
+    scratch_run(&fixture, "sed -i '$i [ $x = 0 ] || echo 0 > /status' usr/bin/apt-get");
+    scratch_put(&fixture, "/status", "100\n");
+    scratch_put(&fixture, "/answer", "E: Problem renaming the file /x/pkgcache.bin.1 to /x\n");
+    g_assert_true(host_package_apply(fixture.host, actions, 1, NULL, &error));
+    g_assert_no_error(error);
+    assert_calls(&fixture, "apt-get install " APT_OPTIONS "--no-remove nginx\n"
                            "apt-get install " APT_OPTIONS "--no-remove nginx\n");
     scratch_run(&fixture, "rm usr/bin/apt-get");
     g_assert_false(host_package_apply(fixture.host, actions, 1, NULL, &error));
