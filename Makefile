@@ -24,12 +24,14 @@ demo: program
 
 # Everything: unit tests, then the real binary. Ends with "N passed, N failed, N skipped".
 test: all
+	@tools/bootstrap test
 	@tools/run-tests $(BUILD)
 
 unit: all
 	@tools/run-tests $(BUILD) --unit
 
 integration: all
+	@tools/bootstrap test
 	@tools/run-tests $(BUILD) --integration
 
 bench: all
@@ -66,6 +68,7 @@ format:
 
 # Longer runs, not part of `make test`.
 soak: all
+	@tools/bootstrap test
 	@/usr/bin/python3 -m pytest -q -p no:cacheprovider --soak test
 
 # The program, its manual pages, completion, a unit for the agent, and libstead.
