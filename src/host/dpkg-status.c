@@ -83,10 +83,7 @@ static const char *keep_once(DpkgStatus *status, Span span) {
     return g_string_chunk_insert_const(status->strings, word);
 }
 
-static void add_package(DpkgStatus *status, const Stanza *stanza) {
-    if (stanza->name.at == NULL || stanza->name.size == 0)
-        return;
-    Package *package = g_new0(Package, 1);
+static void read_package(DpkgStatus *status, const Stanza *stanza, Package *package) {
     Span words = stanza->status;
     package->held = span_is(take_word(&words), "hold");
     package->needs_reinstallation = span_is(take_word(&words), "reinstreq");
@@ -94,6 +91,13 @@ static void add_package(DpkgStatus *status, const Stanza *stanza) {
     package->version = keep(status, stanza->version);
     package->architecture = keep_once(status, stanza->architecture);
     package->essential = span_is(stanza->essential, "yes") || span_is(stanza->protected, "yes");
+}
+
+static void add_package(DpkgStatus *status, const Stanza *stanza) {
+    if (stanza->name.at == NULL || stanza->name.size == 0)
+        return;
+    Package *package = g_new0(Package, 1);
+    read_package(status, stanza, package);
     const char *name = keep(status, stanza->name);
     package->next = g_hash_table_lookup(status->packages, name);
     g_hash_table_replace(status->packages, (gpointer)(uintptr_t)name, package);
@@ -151,6 +155,30 @@ DpkgStatus *dpkg_status_parse(const char *text, size_t size) {
     status->all = g_ptr_array_new_with_free_func(g_free);
     visit_stanzas(status, text, size, add_package);
     return status;
+}
+
+/* One of all architectures takes the place of one of the machine's own, and the other way round. */
+static bool replaces(const char *architecture, const char *other) {
+    return strcmp(architecture, other) == 0 || strcmp(architecture, "all") == 0 ||
+           strcmp(other, "all") == 0;
+}
+
+static void update_package(DpkgStatus *status, const Stanza *stanza) {
+    if (stanza->name.at == NULL || stanza->name.size == 0)
+        return;
+    g_autofree char *name = g_strndup(stanza->name.at, stanza->name.size);
+    const char *architecture = keep_once(status, stanza->architecture);
+    Package *package = g_hash_table_lookup(status->packages, name);
+    while (package != NULL && !replaces(architecture, package->architecture))
+        package = package->next;
+    if (package == NULL)
+        add_package(status, stanza);
+    else
+        read_package(status, stanza, package);
+}
+
+void dpkg_status_update(DpkgStatus *status, const char *text, size_t size) {
+    visit_stanzas(status, text, size, update_package);
 }
 
 void dpkg_status_free(DpkgStatus *status) {

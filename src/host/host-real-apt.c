@@ -86,6 +86,11 @@ static bool find_holder(RealHost *self, Holder *ret_holder) {
     return false;
 }
 
+bool dpkg_is_at_work(RealHost *self) {
+    Holder holder;
+    return holds(self, "/var/lib/dpkg/lock", &holder);
+}
+
 /* "process 123 (apt-get upgrade)" */
 static char *describe_holder(const Holder *holder) {
     if (holder->pid == 0)

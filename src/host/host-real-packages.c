@@ -72,13 +72,33 @@ static bool load_marks(RealHost *self, bool anew, GError **error) {
     return true;
 }
 
-bool package_database_load(RealHost *self, GError **error) {
+/* The names of dpkg's notes, the oldest first; free with g_strfreev(). */
+static char **list_updates(RealHost *self) {
+    g_auto(GStrv) names = real_list(&self->host, UPDATES_PATH, NULL); /* sorted */
+    g_autoptr(GStrvBuilder) updates = g_strv_builder_new();
+    for (char **name = names; name != NULL && *name != NULL; name++)
+        if ((*name)[strspn(*name, "0123456789")] == '\0')
+            g_strv_builder_add(updates, *name);
+    return g_strv_builder_end(updates);
+}
+
+/* dpkg notes each change in a file, and puts all of them into its database when it is done: what a
+ * dpkg that was killed had begun is only there. */
+static bool take_updates(RealHost *self, char **names, GError **error) {
+    for (char **name = names; *name != NULL; name++) {
+        g_autofree char *path = g_build_filename(UPDATES_PATH, *name, NULL);
+        g_autoptr(GBytes) content = real_read(&self->host, path, LIMIT_FILE_CONTENT, error);
+        if (content == NULL)
+            return false;
+        size_t size;
+        const char *text = g_bytes_get_data(content, &size);
+        dpkg_status_update(self->packages->status, text, size);
+    }
+    return true;
+}
+
+static bool load_status(RealHost *self, GError **error) {
     PackageDatabase *database = self->packages;
-    FileInfo info;
-    if (!real_stat(&self->host, STATUS_PATH, &info, error))
-        return false;
-    if (database->status != NULL && same_file(&info, &database->status_info))
-        return load_marks(self, false, error);
     g_autoptr(GBytes) content = real_read(&self->host, STATUS_PATH, LIMIT_FILE_CONTENT, error);
     if (content == NULL)
         return false;
@@ -86,7 +106,52 @@ bool package_database_load(RealHost *self, GError **error) {
     const char *text = g_bytes_get_data(content, &size);
     dpkg_status_free(database->status);
     database->status = dpkg_status_parse(text, size);
-    database->status_info = info;
+    return true;
+}
+
+/* How both look from outside; the second one may be missing. */
+static bool look_at_database(RealHost *self, FileInfo *ret_status, FileInfo *ret_updates,
+                             GError **error) {
+    *ret_updates = (FileInfo){ 0 };
+    (void)real_stat(&self->host, UPDATES_PATH, ret_updates, NULL);
+    return real_stat(&self->host, STATUS_PATH, ret_status, error);
+}
+
+/* With the notes of a dpkg that is not at work any more. One that is will say itself how it ends,
+ * and one that has just ended has changed what is read here: *ret_again. */
+static bool load_all(RealHost *self, bool *ret_again, GError **error) {
+    PackageDatabase *database = self->packages;
+    FileInfo status, updates;
+    if (!look_at_database(self, &database->status_info, &database->updates_info, error) ||
+        !load_status(self, error))
+        return false;
+    g_auto(GStrv) names = list_updates(self);
+    database->has_updates = *names != NULL;
+    *ret_again = false;
+    if (!database->has_updates || dpkg_is_at_work(self))
+        return true;
+    g_autoptr(GError) problem = NULL;
+    bool ok = take_updates(self, names, &problem);
+    if (!look_at_database(self, &status, &updates, error))
+        return false;
+    *ret_again = !same_file(&status, &database->status_info) ||
+                 !same_file(&updates, &database->updates_info);
+    if (!ok && !*ret_again)
+        g_propagate_error(error, g_steal_pointer(&problem));
+    return ok || *ret_again;
+}
+
+bool package_database_load(RealHost *self, GError **error) {
+    PackageDatabase *database = self->packages;
+    FileInfo status, updates;
+    if (!look_at_database(self, &status, &updates, error))
+        return false;
+    if (database->status != NULL && !database->has_updates &&
+        same_file(&status, &database->status_info) && same_file(&updates, &database->updates_info))
+        return load_marks(self, false, error);
+    for (bool again = true; again;)
+        if (!load_all(self, &again, error))
+            return false;
     return load_marks(self, true, error);
 }
 

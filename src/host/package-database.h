@@ -3,8 +3,9 @@
 #include "host/dpkg-status.h"
 #include "host/host-real-private.h"
 
-#define STATUS_PATH "/var/lib/dpkg/status"
-#define LISTS_PATH  "/var/lib/apt/lists"
+#define STATUS_PATH  "/var/lib/dpkg/status"
+#define UPDATES_PATH "/var/lib/dpkg/updates"
+#define LISTS_PATH   "/var/lib/apt/lists"
 
 #define N_APT_PATHS 7u /* what candidates depend on besides the database */
 
@@ -12,6 +13,8 @@ struct PackageDatabase {
     GMutex lock;
     DpkgStatus *status;     /* as read from the file that looked like status_info */
     FileInfo status_info;   /* of STATUS_PATH */
+    FileInfo updates_info;  /* of UPDATES_PATH */
+    bool has_updates;       /* there were some, so what was read may not last */
     FileInfo marks_info;    /* of apt's extended_states */
     GHashTable *candidates; /* name as asked -> version, or "" for none */
     GHashTable *dry_runs;   /* command line -> what it printed, as long as nothing changes */
@@ -38,4 +41,5 @@ bool apt_is_usable(RealHost *self, GError **error); /* below a root only root ca
 /* A tool that is not there is STEAD_ERROR_UNSUPPORTED. */
 bool apt_run(RealHost *self, char **argv, const char *const *env, Cancel *cancel,
              HostCommandResult *ret_result, GError **error);
+bool dpkg_is_at_work(RealHost *self);
 char *apt_text(GBytes *bytes); /* caller frees */

@@ -1,6 +1,8 @@
 /* dpkg's database, what is said to apt, and both together in a root with a scripted apt. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/apt.h"
@@ -99,6 +101,30 @@ static void test_status(void) {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     dpkg_status_list_installed(status, names);
     g_assert_cmpuint(names->len, ==, 9);
+}
+
+/* Later changes: of one architecture, of what comes and what goes. */
+static void test_updates(void) {
+    static const char *const updates[] = {
+        "Package: libc6\nStatus: install reinstreq half-installed\nArchitecture: i386\nVersion: "
+        "9\n",
+        "Package: half\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2\n",
+        "Package: fresh\nStatus: install ok unpacked\nArchitecture: all\nVersion: 1\n\n"
+        "Package: trigger\nStatus: unknown ok not-installed\n",
+        "Package: held\nStatus: install ok installed\nArchitecture: amd64\nVersion: 4\n",
+        "Package: fresh\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n",
+        "Package: \nStatus: install ok installed\n",
+    };
+    g_autoptr(DpkgStatus) status = dpkg_status_parse(status_text, strlen(status_text));
+    for (size_t i = 0; i < G_N_ELEMENTS(updates); i++)
+        dpkg_status_update(status, updates[i], strlen(updates[i]));
+    assert_package(status, "libc6", "2.36-9", "---");
+    assert_package(status, "libc6:i386", "9", "--b");
+    assert_package(status, "half", "2", "---");
+    assert_package(status, "fresh", "1", "---");
+    assert_package(status, "trigger", NULL, "---");
+    assert_package(status, "held", "4", "---");
+    assert_package(status, "dpkg", "1.21.22", "---");
 }
 
 /* Whatever is in the file, we read inside it. */
@@ -436,6 +462,72 @@ static void test_query(void) {
     real_fixture_tear_down(&fixture, "root");
 }
 
+static void assert_version(RealFixture *fixture, const char *name, const char *version,
+                           bool broken) {
+    g_autoptr(GError) error = NULL;
+    PackageInfo info;
+    host_package_query(fixture->host, name, false, &info, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(info.version, ==, version);
+    g_assert_cmpint(info.broken, ==, broken);
+    package_info_clear(&info);
+}
+
+/* A process that has the lock of a dpkg at work; it ends with a byte at *ret_fd. */
+static pid_t hold_dpkg_lock(RealFixture *fixture, int *ret_fd) {
+    g_autofree char *path = scratch_local(fixture, "/var/lib/dpkg/lock");
+    int ready[2], end[2];
+    char byte = 0;
+    g_assert_true(pipe(ready) == 0 && pipe(end) == 0);
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+        bool ok = fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0 && write(ready[1], &byte, 1) == 1 &&
+                  read(end[0], &byte, 1) == 1;
+        _exit(!ok);
+    }
+    g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    (void)close(end[0]);
+    *ret_fd = end[1];
+    return pid;
+}
+
+static void let_go(pid_t holder, int fd) {
+    int status;
+    g_assert_cmpint(write(fd, "", 1), ==, 1);
+    g_assert_cmpint(waitpid(holder, &status, 0), ==, holder);
+    g_assert_cmpint(status, ==, 0);
+    (void)close(fd);
+}
+
+/* What a dpkg that was killed had begun is in files of its own. */
+static void test_interrupted(void) {
+    RealFixture fixture = { 0 };
+    real_fixture_set_up(&fixture, "root");
+    put_status(&fixture);
+    scratch_run(&fixture, "mkdir var/lib/dpkg/updates; touch var/lib/dpkg/updates/tmp.i");
+    assert_version(&fixture, "two", "6", false);
+    scratch_put(&fixture, "/var/lib/dpkg/updates/0000",
+                "Package: two\nStatus: install ok installed\nArchitecture: amd64\nVersion: 7\n");
+    int fd;
+    pid_t holder = hold_dpkg_lock(&fixture, &fd);
+    assert_version(&fixture, "two", "6", false); /* it is at work */
+    let_go(holder, fd);
+    assert_version(&fixture, "two", "7", false);
+    scratch_put(&fixture, "/var/lib/dpkg/updates/0001",
+                "Package: two\nStatus: install reinstreq half-installed\nArchitecture: amd64\n"
+                "Version: 7\n");
+    assert_version(&fixture, "two", "7", true);
+    assert_version(&fixture, "last", "5", false);
+    scratch_run(&fixture, "rm var/lib/dpkg/updates/0*");
+    assert_version(&fixture, "two", "6", false);
+    real_fixture_tear_down(&fixture, "root");
+}
+
 /* Programs of the root that write down how they are called and answer from a file. */
 static void put_apt(RealFixture *fixture) {
     put_status(fixture);
@@ -610,6 +702,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/real-packages/wishes", test_wishes);
     g_test_add_func("/real-packages/remove", test_remove);
     g_test_add_func("/real-packages/status", test_status);
+    g_test_add_func("/real-packages/updates", test_updates);
     g_test_add_func("/real-packages/marks", test_marks);
     g_test_add_func("/real-packages/status-of-rubbish", test_status_of_rubbish);
     g_test_add_func("/real-packages/status-speed", test_status_speed);
@@ -618,6 +711,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/real-packages/failures", test_failures);
     g_test_add_func("/real-packages/policy", test_policy);
     g_test_add_func("/real-packages/query", test_query);
+    g_test_add_func("/real-packages/interrupted", test_interrupted);
     g_test_add_func("/real-packages/candidates", test_candidates);
     g_test_add_func("/real-packages/candidates-together", test_candidates_together);
     g_test_add_func("/real-packages/apply", test_apply);

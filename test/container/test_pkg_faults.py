@@ -87,6 +87,19 @@ def test_interrupted_dpkg_is_finished(machine, tmp_path):
     assert (version(machine, "stead-next"), version(machine, "stead-int")) == ("1.0", "1.0")
 
 
+def test_killed_dpkg_is_not_taken_for_done(machine, tmp_path):
+    """Its database still says that all is well."""
+    repo(machine, tmp_path, "stead-killed")
+    machine.converge('pkg "stead-killed" {}\n')
+    machine.run("sed -n '/^Package: stead-killed$/,/^$/p' /var/lib/dpkg/status | "
+                "sed 's/^Status:.*/Status: install reinstreq half-installed/' > /var/lib/dpkg/updates/0000; "
+                "rm /usr/share/stead-killed/version")
+    assert machine.run("grep -c half-installed /var/lib/dpkg/status", check=False).stdout == "0\n"
+    text = machine.converge('pkg "stead-killed" {}\n')
+    assert "dpkg --configure -a" in text
+    assert machine.path("/usr/share/stead-killed/version").exists()
+
+
 def test_half_configured_package_is_repaired(machine, tmp_path):
     repo(machine, tmp_path, "stead-half")
     machine.run("dpkg --unpack /srv/repo/stead-half_1.0_all.deb")
