@@ -52,6 +52,7 @@ Round *round_new(Vertex *vertex) {
             .cancel = round->cancel,
             .reason = reason_of(vertex),
             .planning = engine->planning,
+            .brought = round->brought,
             .once = !engine->options.watch,
             .wall_now = loop_wall_now(engine->options.loop),
             .state_dir = engine->options.state_dir,

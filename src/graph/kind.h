@@ -120,6 +120,7 @@ typedef struct KindRun {
     RunReason reason;
     bool refresh;      /* a notification waits */
     bool planning;     /* host is a prediction */
+    bool brought;      /* ... and something before it would bring what it cannot know */
     bool once;         /* no watch is armed, and this is no proof: see host_glance() */
     uint64_t wall_now; /* microseconds since the epoch, virtual in tests */
     const char

@@ -46,17 +46,20 @@ static void busy_error(int fd, uint64_t timeout_us, GError **error) {
                 who, (double)timeout_us / G_USEC_PER_SEC);
 }
 
+bool accounts_lock_no_directory(GError **error) {
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                "lock the accounts: make '" LOCK_PATH
+                "': its directory does not exist; declare file "
+                "'/etc/'");
+    return false;
+}
+
 /* A lock of the open file, not of the process: other threads do not share it, and closing another
  * descriptor of the same file does not lose it. Both sorts exclude each other. */
 bool accounts_lock_take(const char *root, uint64_t timeout_us, int *ret_fd, GError **error) {
     int fd = open_lock(root);
-    if (fd < 0 && errno == ENOENT) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
-                    "lock the accounts: make '" LOCK_PATH
-                    "': its directory does not exist; declare file "
-                    "'/etc/'");
-        return false;
-    }
+    if (fd < 0 && errno == ENOENT)
+        return accounts_lock_no_directory(error);
     if (fd < 0)
         return set_io_error(error, errno, "lock the accounts: open '" LOCK_PATH "'");
     int64_t end = g_get_monotonic_time() + (int64_t)timeout_us;

@@ -13,5 +13,7 @@
  * releases the lock. STEAD_ERROR_TIMEOUT names the process that has it, where that is known. */
 bool accounts_lock_take(const char *root, uint64_t timeout_us, int *ret_fd, GError **error);
 
+/* Sets the error for a root without /etc, where there is nothing to lock; returns false. */
+bool accounts_lock_no_directory(GError **error);
 /* The operation lock_accounts of the real host. */
 bool real_lock_accounts(Host *host, int *ret_fd, GError **error);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "host/accounts-lock.h"
 #include "host/host-ops.h"
 #include "host/memory-net.h"
 #include "host/memory-packages.h"
@@ -261,6 +262,14 @@ static bool overlay_session(Host *host, NetSession *ret_session) {
 }
 
 /* --- mounts --- */
+
+/* Predicts what the real one says where there is no /etc. */
+static bool overlay_lock_accounts(Host *host, int *ret_fd, GError **error) {
+    *ret_fd = -1;
+    if (!host->is_real || host_exists(host, "/etc"))
+        return true;
+    return accounts_lock_no_directory(error);
+}
 
 static MountTable *overlay_mounts(Host *host, GError **error) {
     Overlay *self = overlay_of(host);
@@ -571,6 +580,7 @@ static const HostOps overlay_ops = {
     .sysctl_read = overlay_sysctl_read,
     .sysctl_write = overlay_sysctl_write,
     .sysctl_list = overlay_sysctl_list,
+    .lock_accounts = overlay_lock_accounts,
     .log = overlay_log,
     .watch = overlay_watch,
 };

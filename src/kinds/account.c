@@ -71,14 +71,20 @@ bool account_owner(KindRun *run, const char *name, bool optional, User **ret_use
     if (*ret_user)
         return true;
     bool missing = g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
-    if (missing && (optional || run->planning))
+    if (missing && (optional || run->brought))
         return true;
-    if (missing)
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
-                    "no such user '%s'; declare it, or let what makes it go first with 'needs'",
-                    name);
-    else
-        g_propagate_error(error, g_steal_pointer(&problem));
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return account_remedy("user", name, error);
+}
+
+bool account_remedy(const char *what, const char *name, GError **error) {
+    if (!error || !g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        return false;
+    bool asks = g_str_has_suffix((*error)->message, "?");
+    g_autofree char *message = g_steal_pointer(&(*error)->message);
+    (*error)->message =
+        g_strdup_printf("%s%s declare %s '%s', or let what makes it go first with 'needs'", message,
+                        asks ? " If not," : ";", what, name);
     return false;
 }
 

@@ -21,9 +21,13 @@ bool account_wants_absent(const Resource *resource, unsigned state_param);
 bool account_stays_removed(const Resource *resource, unsigned state_param);
 
 /* The user that something else belongs to. True with NULL when there is none and that is no error:
- * because nothing is wanted of him (optional), or because something that a plan does not run may
- * make him. */
+ * because nothing is wanted of him (optional), or because something that a plan does not run
+ * goes first and may make him. */
 bool account_owner(KindRun *run, const char *name, bool optional, User **ret_user, GError **error);
+
+/* To an error about an account that does not exist it adds what to do; what: "user" or "group".
+ * Always returns false, so that callers write `return account_remedy(...)`. */
+bool account_remedy(const char *what, const char *name, GError **error);
 
 /* True with NULL when there is no such group. */
 bool account_find_group(Host *host, const char *name, Group **ret_group, GError **error);

@@ -363,7 +363,7 @@ static bool cron_diff(KindRun *run, const State *actual, Changes *changes, GErro
     }
     if (spec.absent || run->reason == REASON_VERIFY)
         return true;
-    kind_run_note(run, "needs user '%s', which nothing in this plan makes",
+    kind_run_note(run, "needs user '%s', which only what goes before it may make",
                   resource_string(run->resource, P_USER));
     changes->action = ACTION_CREATE;
     changes->uncertain = true;
@@ -371,7 +371,7 @@ static bool cron_diff(KindRun *run, const State *actual, Changes *changes, GErro
     return true;
 }
 
-/* The directory of the tables comes with cron, which something in a plan may bring. */
+/* The directory of the tables comes with cron, which what goes first in a plan may bring. */
 static bool check_directory(KindRun *run, const CronSpec *spec, GError **error) {
     g_autofree char *directory = g_path_get_dirname(spec->path);
     g_autoptr(GError) problem = NULL;
@@ -382,8 +382,8 @@ static bool check_directory(KindRun *run, const CronSpec *spec, GError **error) 
         g_propagate_error(error, g_steal_pointer(&problem));
         return false;
     }
-    if (run->planning || spec->table.system) {
-        if (run->planning)
+    if (run->brought || spec->table.system) {
+        if (run->brought)
             kind_run_note(run, "needs '%s', which comes with cron", directory);
         return host_make_parents(run->host, spec->path, error);
     }

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "host/accounts.h"
 #include "host/host-overlay.h"
+#include "kinds/account.h"
 #include "kinds/exec.h"
 
 #define TAIL_LINES  5 /* of a failed command's output, repeated in the error */
@@ -77,21 +78,27 @@ static bool failed(const KindRun *run, const char *what, const HostCommandResult
     return false;
 }
 
-/* The program itself could not be started: say what a shell would have made of it. A directory or
- * user that is missing explains itself. */
+/* The program itself could not be started: say what a shell would have made of it. A directory
+ * that is missing explains itself. */
 static void explain_missing(KindRun *run, const char *shell, const char *cwd, GError **error) {
-    const char *user = exec_text(run->resource, EXEC_USER);
-    const char *group = exec_text(run->resource, EXEC_GROUP);
-    uid_t uid;
-    gid_t gid;
     if (!g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND) || shell != NULL ||
-        (cwd != NULL && !host_exists(run->host, cwd)) ||
-        (user != NULL && !accounts_uid(run->host, user, &uid, NULL)) ||
-        (group != NULL && !accounts_gid(run->host, group, &gid, NULL)))
+        (cwd != NULL && !host_exists(run->host, cwd)))
         return;
     g_autofree char *message = g_steal_pointer(&(*error)->message);
     (*error)->message =
         g_strconcat(message, ": give its full path, or set shell if it is shell syntax", NULL);
+}
+
+/* Whoever its commands run as. */
+static bool check_identity(KindRun *run, GError **error) {
+    const char *user = exec_text(run->resource, EXEC_USER);
+    const char *group = exec_text(run->resource, EXEC_GROUP);
+    uid_t uid;
+    gid_t gid;
+    return (user == NULL || accounts_uid(run->host, user, &uid, error) ||
+            account_remedy("user", user, error)) &&
+           (group == NULL || accounts_gid(run->host, group, &gid, error) ||
+            account_remedy("group", group, error));
 }
 
 static bool run_line(KindRun *run, const char *what, const char *line, const char *shell,
@@ -107,6 +114,10 @@ static bool run_line(KindRun *run, const char *what, const char *line, const cha
         command.command.input_size = value_string_size(input);
     }
     command.command.cancel = run->cancel;
+    if (!check_identity(run, error)) {
+        g_prefix_error(error, "%s: ", what);
+        return false;
+    }
     g_autoptr(GError) problem = NULL;
     if (host_run(run->host, &command.command, ret_result, &problem))
         return true;
@@ -336,7 +347,8 @@ static void note_output(KindRun *run, const HostCommandResult *result) {
  * cannot tell. */
 bool exec_observe(KindRun *run, State *actual, GError **error) {
     Decision decision;
-    if (!decide(run, &decision, error))
+    if (!decide(run, &decision, error) ||
+        (run->planning && decision != DECIDE_NO && !check_identity(run, error)))
         return false;
     actual->exists = decision == DECIDE_NO;
     if (decision == DECIDE_MAYBE)

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "host/accounts.h"
+#include "kinds/account.h"
 #include "kinds/file.h"
 
 const char *file_type_word(FileType type) {
@@ -350,14 +351,14 @@ bool file_wanted_attributes(KindRun *run, const FileSpec *spec, FileAttributes *
         wanted.set |= FILE_SET_UID;
         if (!file_uid(run->host, spec->owner, &wanted.uid, error)) {
             g_prefix_error(error, "owner of '%s': ", spec->path);
-            return false;
+            return account_remedy("user", value_string(spec->owner), error);
         }
     }
     if (spec->group != NULL) {
         wanted.set |= FILE_SET_GID;
         if (!file_gid(run->host, spec->group, &wanted.gid, error)) {
             g_prefix_error(error, "group of '%s': ", spec->path);
-            return false;
+            return account_remedy("group", value_string(spec->group), error);
         }
     }
     *ret_attributes = wanted;

@@ -143,6 +143,7 @@ static KindRun run_new(KindTest *test, Host *host, const Resource *resource) {
         .reason = test->reason,
         .refresh = test->refresh,
         .planning = host_is_prediction(host),
+        .brought = test->brought && host_is_prediction(host),
         .wall_now = test->wall_now,
         .state_dir = test->state_dir,
         .outputs = value_new_map(),

@@ -13,6 +13,7 @@ typedef struct {
     Host *host;            /* borrowed */
     RunReason reason;      /* of the next rounds; REASON_START at first */
     bool refresh;          /* of the next rounds */
+    bool brought;          /* of the next plans */
     uint64_t wall_now;     /* us */
     const char *state_dir; /* borrowed, may be NULL */
     GHashTable *kept;      /* Resource key -> Value */

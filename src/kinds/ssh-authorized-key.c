@@ -339,7 +339,7 @@ static bool diff_others(KindRun *run, const KeySpec *spec, Changes *changes, GEr
 static bool no_user(KindRun *run, Changes *changes) {
     if (wants_absent(run->resource) || run->reason == REASON_VERIFY)
         return true;
-    kind_run_note(run, "needs user '%s', which nothing in this plan makes",
+    kind_run_note(run, "needs user '%s', which only what goes before it may make",
                   resource_string(run->resource, P_USER));
     changes->action = ACTION_CREATE;
     changes->uncertain = true;

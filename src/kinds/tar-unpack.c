@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "host/accounts.h"
+#include "kinds/account.h"
 #include "kinds/hint.h"
 #include "kinds/tar.h"
 
@@ -107,8 +108,10 @@ static bool tree_rules(KindRun *run, const TarSpec *spec, bool fresh, TreeRules 
     };
     FileAttributes *attributes = &ret_rules->attributes;
     attributes->set = (owner != NULL ? FILE_SET_UID : 0) | (group != NULL ? FILE_SET_GID : 0);
-    return (owner == NULL || accounts_uid(run->host, owner, &attributes->uid, error)) &&
-           (group == NULL || accounts_gid(run->host, group, &attributes->gid, error));
+    return (owner == NULL || accounts_uid(run->host, owner, &attributes->uid, error) ||
+            account_remedy("user", owner, error)) &&
+           (group == NULL || accounts_gid(run->host, group, &attributes->gid, error) ||
+            account_remedy("group", group, error));
 }
 
 static void keep_unpacked(KindRun *run, const FileTree *tree, const char *archive_hex,

@@ -535,16 +535,15 @@ static bool user_diff(KindRun *run, const State *actual, Changes *changes, GErro
 
 /* --- apply --- */
 
-/* In a plan the group may come from a package's script or a command, which a plan does not run: it
- * is taken as made, and the plan says so. */
+/* In a plan the group may come from a package's script or a command that goes first: a plan does
+ * not run them. It is taken as made, and the plan says so. */
 static bool missing_group(KindRun *run, const char *name, GError **error) {
-    if (run->planning) {
-        kind_run_note(run, "needs group '%s', which nothing in this plan makes", name);
+    if (run->brought) {
+        kind_run_note(run, "needs group '%s', which only what goes before it may make", name);
         return true;
     }
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
-                "no such group '%s'; declare it, or let what makes it go first with 'needs'", name);
-    return false;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND, "no such group '%s'", name);
+    return account_remedy("group", name, error);
 }
 
 static bool make_group(Host *host, const char *name, gid_t gid, GError **error) {

@@ -56,3 +56,39 @@ def test_help_of_a_command():
     assert stead("help", "plan").stdout == stead("plan", "--help").stdout != ""
     unknown = stead("help", "plam")
     assert unknown.returncode == 1 and "did you mean 'plan'" in unknown.stderr
+
+
+OWNERLESS = [
+    'user "ada" { groups = { "docker" } }',
+    'user "ada" { group = "docker" }',
+    'file "/etc/x" { content = "x", owner = "ada" }',
+    'file "/etc/x" { content = "x", group = "docker" }',
+    'exec "x" { cmd = "/bin/true", user = "ada" }',
+    'cron "x" { special = "daily", command = "/bin/true", user = "ada" }',
+    'ssh_authorized_key "x" { user = "ada", type = "ed25519", key = '
+    '"AAAAC3NzaC1lZDI1NTE5AAAAIKZkNyIiOtWImDXHNEHiyMOsgZAzO6XJSAKQUHqbpBjU" }',
+]
+
+
+@pytest.mark.parametrize("text", OWNERLESS)
+def test_plan_tells_of_accounts_that_nobody_makes(site, text):
+    """As the apply does, with what to do; where something goes first that may make them, it is no error."""
+    site.add_programs("/bin/true")
+    site.write(text)
+    plan, apply = site.run("plan"), site.run("apply")
+    assert plan.code == apply.code == 4, (plan, apply)
+    what = "docker" if "docker" in text else "ada"
+    for result in (plan, apply):
+        assert f"no such {'group' if what == 'docker' else 'user'} '{what}'; declare " in result.out, result
+    site.write(text[:-1] + ', needs = exec "maker" }\nexec "maker" { cmd = "/bin/true" }')
+    assert site.run("plan").code == 0, site.run("plan")
+
+
+def test_plan_of_accounts_in_an_empty_root_is_that_of_apply(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "site.lua").write_text('user "ada" {}\n')
+    for command in ("plan", "apply"):
+        done = stead(command, tmp_path / "site.lua", "--root", tmp_path / "root")
+        assert done.returncode == 4 and "declare file '/etc/'" in done.stdout, done
+    (tmp_path / "site.lua").write_text('user "ada" {}\nfile "/etc/" {}\n')
+    assert stead("plan", tmp_path / "site.lua", "--root", tmp_path / "root").returncode == 0
