@@ -49,8 +49,8 @@ static const Param params[N_PARAMS] = {
     [P_KEY] = { "key", PARAM_STRING, PARAM_PROPERTY,
                 "The public key that signs the source, and that is trusted for it alone: its "
                 "armoured text; or a file of it: a path of the machine, or, relative, a file "
-                "beside "
-                "the configuration. Unset: the keys that the machine trusts for everything." },
+                "beside the configuration. Unset: the keys that the machine trusts for "
+                "everything." },
     [P_ENABLED] = { "enabled", PARAM_BOOL, 0, "Whether apt uses it.", .fallback = "true" },
     [P_OPTIONS] = { "options", PARAM_MAP, 0,
                     "Further fields of sources.list(5), such as Check-Valid-Until." },
@@ -184,6 +184,13 @@ static void wanted_clear(Wanted *wanted) {
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Wanted, wanted_clear)
 
+/* A file that apt is told of as it is: those of packages and of apt itself follow their owners.
+ * Others are copied, since apt reads keys as a user without rights who may not see them. */
+static bool is_named_in_place(const char *key) {
+    return key != NULL && (g_str_has_prefix(key, "/usr/") || g_str_has_prefix(key, "/etc/apt/"));
+}
+
+/* A file beside the configuration. */
 static char *local_key(const Resource *resource) {
     const char *key = resource_string(resource, P_KEY);
     if (key == NULL || is_armoured(key) || *key == '/')
@@ -193,29 +200,38 @@ static char *local_key(const Resource *resource) {
     return g_build_filename(directory, key, NULL);
 }
 
+/* local: NULL means that key is a path of the machine. */
+static GBytes *read_key_file(KindRun *run, const char *key, const char *local, bool *ret_armoured,
+                             GError **error) {
+    g_autoptr(GBytes) bytes = local != NULL ? host_read_local(run->host, local, KEY_MAX, error)
+                                            : host_read(run->host, key, KEY_MAX, error);
+    size_t size;
+    const char *data = bytes != NULL ? g_bytes_get_data(bytes, &size) : NULL;
+    if (data != NULL && apt_key_check(data, size, ret_armoured, error))
+        return g_steal_pointer(&bytes);
+    g_prefix_error(error, "read key '%s': ", local != NULL ? local : key);
+    return NULL;
+}
+
+static GBytes *key_of_text(const char *key) {
+    g_autofree char *text = g_strstrip(g_strdup(key));
+    char *whole = g_strconcat(text, "\n", NULL);
+    return g_bytes_new_take(whole, strlen(whole));
+}
+
 static bool read_key(KindRun *run, Wanted *wanted, GError **error) {
     const char *key = resource_string(run->resource, P_KEY);
     g_autofree char *local = local_key(run->resource);
     bool armoured = true;
-    if (local != NULL) {
-        size_t size;
-        wanted->key = host_read_local(run->host, local, KEY_MAX, error);
-        const char *data = wanted->key != NULL ? g_bytes_get_data(wanted->key, &size) : NULL;
-        if (wanted->key == NULL || !apt_key_check(data, size, &armoured, error)) {
-            g_prefix_error(error, "read key '%s': ", local);
-            return false;
-        }
-    } else if (key != NULL && *key == '/') {
+    if (key == NULL || is_named_in_place(key)) {
         wanted->key_path = g_strdup(key);
         return true;
-    } else if (key != NULL) {
-        g_autofree char *text = g_strstrip(g_strdup(key));
-        char *whole = g_strconcat(text, "\n", NULL);
-        wanted->key = g_bytes_new_take(whole, strlen(whole));
     }
+    wanted->key =
+        is_armoured(key) ? key_of_text(key) : read_key_file(run, key, local, &armoured, error);
     if (wanted->key != NULL)
         wanted->key_path = key_path(run->resource, armoured);
-    return true;
+    return wanted->key != NULL;
 }
 
 static void add_field(GString *text, const Resource *resource, const char *name, unsigned param) {
@@ -425,12 +441,13 @@ static bool source_apply(KindRun *run, const State *actual, const Changes *chang
 /* --- the rest */
 
 static bool source_watch(Watcher *watcher, const Resource *resource, GError **error) {
+    const char *key = resource_string(resource, P_KEY);
     g_autofree char *path = source_path(resource), *armoured = key_path(resource, true);
     g_autofree char *binary = key_path(resource, false), *local = local_key(resource);
     return watcher_host(watcher, HOST_WATCH_FILE, path, error) &&
-           (resource_get(resource, P_KEY) == NULL ||
-            (watcher_host(watcher, HOST_WATCH_FILE, armoured, error) &&
-             watcher_host(watcher, HOST_WATCH_FILE, binary, error))) &&
+           (key == NULL || (watcher_host(watcher, HOST_WATCH_FILE, armoured, error) &&
+                            watcher_host(watcher, HOST_WATCH_FILE, binary, error))) &&
+           (key == NULL || *key != '/' || watcher_host(watcher, HOST_WATCH_FILE, key, error)) &&
            (local == NULL || watcher_local(watcher, HOST_WATCH_FILE, local, error));
 }
 
@@ -478,7 +495,8 @@ const Kind kind_apt_source = {
         "those that the source itself needs, such as ca-certificates: one apply adds the source "
         "and "
         "installs from it.\n\n"
-        "A key is checked before anything is touched. A source whose mirror does not answer, or "
+        "A key is checked before anything is touched, and copied unless it is a file below /usr "
+        "or /etc/apt, which apt is told of where it is. A source whose mirror does not answer, or "
         "that is signed by another key, is not added, since it would be in the way of all others: "
         "the error names the host, and the next apply tries again.\n\n"
         "Priorities of sources are files in /etc/apt/preferences.d; see apt_preferences(5). They "

@@ -153,7 +153,8 @@ static bool find_candidate(KindRun *run, const State *actual, char **ret_candida
     if (!refresh(run, REFRESH_STALE, &done, NULL, error) ||
         !query_candidate(run, ret_candidate, error))
         return false;
-    if (*ret_candidate || actual->exists || run->planning)
+    bool release = resource_get(run->resource, P_RELEASE) != NULL; /* one that nobody has, maybe */
+    if (*ret_candidate || (actual->exists && !release) || run->planning)
         return true;
     if (!refresh(run, REFRESH_MISSING, &done, &problem, error) ||
         (done && !query_candidate(run, ret_candidate, error)))

@@ -6,9 +6,10 @@ import subprocess
 
 def build(directory: pathlib.Path, name: str, version: str, depends: str = "",
           conffile: bool | str = False, unit: str = "", postinst: str = "", size: int = 0,
-          fields: str = "") -> pathlib.Path:
+          fields: str = "", scripts: dict[str, str] | None = None) -> pathlib.Path:
     """Builds NAME_VERSION_all.deb with /usr/share/NAME/version, and NAME.service made of unit.
-    conffile: its text, or True. size: bytes that it takes besides. fields: of the control file."""
+    conffile: its text, or True. size: bytes that it takes besides. fields: of the control file.
+    scripts: further files of the control archive by name."""
     tree = directory / f"{name}-{version}.tree"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "usr/share" / name).mkdir(parents=True)
@@ -18,10 +19,9 @@ def build(directory: pathlib.Path, name: str, version: str, depends: str = "",
     if depends:
         control += f"Depends: {depends}\n"
     (tree / "DEBIAN/control").write_text(control + fields)
-    if postinst:
-        script = tree / "DEBIAN/postinst"
-        script.write_text(f"#!/bin/sh\n{postinst}\n")
-        script.chmod(0o755)
+    for script, text in ((scripts or {}) | ({"postinst": f"#!/bin/sh\n{postinst}\n"} if postinst else {})).items():
+        (tree / "DEBIAN" / script).write_text(text)
+        (tree / "DEBIAN" / script).chmod(0o755)
     if size:
         (tree / "usr/share" / name / "big").write_bytes(b"x" * size)
     if conffile:
@@ -47,3 +47,29 @@ def write_index(directory: pathlib.Path) -> None:
         text += (f"{fields}Filename: ./{deb.name}\nSize: {len(content)}\n"
                  f"SHA256: {hashlib.sha256(content).hexdigest()}\n\n")
     (directory / "Packages").write_text(text)
+
+
+class Key:
+    """A key that signs sources, in a keyring of its own below directory."""
+
+    def __init__(self, directory: pathlib.Path, name: str):
+        self.home = directory / f"gpg-{name}"
+        self.home.mkdir(mode=0o700)
+        self.gpg("--quick-generate-key", f"{name} <{name}@example.org>", "rsa2048", "sign", "never")
+
+    def gpg(self, *words: str, stdin: bytes | None = None) -> bytes:
+        return subprocess.run(["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--passphrase", "", *words],
+                              input=stdin, check=True, stdout=subprocess.PIPE).stdout
+
+    def public(self, armoured: bool = True) -> bytes:
+        return self.gpg("--export", *["--armor"] * armoured)
+
+    def close(self) -> None:
+        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=False)
+
+
+def write_release(directory: pathlib.Path, key: Key, fields: str) -> None:
+    """Signs what write_index() wrote; fields as in a Release file."""
+    index = (directory / "Packages").read_bytes()
+    text = f"{fields}SHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
+    (directory / "InRelease").write_bytes(key.gpg("--clearsign", stdin=text.encode()))

@@ -207,6 +207,50 @@ def test_conffiles_ask_nobody(machine, tmp_path):
     assert machine.path("/etc/stead-cf.conf").read_text() == "setting = 3\n"
 
 
+def test_recommended_packages(machine, tmp_path):
+    packages(machine, tmp_path, ("stead-rec", "1.0"), ("stead-with", "1.0", {"fields": "Recommends: stead-rec\n"}))
+    machine.converge('pkg "stead-with" { recommends = false }\n')
+    assert (version(machine, "stead-with"), version(machine, "stead-rec")) == ("1.0", None)
+    machine.converge('noop "empty" {}\n')
+    plan = machine.stead("plan", 'pkg "stead-with" { recommends = true }\n')
+    assert "also installs" in plan and "stead-rec 1.0" in plan
+    machine.converge('pkg "stead-with" { recommends = true }\n')
+    assert version(machine, "stead-rec") == "1.0" and marked_auto(machine, "stead-rec")
+    machine.converge('noop "empty" {}\n')
+
+
+def test_answers_for_debconf(machine, tmp_path):
+    """Given before the package asks; it writes down what it was told."""
+    scripts = {
+        "templates": "Template: stead-ask/colour\nType: string\nDefault: grey\nDescription: which colour?\n",
+        "config": "#!/bin/sh\n. /usr/share/debconf/confmodule\ndb_input high stead-ask/colour || true\ndb_go || true\n",
+        "postinst": "#!/bin/sh\n. /usr/share/debconf/confmodule\ndb_get stead-ask/colour\n"
+                    "echo \"$RET\" > /etc/stead-ask\ndb_stop\n"}
+    packages(machine, tmp_path, ("stead-ask", "1.0", {"scripts": scripts, "depends": "debconf"}))
+    machine.converge('pkg "stead-ask" { debconf = { "stead-ask/colour string deep green" } }\n')
+    assert machine.path("/etc/stead-ask").read_text() == "deep green\n"
+    machine.converge('noop "empty" {}\n')
+
+
+def test_nothing_to_do_runs_no_apt(machine):
+    """All packages of the machine, each declared: apt is neither run nor asked."""
+    names = machine.out("dpkg-query -W -f '${Package}\\n'").splitlines()
+    config = "".join(f'pkg "{name}" {{ manual = false, on_remove = "forget" }}\n' for name in sorted(set(names)))
+    assert len(names) > 80
+    machine.stead("apply", config)
+    machine.run("mkdir /root/bin && for name in apt-get apt-cache apt-mark; do mv /usr/bin/$name /root/bin; "
+                "printf '#!/bin/sh\\necho $0 >> /root/called\\nexec /root/bin/%s \"$@\"\\n' $name > /usr/bin/$name; "
+                "chmod 755 /usr/bin/$name; done")
+    try:
+        machine.run("apt-get -s -q install bash")
+        assert machine.path("/root/called").read_text() == "/usr/bin/apt-get\n"
+        machine.settled(config)
+        assert machine.path("/root/called").read_text() == "/usr/bin/apt-get\n"
+    finally:
+        machine.run("mv /root/bin/* /usr/bin")
+    machine.stead("apply", 'noop "empty" {}\n')
+
+
 def test_source_and_package_in_one_apply(machine, tmp_path):
     other = machine.path("/srv/other")
     other.mkdir(parents=True)
