@@ -266,12 +266,22 @@ static uint8_t *mark_before(const Graph *graph, unsigned vertex) {
     return before;
 }
 
+/* A parent that somebody is may be brought all the same: a package brings what is in it as well. */
+static bool may_be_brought(AutoEdges *edges, const Want *want) {
+    if (want->way == WANT_PARENT)
+        return true;
+    return want->way == WANT_ALL && want->before && want->n == 1 &&
+           g_str_has_prefix(edges->wanted->pdata[want->first], PATH_TYPE SEPARATOR) &&
+           find_wanted(edges, want) == NONE;
+}
+
 /* Names say less than paths: these edges come last, and never make a cycle. */
 static unsigned add_brought(AutoEdges *edges, Graph *graph) {
     g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Brought));
     for (unsigned i = 0; i < edges->wants->len; i++) {
         Brought brought = { .want = &g_array_index(edges->wants, Want, i) };
-        if (brought.want->way == WANT_PARENT && find_bringer(edges, brought.want, &brought.owner))
+        if (may_be_brought(edges, brought.want) &&
+            find_bringer(edges, brought.want, &brought.owner))
             g_array_append_val(all, brought);
     }
     g_array_sort(all, compare_brought);

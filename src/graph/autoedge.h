@@ -23,8 +23,8 @@ void auto_edges_want_first(AutoEdges *edges, const char *type, char *const *text
 void auto_edges_want_account(AutoEdges *edges, const char *account, const char *by_name,
                              const char *by_number);
 /* This resource brings path, a directory or file, without being it: it goes before those that ask
- * for the parent of something there, unless it would then wait for itself. Paths like
- * "/etc/nginx" of a package. */
+ * for the parent of something there, or for something there that nobody is, unless it would then
+ * wait for itself. Paths like "/etc/nginx" of a package, or what a command creates. */
 void auto_edges_own(AutoEdges *edges, const char *path);
 /* All resources with the identity (type, text) go before this one, except those that come after it
  * by whatever other edges there are: these never make a cycle. */

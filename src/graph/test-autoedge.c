@@ -62,6 +62,19 @@ static void test_what_is_brought_comes_after(void) {
                     "n @path=/etc/n @path=/etc/n.conf>/etc/n/d/~");
 }
 
+static void test_what_is_brought_comes_before_its_use(void) {
+    g_autoptr(Graph) graph = graph_new();
+    (void)add(graph, "use <path=/srv/app/bin/x");
+    (void)add(graph, "own <path=/srv/app/seed"); /* somebody is that path, and he comes after */
+    (void)add(graph, "after >path=/srv/app/y");
+    (void)add(graph, "make @path=/srv/app");
+    (void)test_add(graph, &test_file, "/srv/app/seed", 1);
+    g_autofree char *edges = edges_of(graph, 3);
+    g_assert_cmpstr(edges, ==,
+                    "/srv/app/seed>own <path=/srv/app/seed~ make @path=/srv/app>/srv/app/seed~ "
+                    "make @path=/srv/app>use <path=/srv/app/bin/x~");
+}
+
 /* A package that needs its file, over a detour or over another package, keeps its word. */
 static void test_what_is_brought_makes_no_cycle(void) {
     g_autoptr(Graph) graph = graph_new();
@@ -221,6 +234,8 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/autoedge/nearest-parent", test_nearest_parent);
     g_test_add_func("/autoedge/what-is-brought-comes-after", test_what_is_brought_comes_after);
+    g_test_add_func("/autoedge/what-is-brought-comes-before-its-use",
+                    test_what_is_brought_comes_before_its_use);
     g_test_add_func("/autoedge/what-is-brought-makes-no-cycle",
                     test_what_is_brought_makes_no_cycle);
     g_test_add_func("/autoedge/root-is-a-parent", test_root_is_a_parent);

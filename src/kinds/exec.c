@@ -41,8 +41,9 @@ static const Param exec_params[] = {
     [EXEC_CREATES] = { "creates", PARAM_STRINGS, PARAM_REWATCH,
                        "Paths that cmd creates: it does not run while one of them exists, and "
                        "fails "
-                       "when it ends without making any. A `file` without content may make the "
-                       "path first, empty: give that one needs = exec \"NAME\"." },
+                       "when it ends without making any. What is declared there, below it, or uses "
+                       "it "
+                       "(`file`, `line`, a program) comes after it by itself." },
     [EXEC_IFCMD] = { "ifcmd", PARAM_STRINGS, 0, "Commands that must all succeed for cmd to run.",
                      .aliases = "onlyif" },
     [EXEC_IFSHELL] = { "ifshell", PARAM_STRING, 0, "Shell for ifcmd." },
@@ -231,9 +232,13 @@ static void exec_auto_edges(const Resource *resource, AutoEdges *edges) {
         auto_edges_want_parent(edges, below);
     }
     const Value *creates = resource_get(resource, EXEC_CREATES);
-    for (size_t i = 0; creates != NULL && i < value_size(creates); i++)
-        if (*value_string(value_list_at(creates, i)) == '/')
-            auto_edges_want_parent(edges, value_string(value_list_at(creates, i)));
+    for (size_t i = 0; creates != NULL && i < value_size(creates); i++) {
+        const char *path = value_string(value_list_at(creates, i));
+        if (*path != '/')
+            continue;
+        auto_edges_want_parent(edges, path);
+        auto_edges_own(edges, path);
+    }
     auto_edges_want_account(edges, exec_text(resource, EXEC_USER), "user", "uid");
     auto_edges_want_account(edges, exec_text(resource, EXEC_GROUP), "group", "gid");
 }

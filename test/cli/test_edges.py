@@ -32,11 +32,36 @@ def edges(site, text):
     ("pkg sqlite3", "exec make", 'pkg "sqlite3" {}\nexec "make" { cmd = "sqlite3 /srv/x.db .schema" }'),
     ("tar /srv/1/", "file /srv/current",
      'tar "/srv/1/" { source = "a.tar" }\nfile "/srv/current" { target = "/srv/1" }'),
+    ("exec clone", "file /srv/app/conf", 'exec "clone" { cmd = "git clone x", creates = "/srv/app" }\n'
+     'file "/srv/app/conf" { content = "x" }'),
+    ("exec clone", "file /srv/app/", 'file "/srv/app/" { mode = "0750" }\n'
+     'exec "clone" { cmd = "git clone x", creates = "/srv/app/" }'),
+    ("exec key", "file /etc/key.pem", 'exec "key" { cmd = "openssl x", creates = "/etc/key.pem" }\n'
+     'file "/etc/key.pem" { mode = "0600" }'),
+    ("exec key", "file /srv/copy", 'exec "key" { cmd = "openssl x", creates = "/etc/key.pem" }\n'
+     'file "/srv/copy" { source = "/etc/key.pem" }'),
+    ("exec init", "line x", 'exec "init" { cmd = "x init", creates = "/etc/x.conf" }\n'
+     'line "x" { file = "/etc/x.conf", content = "x" }'),
+    ("exec init", "ini x", 'exec "init" { cmd = "x init", creates = "/etc/x" }\n'
+     'ini "x" { path = "/etc/x/x.ini", key = "a", value = "b" }'),
+    ("exec build", "exec use", 'exec "use" { cmd = "/opt/x/bin/tool" }\n'
+     'exec "build" { cmd = "make", creates = "/opt/x" }'),
     ("user ada", "tar /srv/1/", 'tar "/srv/1/" { source = "a.tar", owner = "ada" }\nuser "ada" {}'),
     ("group ops", "tar /srv/1/", 'tar "/srv/1/" { source = "a.tar", group = "ops" }\ngroup "ops" {}'),
 ])
 def test_edge_is_found(site, before, after, text):
     assert (before, after) in edges(site, text)
+
+
+def test_what_a_command_creates_does_not_wait_for_itself(site):
+    """Declared edges go first; the directory that it creates something in comes before it."""
+    assert edges(site, """
+        file "/srv/app/" {}
+        file "/srv/app/seed" { content = "x" }
+        exec "unpack" { cmd = "x", creates = "/srv/app/data", needs = file "/srv/app/data/in" }
+        file "/srv/app/data/in" { content = "x" }
+    """) == {("file /srv/app/", "file /srv/app/seed"), ("file /srv/app/", "exec unpack"),
+             ("file /srv/app/", "file /srv/app/data/in"), ("file /srv/app/data/in", "exec unpack")}
 
 
 def test_removed_package_waits_for_nothing(site):
