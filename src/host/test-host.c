@@ -1,7 +1,9 @@
 #include "host/test-host.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,4 +155,10 @@ const char *test_root_new(void) {
 void test_root_free(void) {
     root_remove();
     g_assert_cmpint(root[0], ==, '\0');
+}
+
+bool test_own_network(void) {
+    return unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("proc", "/proc", "proc", 0, NULL) == 0;
 }

@@ -20,6 +20,10 @@ void expect_target(Host *host, const char *path, const char *target);
 const char *test_root_new(void);
 void test_root_free(void); /* with everything in it; nothing when there is none */
 
+/* Puts this thread, and those it makes from now on, into a network that ends with them, where
+ * /proc/sys may be written. False: namespaces cannot be made here. */
+bool test_own_network(void);
+
 /* Everything below the root as text, a line each, for comparing. Caller frees. */
 char *test_snapshot(Host *host);
 

@@ -1,7 +1,6 @@
 /* Links, addresses and routes: their texts, and what every host does with them. The real one works
  * in a network namespace that the test makes for itself. */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -406,7 +405,7 @@ static void make_overlay_of_fake(Bed *bed) {
  * network that ends with them. */
 static Host *new_real(void) {
     g_autoptr(GError) error = NULL;
-    if (unshare(CLONE_NEWNET) != 0)
+    if (!test_own_network())
         return NULL;
     Host *real = host_real_new(NULL, NULL, &error);
     g_assert_no_error(error);
