@@ -96,9 +96,21 @@ static Style style_of(const char *state) {
     return STYLE_CHANGE;
 }
 
+/* "by file '/x' and 2 more", or NULL; caller frees. */
+static char *blocked_text(const Value *status) {
+    const Value *roots = value_map_get(status, "blocked_by");
+    size_t n = value_type(roots) == VALUE_LIST ? value_size(roots) : 0;
+    if (n == 0)
+        return NULL;
+    const char *first = value_string(value_list_at(roots, 0));
+    return n == 1 ? g_strdup_printf("by %s", first)
+                  : g_strdup_printf("by %s and %zu more", first, n - 1);
+}
+
 static void print_short(Printer *printer, const Value *status) {
     const char *state = value_map_string(status, "state", "?");
-    const char *error = value_map_string(status, "error", NULL);
+    g_autofree char *blocked = blocked_text(status);
+    const char *error = blocked ? blocked : value_map_string(status, "error", NULL);
     printer_line(printer, STYLE_PLAIN, "%s%-9s%s %s '%s'%s%s",
                  printer_style(printer, style_of(state)), state,
                  printer_style(printer, STYLE_PLAIN), value_map_string(status, "kind", ""),
@@ -152,6 +164,20 @@ static void print_list(Printer *printer, const char *title, const Value *list) {
         printer_line(printer, STYLE_PLAIN, "  %s %s", title, value_string(value_list_at(list, i)));
 }
 
+/* "blocked by file '/x', through exec 'y': why it failed" */
+static void print_causes(Printer *printer, const Value *causes) {
+    for (size_t i = 0; value_type(causes) == VALUE_LIST && i < value_size(causes); i++) {
+        const Value *cause = value_list_at(causes, i), *through = value_map_get(cause, "through");
+        const char *error = value_map_string(cause, "error", NULL);
+        g_autoptr(GString) text = g_string_new(value_map_string(cause, "name", ""));
+        for (size_t j = 0; value_type(through) == VALUE_LIST && j < value_size(through); j++)
+            g_string_append_printf(text, "%s%s", j ? ", " : ", through ",
+                                   value_string(value_list_at(through, j)));
+        printer_line(printer, STYLE_PLAIN, "  blocked by %s%s%s", text->str, error ? ": " : "",
+                     error ? error : "");
+    }
+}
+
 static void print_time(Printer *printer, const char *title, const Value *status, const char *key) {
     int64_t at = value_map_int(status, key, 0);
     if (at == 0)
@@ -172,7 +198,7 @@ static void explain(Session *session, const Value *status) {
     const char *origin = value_map_string(status, "origin", NULL);
     if (origin)
         printer_line(printer, STYLE_PLAIN, "  declared at %s", origin);
-    print_list(printer, "blocked by", value_map_get(status, "blocked_by"));
+    print_causes(printer, value_map_get(status, "causes"));
     print_list(printer, "waits for", value_map_get(status, "waits_for"));
     const char *semaphore = value_map_string(status, "semaphore", NULL);
     if (semaphore)

@@ -166,6 +166,7 @@ struct Engine {
     bool planning;
     bool remembers; /* the ledger is written */
     bool converged;
+    bool cone_changed; /* since status_remember(): a vertex failed or stopped to, or a swap */
     bool draining;
     unsigned stop_level;
     int exit_code;
@@ -238,6 +239,11 @@ Value *receive_unknown(const Vertex *vertex, unsigned member); /* as RoundMember
  * Engine.removals, NULL when there are none. Entries that need no work on the host are settled
  * here. */
 Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GError **error);
+
+/* status.c: what is blocked, and by what, goes to the ledger for those that ask when nothing runs;
+ * what is said there of resources that are gone is dropped. Does nothing unless something failed or
+ * stopped to since it was called last. */
+void status_remember(Engine *engine);
 
 /* unwatched.c: the vertex is polled, for why; soon all that are will be told, if
  * this one is worth it */

@@ -51,6 +51,7 @@ void engine_free(Engine *engine) {
     engine->stop_level = 3;
     request_all(engine, cancel_request);
     worker_pool_free(engine->workers);
+    status_remember(engine);
     g_queue_clear(&engine->ready);
     for (unsigned i = 0; engine->graph && i < graph_size(engine->graph); i++)
         vertex_free(engine->vertices[i]);

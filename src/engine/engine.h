@@ -132,9 +132,10 @@ GBytes *preimage_content(Ledger *ledger, const LedgerEntry *entry);
 unsigned engine_visit_running(const Engine *engine,
                               void (*visit)(void *data, const Resource *resource), void *data);
 
-/* One map per resource: {kind, name, state, error, blocked_by, waits_for, checked, changed, next,
- * origin, unwatched}; times are wall us. state: "ok", "failed", "blocked", "waiting", "running",
- * "pending", "retrying", "flapping", "hidden". */
+/* One map per resource: {kind, name, state, error, blocked_by, waits_for, causes, checked, changed,
+ * next, origin, unwatched}; times are wall us. causes: of blocked_by, list of {name, error,
+ * through}. state: "ok", "failed", "blocked", "waiting", "running", "pending", "retrying",
+ * "flapping", "hidden". */
 Value *engine_status(const Engine *engine, const char *kind, const char *name); /* NULL: no such */
 void engine_visit_status(const Engine *engine, void (*visit)(void *data, const Value *status),
                          void *data);

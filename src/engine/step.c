@@ -350,6 +350,7 @@ static void tell(Engine *engine, EngineEventType type) {
 static void quiet_long_enough(void *data) {
     Engine *engine = data;
     engine->converged = true;
+    status_remember(engine);
     tell(engine, ENGINE_CONVERGED);
 }
 

@@ -222,6 +222,7 @@ static void take_over(Swap *swap) {
     engine->vertices = swap->vertices;
     graph_unref(engine->graph);
     engine->graph = swap->graph;
+    engine->cone_changed = true;
     engine->next_graph = NULL;
     g_clear_pointer(&engine->next_source, graph_unref);
     g_clear_pointer(&engine->removals, g_hash_table_unref);

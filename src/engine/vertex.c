@@ -33,6 +33,7 @@ static void count(Vertex *vertex) {
 }
 
 void vertex_set_state(Vertex *vertex, VertexState state) {
+    vertex->engine->cone_changed |= (vertex->state == VERTEX_FAILED) != (state == VERTEX_FAILED);
     vertex->state = state;
     count(vertex);
 }

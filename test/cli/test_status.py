@@ -5,6 +5,7 @@ MIXED = """
 file "/srv/right" { content = "x" }
 file "/srv/nowhere/wrong" { content = "x" }
 exec "after" { cmd = "true", needs = file "/srv/nowhere/wrong" }
+exec "last" { cmd = "true", needs = exec "after" }
 """
 
 
@@ -26,6 +27,34 @@ def test_json_tells_every_state(mixed):
     assert done.code == 4, done
     states = {e["name"]: e["state"] for e in done.of("status")}
     assert states["/srv/right"] == "ok" and states["/srv/nowhere/wrong"] == "failed"
+
+
+def test_blocked_is_told_with_its_root(mixed):
+    text = mixed.run("status")
+    assert "blocked   exec 'after': by file '/srv/nowhere/wrong'\n" in text.out, text
+    assert "blocked   exec 'last': by file '/srv/nowhere/wrong'\n" in text.out, text
+    assert "1 right, 3 not" in text.out, text
+    why = mixed.run("why", "exec", "last")
+    assert why.code == 0 and "  blocked by file '/srv/nowhere/wrong', through exec 'after': create " in why.out, why
+    assert "declare file '/srv/nowhere/'" in why.out and "declared at " in why.out, why
+    cause = mixed.run("why", "exec", "last", "--json").of("why")[0]["causes"][0]
+    assert cause["name"] == "file '/srv/nowhere/wrong'" and cause["through"] == ["exec 'after'"], cause
+
+
+def test_blocked_no_more(site):
+    """Neither what runs by now nor what has left the configuration stays blocked."""
+    site.write(MIXED)
+    assert site.apply().code == 4
+    site.write('file "/srv/nowhere/" {}' + MIXED.replace("true", "/bin/true"))
+    site.add_programs("/bin/true")
+    assert site.apply().code == 0
+    assert "not (" in site.run("status").out and "blocked" not in site.run("status", "--verbose").out
+    site.write(MIXED.replace("/srv/nowhere", "/srv/else"))
+    assert site.apply().code == 4 and "blocked" in site.run("status").out
+    site.write('file "/srv/right" { content = "x" }')
+    assert site.apply().code == 0
+    status = site.run("status", "--verbose")
+    assert status.out.startswith("ok        file '/srv/right'\n1 right, 0 not"), status
 
 
 def test_kind_chooses_also_in_json(mixed):
