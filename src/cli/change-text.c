@@ -89,3 +89,16 @@ bool change_is_reload(Action action, const Value *after_of_notified) {
     return action == ACTION_RESTART && value_type(after_of_notified) == VALUE_STRING &&
            strcmp(value_string(after_of_notified), "reload") == 0;
 }
+
+const char *change_journal_action(const JournalEntry *entry) {
+    const Value *first = value_type(entry->changes) == VALUE_LIST && value_size(entry->changes) > 0
+                             ? value_list_at(entry->changes, 0)
+                             : NULL;
+    if (entry->reported)
+        return "seen, not changed:";
+    if (strcmp(entry->action, action_name(ACTION_NONE)) == 0)
+        return "look at";
+    bool restart = strcmp(entry->action, action_name(ACTION_RESTART)) == 0;
+    const Value *after = value_type(first) == VALUE_MAP ? value_map_get(first, "after") : NULL;
+    return restart && change_is_reload(ACTION_RESTART, after) ? "reload" : entry->action;
+}

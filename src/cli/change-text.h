@@ -1,6 +1,7 @@
 #pragma once
 /* Changes as people read them: one property, what it was, what it becomes. */
 #include "graph/kind.h"
+#include "ledger/ledger.h"
 
 /* One value: digests short, what is not there as "(none)", texts cut inside their quotes so that at
  * most width characters are shown. */
@@ -10,6 +11,9 @@ char *change_text_value(const Value *value, size_t width);
  * for maps; the separator follows the property's name: " " in lines, ": " in plans. */
 char *change_text(const char *property, const char *separator, const Value *before,
                   const Value *after, size_t width);
+
+/* What was done, in a word: of a restart that was a reload only, "reload". */
+const char *change_journal_action(const JournalEntry *entry);
 
 /* Whether a restart is a reload only: a service was notified and can reload. */
 bool change_is_reload(Action action, const Value *after_of_notified);

@@ -48,19 +48,6 @@ static char *changes_text(const JournalEntry *entry) {
     return g_string_free(text, FALSE);
 }
 
-static const char *action_of(const JournalEntry *entry) {
-    const Value *first = value_type(entry->changes) == VALUE_LIST && value_size(entry->changes) > 0
-                             ? value_list_at(entry->changes, 0)
-                             : NULL;
-    if (entry->reported)
-        return "seen, not changed:";
-    if (strcmp(entry->action, action_name(ACTION_NONE)) == 0)
-        return "look at";
-    bool restart = strcmp(entry->action, action_name(ACTION_RESTART)) == 0;
-    const Value *after = value_type(first) == VALUE_MAP ? value_map_get(first, "after") : NULL;
-    return restart && change_is_reload(ACTION_RESTART, after) ? "reload" : entry->action;
-}
-
 static Value *entry_to_value(const JournalEntry *entry) {
     Value *map = value_new_map();
     value_map_set(map, "at", value_new_int(entry->time));
@@ -96,9 +83,9 @@ static void show(void *data, const JournalEntry *entry) {
                                    : g_strdup("");
     printer_line(listing->printer, STYLE_PLAIN, "%s %s%-8s%s %s %s '%s'%s%s%s%s%s", when,
                  printer_style(listing->printer, style), sort,
-                 printer_style(listing->printer, STYLE_PLAIN), action_of(entry), entry->kind,
-                 entry->name, latency, *changes ? ": " : "", changes, entry->error ? ": " : "",
-                 entry->error ? entry->error : "");
+                 printer_style(listing->printer, STYLE_PLAIN), change_journal_action(entry),
+                 entry->kind, entry->name, latency, *changes ? ": " : "", changes,
+                 entry->error ? ": " : "", entry->error ? entry->error : "");
 }
 
 static bool read_filter(const Arguments *arguments, char **words, JournalFilter *filter,

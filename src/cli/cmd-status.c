@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/control.h"
+#include "cli/change-text.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "cli/time-text.h"
@@ -188,8 +189,24 @@ static void print_time(Printer *printer, const char *title, const Value *status,
 
 static void print_journal(void *data, const JournalEntry *entry) {
     g_autofree char *when = time_show(entry->time);
-    printer_line(data, STYLE_PLAIN, "  last change: %s %s, %s", when, entry->action,
+    printer_line(data, STYLE_PLAIN, "  last change: %s %s, %s", when, change_journal_action(entry),
                  entry->corrective ? "drift" : "configuration");
+}
+
+/* Why a command did not run is known to who keeps it: see exec-run.c. */
+static void add_idle(Session *session, Value *status) {
+    const char *state = value_map_string(status, "state", "");
+    if (strcmp(state, "ok") != 0 ||
+        (!session->machine->ledger && !session_open_ledger(session, LEDGER_READ, "why")))
+        return;
+    const LedgerEntry *entry =
+        ledger_find(session->machine->ledger, value_map_string(status, "kind", ""),
+                    value_map_string(status, "name", ""));
+    const char *idle = entry && value_type(entry->kept) == VALUE_MAP
+                           ? value_map_string(entry->kept, KIND_KEPT_IDLE, NULL)
+                           : NULL;
+    if (idle)
+        value_map_set(status, "idle", value_new_string(idle));
 }
 
 static void explain(Session *session, const Value *status) {
@@ -199,6 +216,9 @@ static void explain(Session *session, const Value *status) {
     if (origin)
         printer_line(printer, STYLE_PLAIN, "  declared at %s", origin);
     print_causes(printer, value_map_get(status, "causes"));
+    const char *idle = value_map_string(status, "idle", NULL);
+    if (idle)
+        printer_line(printer, STYLE_PLAIN, "  did not run: %s", idle);
     print_list(printer, "waits for", value_map_get(status, "waits_for"));
     const char *semaphore = value_map_string(status, "semaphore", NULL);
     if (semaphore)
@@ -240,6 +260,7 @@ static int run_why(const Arguments *arguments, char **words) {
         return EXIT_REFUSED;
     }
     Value *status = g_ptr_array_index(answer, 0);
+    add_idle(session, status);
     if (printer_is_json(session->printer))
         printer_json(session->printer, "why", g_steal_pointer(&g_ptr_array_index(answer, 0)));
     else
@@ -274,9 +295,9 @@ const Command command_why = {
     .min_arguments = 2,
     .max_arguments = 2,
     .summary = "Explain one resource: state, blockers, last error, next try",
-    .help = "Tells what the resource waits for, which failed resource blocks it, its last error, "
-            "its last\n"
-            "change, and when it is tried again.",
+    .help = "Tells what the resource waits for, which failed resource blocks it and why, what kept "
+            "a command from\n"
+            "running, its last error, its last change, and when it is tried again.",
     .example = "stead why file /etc/motd",
     .options = why_options,
     .run = run_why,

@@ -146,6 +146,7 @@ static inline PathClaim kind_run_claim(const KindRun *run, const char *path) {
 
 void kind_run_send(KindRun *run, const char *output, Value *value); /* takes ownership */
 void kind_run_keep(KindRun *run, Value *map);                       /* takes ownership */
+#define KIND_KEPT_IDLE "idle" /* kept: why a look found nothing to do, for people; a text */
 void kind_run_note(KindRun *run, const char *format, ...)
     G_GNUC_PRINTF(2, 3); /* replaces an earlier note */
 

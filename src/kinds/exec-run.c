@@ -159,9 +159,11 @@ static bool decide_by_mtimes(KindRun *run, Decision *decision, GError **error) {
     return true;
 }
 
-static bool find_created(KindRun *run, bool *ret_exists, bool *ret_unknown, GError **error) {
+/* *ret_found: the first that exists, or NULL. */
+static bool find_created(KindRun *run, const char **ret_found, bool *ret_unknown, GError **error) {
     const Value *paths = resource_get(run->resource, EXEC_CREATES);
-    *ret_exists = *ret_unknown = false;
+    *ret_found = NULL;
+    *ret_unknown = false;
     for (size_t i = 0; paths != NULL && i < value_size(paths); i++) {
         const char *path = value_string(value_list_at(paths, i));
         FileInfo info;
@@ -169,8 +171,10 @@ static bool find_created(KindRun *run, bool *ret_exists, bool *ret_unknown, GErr
         if (*path == '\0')
             continue;
         if (host_stat(run->host, path, &info, &problem)) {
-            *ret_exists |= info.type != FILE_UNKNOWN;
-            *ret_unknown |= info.type == FILE_UNKNOWN;
+            if (info.type == FILE_UNKNOWN)
+                *ret_unknown = true;
+            else if (*ret_found == NULL)
+                *ret_found = path;
         } else if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
             g_propagate_prefixed_error(error, g_steal_pointer(&problem), "creates: ");
             return false;
@@ -190,18 +194,29 @@ static bool is_output(GBytes *output, const Resource *resource, unsigned param) 
 }
 
 typedef struct {
-    const char *name;
+    const char *name, *alias;
     unsigned cmd, shell, cwd;
 } Guard;
 
-/* Runs each command of a guard until one blocks. A guard that is ended by a signal has not
- * answered: that is an error, as a cancelled one is. */
-static bool run_guard(KindRun *run, const Guard *guard, bool blocks_on_success, bool *ret_blocked,
+/* "unless (nifcmd) 'test -e /x' succeeded" */
+static char *guard_text(const Guard *guard, const Value *line, const HostCommandResult *result,
+                        bool equals) {
+    g_autofree char *how = equals ? g_strdup("printed what ifequals says")
+                           : result->exit_status == 0
+                               ? g_strdup("succeeded")
+                               : g_strdup_printf("failed with exit status %d", result->exit_status);
+    if (value_is_secret(line))
+        return g_strdup_printf("%s (%s) %s", guard->alias, guard->name, how);
+    return g_strdup_printf("%s (%s) '%s' %s", guard->alias, guard->name, value_string(line), how);
+}
+
+/* Runs each command of a guard until one blocks: then *ret_why, owned, says it. A guard that is
+ * ended by a signal has not answered: that is an error, as a cancelled one is. */
+static bool run_guard(KindRun *run, const Guard *guard, bool blocks_on_success, char **ret_why,
                       GError **error) {
     const Resource *resource = run->resource;
     const Value *lines = resource_get(resource, guard->cmd);
-    *ret_blocked = false;
-    for (size_t i = 0; lines != NULL && i < value_size(lines) && !*ret_blocked; i++) {
+    for (size_t i = 0; lines != NULL && i < value_size(lines) && *ret_why == NULL; i++) {
         const char *line = value_string(value_list_at(lines, i));
         g_auto(HostCommandResult) result = { 0 };
         if (*line == '\0')
@@ -212,45 +227,51 @@ static bool run_guard(KindRun *run, const Guard *guard, bool blocks_on_success, 
         if (result.exit_status < 0)
             return failed(run, guard->name, &result, error);
         bool success = result.exit_status == 0;
-        *ret_blocked = success == blocks_on_success;
-        if (success && guard->cmd == EXEC_IFCMD)
-            *ret_blocked |= is_output(result.output, resource, EXEC_IFEQUALS) ||
-                            is_output(result.out, resource, EXEC_IFEQUALS_STDOUT);
+        bool equals = success && guard->cmd == EXEC_IFCMD &&
+                      (is_output(result.output, resource, EXEC_IFEQUALS) ||
+                       is_output(result.out, resource, EXEC_IFEQUALS_STDOUT));
+        if (equals || success == blocks_on_success)
+            *ret_why = guard_text(guard, value_list_at(lines, i), &result, equals);
     }
     return true;
 }
 
-static bool decide_by_guards(KindRun *run, Decision *decision, GError **error) {
-    static const Guard only_if = { "ifcmd", EXEC_IFCMD, EXEC_IFSHELL, EXEC_IFCWD };
-    static const Guard unless = { "nifcmd", EXEC_NIFCMD, EXEC_NIFSHELL, EXEC_NIFCWD };
-    bool exists, unknown, blocked;
-    if (!find_created(run, &exists, &unknown, error))
+/* *ret_why: set, owned, when the answer is no. */
+static bool decide_by_guards(KindRun *run, Decision *decision, char **ret_why, GError **error) {
+    static const Guard only_if = { "ifcmd", "onlyif", EXEC_IFCMD, EXEC_IFSHELL, EXEC_IFCWD };
+    static const Guard unless = { "nifcmd", "unless", EXEC_NIFCMD, EXEC_NIFSHELL, EXEC_NIFCWD };
+    const char *found;
+    bool unknown;
+    if (!find_created(run, &found, &unknown, error))
         return false;
-    *decision = exists ? DECIDE_NO : DECIDE_YES;
-    if (exists)
+    *decision = found != NULL ? DECIDE_NO : DECIDE_YES;
+    if (found != NULL) {
+        *ret_why = g_strdup_printf("creates: '%s' exists", found);
         return true;
+    }
     bool has_commands =
         exec_has_list(run->resource, EXEC_IFCMD) || exec_has_list(run->resource, EXEC_NIFCMD);
     if (unknown || (run->planning && has_commands)) {
         *decision = DECIDE_MAYBE;
         return true;
     }
-    if (!run_guard(run, &only_if, false, &blocked, error) ||
-        (!blocked && !run_guard(run, &unless, true, &blocked, error)))
+    if (!run_guard(run, &only_if, false, ret_why, error) ||
+        (*ret_why == NULL && !run_guard(run, &unless, true, ret_why, error)))
         return false;
-    if (blocked)
+    if (*ret_why != NULL)
         *decision = DECIDE_NO;
     return true;
 }
 
 /* After a run: what it promised to create must be there. */
 static bool check_created(KindRun *run, GError **error) {
-    bool exists, unknown;
+    const char *found;
+    bool unknown;
     if (!exec_has_list(run->resource, EXEC_CREATES))
         return true;
-    if (!find_created(run, &exists, &unknown, error))
+    if (!find_created(run, &found, &unknown, error))
         return false;
-    if (exists || unknown)
+    if (found != NULL || unknown)
         return true;
     const char *path = value_string(value_list_at(resource_get(run->resource, EXEC_CREATES), 0));
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
@@ -263,7 +284,8 @@ static bool has_guard(const Resource *resource) {
            exec_has_list(resource, EXEC_NIFCMD);
 }
 
-static bool decide(KindRun *run, Decision *decision, GError **error) {
+/* *ret_why: owned; why not, where that is worth telling. */
+static bool decide(KindRun *run, Decision *decision, char **ret_why, GError **error) {
     const Resource *resource = run->resource;
     *decision = DECIDE_NO;
     if (run->reason == REASON_VERIFY)
@@ -272,12 +294,30 @@ static bool decide(KindRun *run, Decision *decision, GError **error) {
         return false;
     if (*decision != DECIDE_NO)
         return true;
-    if (resource_bool(resource, EXEC_REFRESHONLY) && !run->refresh)
+    if (resource_bool(resource, EXEC_REFRESHONLY) && !run->refresh) {
+        *ret_why = g_strdup("refreshonly, and nothing has notified it since it ran");
         return true;
+    }
     /* Without a guard it would run each time it is looked at: only an event is a reason to. */
     if (!has_guard(resource) && !run->refresh && run->reason == REASON_POLL)
         return true;
-    return decide_by_guards(run, decision, error);
+    return decide_by_guards(run, decision, ret_why, error);
+}
+
+/* For `stead why`. An answer that has not changed costs no write. */
+static void keep_why(KindRun *run, const char *why) {
+    const char *known =
+        run->kept != NULL ? value_map_string(run->kept, KIND_KEPT_IDLE, NULL) : NULL;
+    if (why == NULL || g_strcmp0(known, why) == 0)
+        return;
+    Value *keep = value_new_map();
+    for (size_t i = 0; run->kept != NULL && i < value_size(run->kept); i++) {
+        const char *key;
+        const Value *value = value_map_at(run->kept, i, &key);
+        value_map_set(keep, key, value_ref(value));
+    }
+    value_map_set(keep, KIND_KEPT_IDLE, value_new_string(why));
+    kind_run_keep(run, keep);
 }
 
 /* --- outputs */
@@ -347,14 +387,17 @@ static void note_output(KindRun *run, const HostCommandResult *result) {
  * cannot tell. */
 bool exec_observe(KindRun *run, State *actual, GError **error) {
     Decision decision;
-    if (!decide(run, &decision, error) ||
+    g_autofree char *why = NULL;
+    if (!decide(run, &decision, &why, error) ||
         (run->planning && decision != DECIDE_NO && !check_identity(run, error)))
         return false;
     actual->exists = decision == DECIDE_NO;
     if (decision == DECIDE_MAYBE)
         state_set(actual, EXEC_CMD, value_new_unknown());
-    if (decision == DECIDE_NO && run->reason != REASON_VERIFY)
+    if (decision == DECIDE_NO && run->reason != REASON_VERIFY) {
         send_kept(run);
+        keep_why(run, why);
+    }
     return true;
 }
 

@@ -57,6 +57,41 @@ def test_blocked_no_more(site):
     assert status.out.startswith("ok        file '/srv/right'\n1 right, 0 not"), status
 
 
+GUARDS = [
+    ('creates = "/etc/passwd"', "creates: '/etc/passwd' exists"),
+    ('unless = "/bin/true"', "unless (nifcmd) '/bin/true' succeeded"),
+    ('onlyif = { "/bin/true", "/bin/false" }', "onlyif (ifcmd) '/bin/false' failed with exit status 1"),
+    ('onlyif = "/bin/cat /etc/group", ifequals = "root:x:0:\\n"',
+     "onlyif (ifcmd) '/bin/cat /etc/group' printed what ifequals says"),
+    ('refreshonly = true', "refreshonly, and nothing has notified it since it ran"),
+]
+
+
+@pytest.mark.parametrize("guard, told", GUARDS)
+def test_why_a_command_did_not_run(site, guard, told):
+    site.add_programs()
+    site.write(f'exec "x" {{ cmd = "/bin/true", {guard} }}')
+    assert site.apply().code == 0
+    why = site.run("why", "exec", "x")
+    assert f"\n  did not run: {told}\n" in why.out, why
+    assert site.run("why", "exec", "x", "--json").of("why")[0]["idle"] == told
+    site.write('exec "x" { cmd = "/bin/true" }')
+    assert site.apply().code == 0
+    assert "did not run" not in site.run("why", "exec", "x").out
+
+
+def test_why_keeps_what_the_command_said(site):
+    """What a guard answered does not take the output of the last run away."""
+    site.add_programs()
+    text = ('exec "x" { cmd = "echo said; echo > /etc/done", shell = "/bin/sh", creates = "/etc/done" }\n'
+            'file "/etc/%s" { content = out(exec "x", "stdout") }')
+    for name in ("a", "b", "c"):
+        site.write(text % name)
+        assert site.apply().code == 0
+        assert site.path("/etc/" + name).read_text() == "said\n"
+    assert "did not run: creates: '/etc/done' exists" in site.run("why", "exec", "x").out
+
+
 def test_kind_chooses_also_in_json(mixed):
     done = mixed.run("status", "--json", "--kind", "exec")
     assert {e["kind"] for e in done.of("status")} <= {"exec"}
