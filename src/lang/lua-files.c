@@ -74,7 +74,7 @@ static void run_module(lua_State *lua, const char *name) {
     GError *error = NULL;
     char *path = module_path(eval, name);
     GBytes *content = sources_load(eval->sources, path, &error);
-    const char *kept = g_intern_string(path);
+    const char *kept = content ? g_intern_string(path) : NULL; /* for ever: not what is not there */
     g_free(path);
     if (!content) {
         g_prefix_error(&error, "import '%s': ", name);

@@ -276,7 +276,8 @@ static int call_template(lua_State *lua) {
     GError *error = NULL;
     char *path = eval_path(eval, name);
     GBytes *content = sources_load(eval->sources, path, &error);
-    const char *where = g_intern_string(path);
+    const char *where =
+        content ? g_intern_string(path) : NULL; /* for ever: not what is not there */
     g_free(path);
     if (!content) {
         eval_problem_here(eval, lua, error->message);

@@ -330,6 +330,16 @@ static void test_memory(void) {
     lua_memory_free(NULL);
 }
 
+/* Interned strings live as long as the process, and an agent reads many configurations. */
+static void test_absent_files(void) {
+    g_autoptr(TestRun) run =
+        test_run("site.lua", "template('gone.tmpl') pcall(import, 'gone.module')", NULL, NULL);
+    g_assert_nonnull(strstr(run->messages, "gone.tmpl"));
+    g_assert_cmpuint(g_quark_try_string("site.lua"), !=, 0);
+    g_assert_cmpuint(g_quark_try_string("gone.tmpl"), ==, 0);
+    g_assert_cmpuint(g_quark_try_string("gone/module.lua"), ==, 0);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/sandbox/strings", test_strings);
@@ -350,5 +360,6 @@ int main(int argc, char **argv) {
     g_test_add_func("/sandbox/cases", test_cases);
     g_test_add_func("/sandbox/start", test_start);
     g_test_add_func("/sandbox/memory", test_memory);
+    g_test_add_func("/sandbox/absent-files", test_absent_files);
     return g_test_run();
 }
