@@ -233,17 +233,18 @@ static int compare_brought(const void *a, const void *b) {
     return (x->owner > y->owner) - (x->owner < y->owner);
 }
 
-/* Sets *ret_owner to who brings the path of want or a directory above it. */
-static bool find_bringer(AutoEdges *edges, const Want *want, unsigned *ret_owner) {
+/* Adds whoever brings the path of want, or a directory above it: the nearest of them may have to
+ * come after it, as a mount does after the directory that it is mounted on. */
+static void add_bringers(AutoEdges *edges, const Want *want, GArray *all) {
     void *owner;
     g_string_assign(edges->key, edges->wanted->pdata[want->first]);
     do {
-        if (g_hash_table_lookup_extended(edges->owned, edges->key->str, NULL, &owner)) {
-            *ret_owner = GPOINTER_TO_UINT(owner);
-            return *ret_owner != want->vertex;
-        }
+        if (!g_hash_table_lookup_extended(edges->owned, edges->key->str, NULL, &owner))
+            continue;
+        Brought brought = { GPOINTER_TO_UINT(owner), want };
+        if (brought.owner != want->vertex)
+            g_array_append_val(all, brought);
     } while (cut_component(edges->key));
-    return false;
 }
 
 /* One byte for each vertex: whether vertex comes after it, by whatever edges there are by now. */
@@ -279,10 +280,9 @@ static bool may_be_brought(AutoEdges *edges, const Want *want) {
 static unsigned add_brought(AutoEdges *edges, Graph *graph) {
     g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Brought));
     for (unsigned i = 0; i < edges->wants->len; i++) {
-        Brought brought = { .want = &g_array_index(edges->wants, Want, i) };
-        if (may_be_brought(edges, brought.want) &&
-            find_bringer(edges, brought.want, &brought.owner))
-            g_array_append_val(all, brought);
+        const Want *want = &g_array_index(edges->wants, Want, i);
+        if (may_be_brought(edges, want))
+            add_bringers(edges, want, all);
     }
     g_array_sort(all, compare_brought);
     g_autofree uint8_t *before = NULL;

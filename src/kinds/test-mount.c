@@ -437,14 +437,17 @@ static void test_edges(void) {
     unsigned source = declare(graph, kind_test_resource(&kind_file, "/a/b/src", NULL));
     unsigned layers = declare(graph, kind_test_resource(&kind_mount, "/o", "device=overlay",
                                                         "options=lowerdir=/a/b/src:/m/x", NULL));
+    unsigned inside =
+        declare(graph, kind_test_resource(&kind_file, "/a/b/c", "state=exists", NULL));
     g_assert_cmpuint(graph_auto_edges(graph), >=, 8);
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     g_assert_true(graph_seal(graph, problems));
     const struct {
         unsigned from, to;
     } edges[] = {
-        { point, outer }, { outer, file },  { outer, inner },   { outer, source },
-        { outer, bind },  { source, bind }, { source, layers }, { bind, layers },
+        { point, outer },  { outer, file },   { outer, inner },   { outer, source },
+        { outer, bind },   { source, bind },  { source, layers }, { bind, layers },
+        { outer, inside }, { inside, inner },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(edges); i++)
         if (!is_before(graph, edges[i].from, edges[i].to))

@@ -182,6 +182,16 @@ static bool guess_type(PuppetTarget *target, bool recurse, GError **error) {
                                  "ensure => directory");
 }
 
+/* Puppet lets who may read a directory search it, where the mode is a number. */
+static bool widen_mode(PuppetTarget *target, GError **error) {
+    guint64 mode;
+    g_autofree char *text = puppet_text_of(puppet_target_input(target, "mode"));
+    if (!text || !g_ascii_string_to_unsigned(text, 8, 0, 07777, &mode, NULL))
+        return true;
+    g_autofree char *wide = g_strdup_printf("%04o", (unsigned)(mode | (mode & 0444) >> 2));
+    return puppet_target_set(target, "mode", value_new_string(wide), error);
+}
+
 /* What must not be in a difference is kept secret. */
 static bool hide_content(PuppetTarget *target, GError **error) {
     const Value *shows = puppet_target_input(target, "show_diff");
@@ -207,7 +217,10 @@ bool puppet_file_finish(PuppetTarget *target, GError **error) {
                      error);
     int index = kind_param_index(target->resource->kind, "type");
     const char *type = index < 0 ? NULL : resource_string(target->resource, (unsigned)index);
-    if (g_strcmp0(type, "directory") != 0)
+    bool is_directory = g_strcmp0(type, "directory") == 0;
+    if (is_directory && !recurse && !widen_mode(target, error))
+        return false;
+    if (!is_directory)
         recurse = false;
     else if (puppet_target_input(target, "source") && !recurse)
         return puppet_refused(error, "a directory with a source needs recurse => true: without it "

@@ -167,12 +167,12 @@ bool puppet_user_finish(PuppetTarget *target, GError **error) {
     return true;
 }
 
-/* Without ensure Puppet keeps the line only; with it, dump and pass are 0 unless said otherwise. */
+/* Without ensure Puppet keeps the line only. dump and pass are 0 unless said otherwise. */
 bool puppet_mount_finish(PuppetTarget *target, GError **error) {
     static const char *const numbers[] = { "dump", "pass" };
     const Value *ensure = puppet_target_input(target, "ensure");
-    if (!ensure)
-        return puppet_target_set(target, "state", value_new_string("defined"), error);
+    if (!ensure && !puppet_target_set(target, "state", value_new_string("defined"), error))
+        return false;
     for (size_t i = 0; i < G_N_ELEMENTS(numbers) && !puppet_is_one_of(ensure, "absent"); i++)
         if (!puppet_target_input(target, numbers[i]) &&
             !puppet_target_set(target, numbers[i], value_new_int(0), error))

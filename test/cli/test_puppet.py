@@ -108,8 +108,8 @@ def test_mounts_are_those_of_fstab(site):
         ("Mount", "/srv/gone", {"ensure": "absent"}),
     ), "node.json")
     assert site.apply("--detailed-exitcode", file=file).code == 2
-    assert fstab.read_text() == ("# theirs\nLABEL=d /srv/data ext4 noatime,nodev 0 2\nLABEL=k /srv/keep ext4 ro 1 2\n"
-                                 "tmpfs\t/srv/cache\ttmpfs\tsize=1m,noauto\t0\t0\n")
+    assert fstab.read_text() == ("# theirs\nLABEL=d /srv/data ext4 noatime,nodev 0 2\nLABEL=k /srv/keep ext4 ro 0 0\n"
+                                 "tmpfs\t/srv/cache\ttmpfs\tsize=1m\t0\t0\n")
     assert site.apply("--detailed-exitcode", file=file).code == 0
 
 

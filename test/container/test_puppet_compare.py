@@ -12,12 +12,13 @@ from snapshot import Snapshot
 
 PACKAGES = ("puppet-agent", *(f"puppet-module-puppetlabs-{name}-core"
                               for name in ("augeas", "cron", "host", "mount", "sshkeys")))
-MANIFEST = ROOT / "test/puppet/machine.pp"
+MANIFESTS = ROOT / "test/puppet"
+MANIFEST = MANIFESTS / "machine.pp"
 MODULES = ROOT / "test/puppet/modules"
 REPO = "/srv/repo"
 PUPPET = "puppet apply --color=false --detailed-exitcodes --show_diff "
-COMPILE = ("puppet catalog compile node.test --render-as json --manifest /root/site.pp | sed '/Notice: /d' "
-           ">/root/site.json")
+COMPILE = "puppet catalog compile node.test --render-as json --manifest {} | sed '/Notice: /d' >{}"
+STEAD_APPLY = "stead apply --detailed-exitcode "
 LEAST_RATIO = 10
 
 # What was there before, for the resources that change or remove something.
@@ -38,6 +39,27 @@ printf '# ours\nPort 2222\nPermitRootLogin yes\nAllowUsers ada eve\n' >/etc/ssh/
 printf '[main]\nsize = 4\n' >/etc/shop.ini
 apt-get -qq update
 apt-get -qq -y install stead-gone stead-purged >/dev/null
+cd /srv && mkdir -p m && cd m && mkdir off gone ghost ghostgone bare quiet told 'with space'
+cat >/etc/fstab <<'END'
+# mounts of this machine
+old   /srv/m/off	tmpfs size=1m 0 0
+
+/dev/none /srv/other ext4  noauto 0 2
+gone /srv/m/gone tmpfs size=1m 0 0
+quiet /srv/m/quiet tmpfs noauto 0 1
+# the end
+END
+for name in off gone ghost ghostgone; do mount -t tmpfs -o size=1m $name /srv/m/$name; done
+"""
+# Unmounted, mounted, lines lost, changed and added by somebody.
+TAMPER_MOUNTS = r"""
+set -e
+umount /srv/m/kept /srv/m/cache/in
+mount -t tmpfs other /srv/m/gone
+mount -t tmpfs other /srv/m/bare
+sed -i 's/noatime,noauto/sync/; /moved/d; /bare/d; s/^told.*/told \/srv\/m\/told tmpfs size=3m 0 2/; s/# the end/&, nearly/' \
+    /etc/fstab
+echo 'never /srv/m/never tmpfs defaults 0 0' >>/etc/fstab
 """
 UNIT = ("[Unit]\nDescription=for tests\n[Service]\nExecStart=/bin/sleep infinity\n"
         "ExecReload=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
@@ -56,8 +78,6 @@ def pair(base, tmp_path_factory):
     with Machine("puppet", packages=PACKAGES) as one, Machine("stead", packages=PACKAGES) as two:
         for machine in (one, two):
             prepare(machine, directory)
-        one.run(COMPILE)
-        shutil.copy(one.path("/root/site.json"), two.path("/root/site.json"))
         yield one, two
 
 
@@ -69,31 +89,57 @@ def prepare(machine: Machine, debs: pathlib.Path) -> None:
     machine.write("/etc/apt/sources.list.d/test.list", f"deb [trusted=yes] file:{REPO} ./\n")
     for place in ("/root", "/etc/puppet/code"):  # where stead and where puppet looks
         shutil.copytree(MODULES, machine.path(f"{place}/modules"))
-    machine.write("/root/site.pp", MANIFEST.read_text())
     machine.run(SEED)
 
 
+def compile_catalog(pair, manifest: pathlib.Path, name: str = "", facts: str = "") -> tuple[str, str]:
+    """Copies the manifest to the one machine and what puppet compiles of it to the other: their paths there."""
+    one, two = pair
+    source, target = f"/root/{manifest.name}", f"/root/{name or manifest.stem}.json"
+    one.write(source, manifest.read_text())
+    one.run(facts + COMPILE.format(source, target))
+    shutil.copy(one.path(target), two.path(target))
+    return source, target
+
+
+def applied(machine: Machine, command: str, code: int = 2) -> str:
+    done = machine.run(command, check=False)
+    assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
 def differences(one: Machine, two: Machine) -> list[str]:
+    one.run("systemctl daemon-reload")  # puppet tells systemd nothing of what it writes to fstab
     return Snapshot(one, tables=True).differences(Snapshot(two, tables=True))
+
+
+def mounts(machine: Machine) -> list[str]:
+    """Lines of fstab, what is mounted below /srv/m, and what that shows. Puppet puts a header in front, and makes the
+    space between all fields a tab; both add lines in the order in which they come to them."""
+    lines = [re.sub(r"[ \t]+", "\t", line) for line in machine.path("/etc/fstab").read_text().splitlines()
+             if not line.startswith("# HEADER")]
+    for line in machine.out("cat /proc/1/mountinfo").splitlines():
+        fields = line.split()
+        if fields[4].startswith("/srv/m/"):
+            lines.append(" ".join([*fields[3:6], *(re.sub(",lowerdir=.*", "", f) for f in fields[fields.index("-"):])]))
+    return sorted(lines) + sorted(machine.out("find /srv/m -printf '%p %y %m %u:%g %s\n'").splitlines())
 
 
 def test_same_machine(pair):
     one, two = pair
-    done = one.run(PUPPET + "/root/site.pp", check=False)
-    assert done.returncode == 2, f"puppet: {done.returncode}\n{done.stdout}{done.stderr}"
-    done = two.run("stead apply --detailed-exitcode /root/site.json", check=False)
-    assert done.returncode == 2, f"stead: {done.returncode}\n{done.stdout}{done.stderr}"
-    assert "geheim" not in done.stdout + done.stderr
+    source, catalog = compile_catalog(pair, MANIFEST)
+    applied(one, PUPPET + source)
+    assert "geheim" not in applied(two, STEAD_APPLY + catalog)
     assert differences(one, two) == []
+    assert mounts(one) == mounts(two)
     assert one.path("/etc/shop/sites/main.key").read_text() == "geheim"  # it did run
 
 
 def seconds(machine: Machine, command: str) -> tuple[float, str]:
     """Exit code 2: the manifest has resources with noop, whose changes are pending for ever."""
     start = time.monotonic()
-    done = machine.run(command, check=False)
-    assert done.returncode == 2, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
-    return time.monotonic() - start, done.stdout
+    output = applied(machine, command)
+    return time.monotonic() - start, output
 
 
 def test_ratio_of_runs_that_change_nothing(pair, capsys):
@@ -101,11 +147,11 @@ def test_ratio_of_runs_that_change_nothing(pair, capsys):
     one, two = pair
     puppet, bare, stead = [], [], []
     for _ in range(2):
-        took, output = seconds(one, PUPPET + "/root/site.pp")
+        took, output = seconds(one, f"{PUPPET}/root/{MANIFEST.name}")
         puppet.append(took)
         bare.append(float(re.search(r"Applied catalog in ([\d.]+) seconds", output)[1]))
         for _ in range(3):
-            took, output = seconds(two, "stead apply --detailed-exitcode /root/site.json")
+            took, output = seconds(two, f"{STEAD_APPLY}/root/{MANIFEST.stem}.json")
             assert " changed" not in output.splitlines()[-1], output
             stead.append(took)
     ratio = min(puppet) / min(stead)
@@ -114,6 +160,26 @@ def test_ratio_of_runs_that_change_nothing(pair, capsys):
               f"and compilation; stead {min(stead):.3f} s; ratios {ratio:.0f} and {min(bare) / min(stead):.0f}")
     assert ratio >= LEAST_RATIO
     assert differences(one, two) == []
+
+
+def test_mounts(pair):
+    """In all states, changed to other values, and after tampering."""
+    one, two = pair
+    manifest = MANIFESTS / "mounts.pp"
+    stead = STEAD_APPLY + "--state /var/lib/stead/mounts "  # a second configuration
+    for facts in ("", "FACTER_variant=second "):
+        source, catalog = compile_catalog(pair, manifest, facts=facts)
+        applied(one, facts + PUPPET + source)
+        applied(two, stead + catalog)
+        assert mounts(one) == mounts(two)
+    for machine in pair:
+        machine.run(TAMPER_MOUNTS)
+    assert mounts(one) == mounts(two)
+    applied(one, facts + PUPPET + source)
+    applied(two, stead + catalog)
+    assert mounts(one) == mounts(two)
+    assert one.path("/srv/m/cache/in/file").read_text() == "inner\n"
+    applied(two, stead + catalog, code=0)
 
 
 if __name__ == "__main__":

@@ -149,8 +149,21 @@ class shop::commands {
   }
 }
 
+class shop::mounts {
+  file { '/srv/cache': ensure => directory }
+  file { '/srv/cache/seed': ensure => directory }
+  mount { '/srv/cache': ensure => mounted, device => 'cache', fstype => 'tmpfs', options => 'size=4m,mode=0755' }
+  mount { '/srv/cache/seed': ensure => mounted, device => '/usr/share/stead-seed', fstype => 'none', options => 'bind' }
+  mount { '/srv/backup': ensure => present, device => 'LABEL=backup', fstype => 'ext4', options => 'noauto', pass => 2 }
+  mount { '/srv/m/off': ensure => unmounted, device => 'off', fstype => 'tmpfs' }
+  mount { '/srv/m/gone': ensure => absent }
+  File['/srv/cache'] -> Mount['/srv/cache']
+  File['/srv/cache/seed'] -> Mount['/srv/cache/seed']
+}
+
 class shop {
   contain shop::base
+  contain shop::mounts
   contain shop::files
   contain shop::service
   contain shop::jobs
