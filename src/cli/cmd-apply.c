@@ -122,6 +122,11 @@ static bool run_to_end(Apply *apply, Loop *loop, Graph *graph, GError **error) {
     return ran;
 }
 
+static void tell_blocked(void *data, const Value *status) {
+    if (strcmp(value_map_string(status, "state", ""), "blocked") == 0)
+        printer_blocked(data, status);
+}
+
 static int run_and_sum_up(Apply *apply, Loop *loop, Graph *graph) {
     Session *session = apply->session;
     Ledger *ledger = session->machine->ledger;
@@ -133,6 +138,8 @@ static int run_and_sum_up(Apply *apply, Loop *loop, Graph *graph) {
         printer_error(session->printer, error);
         return ran ? EXIT_FAILURES : EXIT_REFUSED;
     }
+    if (summary.blocked > 0)
+        engine_visit_status(apply->engine, tell_blocked, session->printer);
     printer_summary(session->printer, &summary, loop_now(loop) - started);
     int code = exit_code(apply, &summary);
     if (apply->interrupts == 0 && !apply->timed_out)

@@ -486,6 +486,23 @@ void printer_plan(Printer *printer, const Plan *plan) {
     printer_line(printer, STYLE_STRONG, "%s", text->str);
 }
 
+/* In text one cause is enough: the others wait there as well. */
+void printer_blocked(Printer *printer, const Value *status) {
+    const Value *roots = value_map_get(status, "blocked_by");
+    if (printer->json) {
+        Value *map = value_new_map();
+        static const char *const members[] = { "kind", "name", "blocked_by" };
+        for (unsigned i = 0; i < G_N_ELEMENTS(members); i++)
+            value_map_set(map, members[i], value_ref(value_map_get(status, members[i])));
+        printer_json(printer, "blocked", map);
+        return;
+    }
+    if (printer->verbose)
+        printer_line(printer, STYLE_DIM, "blocked %s '%s': %s failed",
+                     value_map_string(status, "kind", ""), value_map_string(status, "name", ""),
+                     value_size(roots) > 0 ? value_string(value_list_at(roots, 0)) : "another");
+}
+
 static void summary_as_json(Printer *printer, const EngineSummary *summary, uint64_t duration) {
     Value *map = value_new_map();
     value_map_set(map, "total", value_new_int(summary->total));

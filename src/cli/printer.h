@@ -32,5 +32,7 @@ void printer_progress(Printer *printer, const char *format, ...)
 
 /* Engine events as they come (a listener), and plans. */
 void printer_event(Printer *printer, const EngineEvent *event);
+/* One resource of engine_visit_status() that could not be worked on. */
+void printer_blocked(Printer *printer, const Value *status);
 void printer_plan(Printer *printer, const Plan *plan);
 void printer_summary(Printer *printer, const EngineSummary *summary, uint64_t duration_us);

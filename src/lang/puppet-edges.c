@@ -109,23 +109,6 @@ static void walk(PuppetLoader *loader, PuppetItem *item, Visit visit, void *data
     }
 }
 
-static bool set_noop(PuppetLoader *loader, PuppetItem *child, void *data) {
-    const Value *noop = child->parameters ? value_map_get(child->parameters, "noop") : NULL;
-    if (puppet_is_one_of(noop, "false no") || child->noop)
-        return false;
-    child->noop = true;
-    return true;
-}
-
-static void spread_noop(PuppetLoader *loader) {
-    for (unsigned i = 0; i < loader->items->len; i++) {
-        PuppetItem *item = item_at(loader, i);
-        const Value *noop = item->parameters ? value_map_get(item->parameters, "noop") : NULL;
-        if (item->role == PUPPET_CONTAINER && puppet_is_one_of(noop, "true yes"))
-            walk(loader, item, set_noop, NULL);
-    }
-}
-
 /* Kahn's algorithm from the top; what is left over is in a cycle or below one. */
 static void check_cycles(PuppetLoader *loader) {
     unsigned n = loader->items->len, seen = 0;
@@ -171,8 +154,6 @@ void puppet_load_containment(PuppetLoader *loader) {
                            target->ref);
     }
     check_cycles(loader);
-    if (problems_count(loader->problems) == 0)
-        spread_noop(loader);
 }
 
 /* Relationships */

@@ -42,15 +42,33 @@ static bool is_for_shell(const PuppetTarget *target) {
     return puppet_is_one_of(puppet_target_input(target, "provider"), "shell");
 }
 
-bool puppet_exec_command(PuppetTarget *target, const PuppetParam *row, const Value *input,
-                         GError **error) {
+/* With refreshonly, command never runs where there is a refresh: that is the command then. */
+static bool has_refresh(const PuppetTarget *target) {
+    return puppet_target_input(target, "refresh") &&
+           puppet_is_one_of(puppet_target_input(target, "refreshonly"), "true");
+}
+
+static bool set_command(PuppetTarget *target, const Value *input, GError **error) {
     g_autofree char *text = command_text(input);
     if (!text)
         return puppet_refused(error, "expected a command, as a text or a list of words");
     bool shell = is_for_shell(target) || (value_type(input) != VALUE_LIST && needs_shell(text));
     if (shell && !puppet_target_set(target, "shell", value_new_string("/bin/sh"), error))
         return false;
-    return puppet_target_set(target, row->param, value_new_string(text), error);
+    return puppet_target_set(target, "cmd", value_new_string(text), error);
+}
+
+bool puppet_exec_command(PuppetTarget *target, const PuppetParam *row, const Value *input,
+                         GError **error) {
+    return has_refresh(target) || set_command(target, input, error);
+}
+
+bool puppet_exec_refresh(PuppetTarget *target, const PuppetParam *row, const Value *input,
+                         GError **error) {
+    if (has_refresh(target))
+        return set_command(target, input, error);
+    return puppet_refused(error, "a second command is not supported where the first one runs too: "
+                                 "write an exec of its own for it, with refreshonly => true");
 }
 
 /* One command, several, or several as lists of words. */

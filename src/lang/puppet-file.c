@@ -29,6 +29,32 @@ bool puppet_file_ensure(PuppetTarget *target, const PuppetParam *row, const Valu
         error, "expected absent, present, file, directory, link or the target of a link%s", hint);
 }
 
+/* Whether every class of users is set; "ug+x" and "u=rwx" depend on what the mode is now. */
+static bool is_whole_mode(const char *text) {
+    bool set[3] = { false, false, false };
+    g_auto(GStrv) clauses = g_strsplit(text, ",", -1);
+    for (char **clause = clauses; *clause; clause++) {
+        size_t n_who = strspn(*clause, "ugoa");
+        if ((*clause)[n_who] != '=')
+            return false;
+        for (size_t i = 0; i < G_N_ELEMENTS(set); i++)
+            set[i] |= n_who == 0 || memchr(*clause, 'a', n_who) || memchr(*clause, "ugo"[i], n_who);
+    }
+    return set[0] && set[1] && set[2];
+}
+
+bool puppet_file_mode(PuppetTarget *target, const PuppetParam *row, const Value *input,
+                      GError **error) {
+    g_autofree char *text = puppet_text_of(input);
+    bool is_symbolic = text && *text && strspn(text, "01234567") < strlen(text);
+    if (!is_symbolic || target->secret || is_whole_mode(text) || !strpbrk(text, "+-="))
+        return puppet_set(target, row, input, error);
+    return puppet_refused(error,
+                          "'%s' depends on the mode that the file has: say what user, group and "
+                          "others get, as 0640 or u=rw,g=r,o=",
+                          text);
+}
+
 bool puppet_file_recurse(PuppetTarget *target, const PuppetParam *row, const Value *input,
                          GError **error) {
     bool yes = puppet_is_one_of(input, "true inf remote");

@@ -28,7 +28,6 @@ typedef struct {
     PuppetRole role;
     Origin origin;
     int vertex;       /* of a PUPPET_RESOURCE; -1: none */
-    bool noop;        /* said of a container that it is in */
     bool has_leaf;    /* of a container: there is a vertex in it */
     GArray *children; /* of unsigned: numbers of items; NULL: none */
     PuppetAnchor admitted, completed;

@@ -148,8 +148,6 @@ void puppet_load_resource(PuppetLoader *loader, PuppetItem *item) {
         return;
     PuppetTarget target = { .loader = loader, .item = item };
     g_autoptr(Resource) resource = target.resource = resource_new(kind, name, item->origin);
-    if (item->noop)
-        resource_own_meta(resource)->noop = true;
     if (!convert_all(&target) || !complete(&target))
         return;
     GError *error = NULL;

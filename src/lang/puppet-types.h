@@ -64,11 +64,13 @@ bool puppet_refuse(PuppetTarget *target, const PuppetParam *row, const Value *in
 #define PUPPET_CONVERTER(name)                                                                     \
     bool name(PuppetTarget *target, const PuppetParam *row, const Value *input, GError **error)
 PUPPET_CONVERTER(puppet_file_ensure);
+PUPPET_CONVERTER(puppet_file_mode);
 PUPPET_CONVERTER(puppet_file_recurse);
 PUPPET_CONVERTER(puppet_file_source);
 PUPPET_CONVERTER(puppet_file_validate);
 PUPPET_CONVERTER(puppet_exec_command);
 PUPPET_CONVERTER(puppet_exec_guard);
+PUPPET_CONVERTER(puppet_exec_refresh);
 PUPPET_CONVERTER(puppet_exec_path);
 PUPPET_CONVERTER(puppet_exec_environment);
 PUPPET_CONVERTER(puppet_exec_tries);

@@ -66,6 +66,7 @@ def test_failure_blocks_its_cone_only(site):
     assert done.code == 4
     assert [e["name"] for e in done.of("failed")] == ["/missing/dir/x"]
     assert done.summary["blocked"] == 1 and done.summary["changed"] == 1
+    assert [(e["name"], e["blocked_by"]) for e in done.of("blocked")] == [("/srv/after", ["file '/missing/dir/x'"])]
     assert site.path("/srv/other").exists() and not site.path("/srv/after").exists()
     assert "does not exist" in done.of("failed")[0]["error"]
 
