@@ -180,6 +180,23 @@ static void test_cancel(Fixture *fixture, gconstpointer data) {
                           "CancelJob(slow.service) ");
 }
 
+/* systemd's job may wait for us then: nobody waits for it, and it is not taken from the shutdown.
+ */
+static void test_shutdown(Fixture *fixture, gconstpointer data) {
+    if (!is_here(fixture))
+        return;
+    g_autoptr(Cancel) patience = cancel_new(60 * G_USEC_PER_SEC);
+    g_autoptr(GError) error = NULL;
+    fake_systemd_go_down(fixture->systemd);
+    g_assert_false(
+        host_unit_apply(fixture->host, "slow.service", false, UNIT_START, patience, &error));
+    assert_code(error, STEAD_ERROR_FAILED);
+    g_assert_cmpstr(error->message, ==,
+                    "start 'slow.service': systemd is shutting down and does nothing else any "
+                    "more; what is left is done by the next run");
+    assert_calls(fixture, "StartUnit(slow.service) ");
+}
+
 static gpointer query_many(gpointer data) {
     for (int i = 0; i < 50; i++)
         g_assert_true(query(data, "good.service").exists);
@@ -449,6 +466,7 @@ int main(int argc, char **argv) {
         { "/real-units/apply", test_apply },
         { "/real-units/failures", test_failures },
         { "/real-units/cancel", test_cancel },
+        { "/real-units/shutdown", test_shutdown },
         { "/real-units/threads", test_threads },
         { "/real-units/watch", test_watch },
         { "/real-units/own-changes", test_own_changes },

@@ -32,6 +32,7 @@ struct FakeSystemd {
     int stop_fd;
     sd_bus *bus;
     uint32_t n_jobs;
+    int goes_down; /* atomic */
     Unit units[6];
     GMutex lock;
     GString *calls;
@@ -267,8 +268,17 @@ static int on_simple(sd_bus_message *message, void *data, sd_bus_error *error) {
     return sd_bus_reply_method_return(message, NULL);
 }
 
+static int get_system_state(sd_bus *bus, const char *path, const char *interface,
+                            const char *property, sd_bus_message *reply, void *data,
+                            sd_bus_error *error) {
+    FakeSystemd *systemd = data;
+    bool goes_down = g_atomic_int_get(&systemd->goes_down);
+    return sd_bus_message_append(reply, "s", goes_down ? "stopping" : "running");
+}
+
 static const sd_bus_vtable manager_table[] = {
     SD_BUS_VTABLE_START(SD_BUS_VTABLE_UNPRIVILEGED),
+    SD_BUS_PROPERTY("SystemState", "s", get_system_state, 0, 0),
     SD_BUS_METHOD("Subscribe", "", "", on_simple, 0),
     SD_BUS_METHOD("Reload", "", "", on_simple, 0),
     SD_BUS_METHOD("RefUnit", "s", "", on_simple, 0),
@@ -377,6 +387,10 @@ void fake_systemd_kill_bus(FakeSystemd *systemd) {
     kill(systemd->daemon, SIGKILL);
     waitpid(systemd->daemon, NULL, 0);
     systemd->daemon = 0;
+}
+
+void fake_systemd_go_down(FakeSystemd *systemd) {
+    g_atomic_int_set(&systemd->goes_down, 1);
 }
 
 void fake_systemd_free(FakeSystemd *systemd) {

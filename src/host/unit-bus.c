@@ -14,6 +14,7 @@
 
 #define CALL_TIMEOUT_US 90000000 /* systemd is busy while it reloads */
 #define CANCEL_JOB_US   1000000
+#define LOOK_US         1000000 /* how often who waits for systemd asks whether it will answer */
 #define EXEC_MAX_US     5000000 /* how long a new process may take to become its program */
 #define LASTS_US        100000  /* how long a started service is looked at */
 #define PRIVATE_SOCKET  "/run/systemd/private"
@@ -266,37 +267,83 @@ static int on_reply(sd_bus_message *message, void *data, sd_bus_error *ret_error
     return 1;
 }
 
-/* Until the bus has something to do, or the caller wants to stop. */
-static int wait_for_bus(sd_bus *bus, Cancel *cancel) {
+/* Until the bus has something to do, the caller wants to stop, or it is limit_us by the monotonic
+ * clock. */
+static int wait_for_bus(sd_bus *bus, Cancel *cancel, int64_t limit_us) {
     uint64_t deadline_us = UINT64_MAX;
     int r = sd_bus_get_timeout(bus, &deadline_us);
     int events = r < 0 ? r : sd_bus_get_events(bus);
     if (events < 0)
         return events;
-    int timeout_ms = cancel_poll_timeout_ms(cancel);
-    if (deadline_us != UINT64_MAX) {
-        uint64_t now = (uint64_t)g_get_monotonic_time();
-        int left_ms = deadline_us <= now ? 0 : (int)MIN((deadline_us - now + 999) / 1000, G_MAXINT);
-        timeout_ms = timeout_ms < 0 ? left_ms : MIN(timeout_ms, left_ms);
-    }
+    int64_t until_us = MIN(limit_us, (int64_t)MIN(deadline_us, (uint64_t)G_MAXINT64));
+    int64_t left_us = MAX(until_us - g_get_monotonic_time(), 0);
+    int timeout_ms = cancel_poll_timeout_ms(cancel), left_ms = (int)((left_us + 999) / 1000);
     struct pollfd fds[2] = {
         { .fd = sd_bus_get_fd(bus), .events = (short)events },
         { .fd = cancel != NULL ? cancel_fd(cancel) : -1, .events = POLLIN },
     };
+    timeout_ms = timeout_ms < 0 ? left_ms : MIN(timeout_ms, left_ms);
     return poll(fds, G_N_ELEMENTS(fds), timeout_ms) < 0 && errno != EINTR ? -errno : 0;
+}
+
+/* The manager's word for how it is; NULL: it did not say in time. Caller frees. */
+static char *ask_state(sd_bus *manager) {
+    g_auto(Call) call = { 0 };
+    const char *state = NULL;
+    int64_t limit_us = g_get_monotonic_time() + LOOK_US;
+    int r = sd_bus_call_method_async(manager, &call.slot, SYSTEMD_NAME, SYSTEMD_PATH,
+                                     "org.freedesktop.DBus.Properties", "Get", on_reply, &call,
+                                     "ss", SYSTEMD_MANAGER, "SystemState");
+    while (r >= 0 && call.reply == NULL && g_get_monotonic_time() < limit_us) {
+        r = sd_bus_process(manager, NULL);
+        if (r == 0)
+            r = wait_for_bus(manager, NULL, limit_us);
+    }
+    if (call.reply == NULL || sd_bus_message_is_method_error(call.reply, NULL) ||
+        sd_bus_message_read(call.reply, "v", "s", &state) < 0)
+        return NULL;
+    return g_strdup(state);
+}
+
+/* Whether the machine, or the session, is on its way down. systemd then starts nothing for others,
+ * its stops may wait for whoever waits for them, and the message bus ends early: so the manager is
+ * asked itself where that can be done. */
+static bool is_going_down(const UnitBus *bus) {
+    sd_bus *manager = NULL;
+    bool direct = !bus->session && geteuid() == 0 && g_getenv("DBUS_SYSTEM_BUS_ADDRESS") == NULL;
+    if (!direct || connect_private(&manager) < 0)
+        manager = unit_bus_connect(bus->session, NULL);
+    if (manager == NULL)
+        return false;
+    g_autofree char *state = ask_state(manager);
+    sd_bus_close_unref(manager);
+    return g_strcmp0(state, "stopping") == 0;
+}
+
+static bool going_down_error(GError **error) {
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                        "systemd is shutting down and does nothing else any more; what is left is "
+                        "done by the next run");
+    return false;
 }
 
 /* Works on the connection until is_done says so. */
 static bool pump(UnitBus *bus, bool (*is_done)(UnitBus *bus, void *data), void *data,
                  Cancel *cancel, GError **error) {
+    int64_t look_us = g_get_monotonic_time() + LOOK_US;
     while (!is_done(bus, data)) {
         if (!cancel_check(cancel, error))
             return false;
         int r = sd_bus_process(bus->bus, NULL);
         if (r == 0)
-            r = wait_for_bus(bus->bus, cancel);
+            r = wait_for_bus(bus->bus, cancel, look_us);
         if (r < 0)
             return set_io_error(error, -r, "lost the connection to systemd");
+        if (r > 0 || g_get_monotonic_time() < look_us)
+            continue;
+        if (is_going_down(bus))
+            return going_down_error(error);
+        look_us = g_get_monotonic_time() + LOOK_US;
     }
     return true;
 }
@@ -706,8 +753,10 @@ static bool pin_unit(UnitBus *bus, const char *name, Cancel *cancel, GError **er
 }
 
 /* systemd says what is wrong (a cycle, a setting), but not where. */
-static bool job_refused(const char *name, GError **refusal, GError **error) {
+static bool job_refused(const UnitBus *bus, const char *name, GError **refusal, GError **error) {
     bool ours = !g_error_matches(*refusal, STEAD_ERROR, STEAD_ERROR_FAILED);
+    if (!ours && is_going_down(bus))
+        return going_down_error(error);
     g_propagate_error(error, g_steal_pointer(refusal));
     if (!ours && error != NULL) {
         g_autofree char *message = g_steal_pointer(&(*error)->message);
@@ -735,13 +784,14 @@ static bool run_job(UnitBus *bus, const char *name, const char *method, bool sta
         return false;
     g_autoptr(GError) refusal = NULL;
     if (!call_manager(bus, &call, cancel, &refusal, method, "ss", name, "replace"))
-        return job_refused(name, &refusal, error);
+        return job_refused(bus, name, &refusal, error);
     int r = sd_bus_message_read(call.reply, "o", &job);
     if (r < 0)
         return set_io_error(error, -r, "understand systemd");
     g_autofree char *path = g_strdup(job);
     if (!pump(bus, has_result, path, cancel, error)) {
-        cancel_job(bus, path);
+        if (!cancel_check(cancel, NULL))
+            cancel_job(bus, path);
         return false;
     }
     const char *result = g_hash_table_lookup(bus->results, path);

@@ -156,8 +156,18 @@ class Machine:
             self.crash()
         else:
             self.run(how, check=False)
-            self.process.wait(STOP_TIMEOUT)
+            wait_for("the machine to go down", self.is_down, STOP_TIMEOUT, 0.1)
         self.start()
+
+    def is_down(self) -> bool:
+        """Whether it has ended. systemd-shutdown stops all processes for a moment; nsenter(1), which is not among them,
+        then stops itself as its child did, never goes on, and keeps the machine up with a child that nobody waits for."""
+        for child in children(os.getpid()):
+            stat = pathlib.Path(f"/proc/{child}/stat").read_text()
+            name, state = stat[stat.index("(") + 1:].rsplit(")", 1)
+            if name == "nsenter" and state.split()[0] == "T":
+                os.kill(child, signal.SIGCONT)
+        return self.process.poll() is not None
 
     def console(self) -> str:
         return (self.directory / "console").read_text(errors="replace")[-4000:]

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from faults import fails, heard, limited, other, pid_of, recovers, run_limited
-from machine import children, wait_for
+from machine import STEAD, children, wait_for
 
 LOCKER = """perl -e 'use Fcntl; open(F, ">>/etc/.pwd.lock"); my $lock = pack("s s l! l! i", F_WRLCK, 0, 0, 0, 0);
 fcntl(F, F_SETLK, $lock) or die $!; print "held\\n"; close(STDOUT); sleep 100'"""
@@ -318,6 +318,31 @@ def test_reboot_in_the_middle(machine):
     machine.write("/srv/go", "")
     recovers(machine, config)
     assert content(machine, "/srv/after") == "x"
+
+
+AFTER = """[Unit]
+Requires=srv-data.mount
+After=srv-data.mount
+[Service]
+ExecStart=/bin/sleep infinity
+ExecStop=/bin/sleep 3
+"""
+
+
+def test_reboot_while_the_agent_waits_for_systemd(machine):
+    """Its job becomes part of the shutdown, which waits for the agent: only the agent can end that."""
+    machine.write("/usr/lib/systemd/system/stead-agent.service",
+                  (STEAD.parent / "stead-agent.service").read_text().replace("/usr/local/bin/", "/usr/bin/"))
+    machine.write("/etc/systemd/system/srv-data.mount", "[Mount]\nWhat=tmpfs\nWhere=/srv/data\nType=tmpfs\n")
+    machine.write("/etc/systemd/system/after.service", AFTER)
+    machine.write("/etc/default/stead", "STEAD_OPTIONS=--replace\n")
+    machine.write("/etc/stead/site.lua", 'svc "srv-data.mount" { state = "stopped" }\n')
+    machine.run("systemctl daemon-reload && systemctl start after && systemctl stop dbus.socket dbus.service")
+    machine.run("systemctl start stead-agent")
+    wait_for("the job", lambda: re.search(r"srv-data.mount +stop waiting", machine.out("systemctl list-jobs")))
+    begin = time.monotonic()
+    machine.reboot()
+    assert time.monotonic() - begin < 100  # systemd would wait 300 s
 
 
 if __name__ == "__main__":
