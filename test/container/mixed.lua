@@ -1,5 +1,5 @@
 -- 200 resources and more of every sort, in two variants: what one has and the other has not is removed,
--- restored or changed whenever the variant changes. VARIANT is "a" or "b"; MOUNTS says whether to mount.
+-- restored or changed whenever the variant changes. VARIANT is "a" or "b".
 local a = VARIANT == "a"
 
 -- packages: for ever, of two versions, with a conffile, with a service, of one variant only
@@ -42,20 +42,24 @@ for i = 1, 20 do
   end
 end
 
--- mounts, as systemd has them
-for i = 1, 6 do
-  local path, name = "/srv/mixed/m" .. i, "srv-mixed-m" .. i .. ".mount"
-  file(path .. "/") {}
-  if i <= 4 or a == (i % 2 == 1) then
-    unit(name) {
-      settings = {
-        Mount = { What = "tmpfs", Where = path, Type = "tmpfs", Options = i == 4 and not a and "size=2m" or "size=1m" },
-        Install = { WantedBy = "multi-user.target" },
-      },
-    }
-    svc(name) { state = "running", enabled = true, needs = file(path .. "/") }
-  end
+-- mounts: for ever, with other flags, of another size, of one variant only; the last one as systemd has them
+for i = 1, 6 do file("/srv/mixed/m" .. i .. "/") {} end
+mount "/srv/mixed/m1" { device = "tmpfs", fstype = "tmpfs", options = "size=1m" }
+mount "/srv/mixed/m2" { device = "mixed", fstype = "tmpfs", options = a and "size=1m,noexec" or "size=1m,nosuid", dump = a and 0 or 1 }
+mount "/srv/mixed/m3" { device = "tmpfs", fstype = "tmpfs", options = { a and "size=1m" or "size=2m", "mode=0750" } }
+if a then
+  mount "/srv/mixed/m4" { device = "tmpfs", fstype = "tmpfs", options = "size=1m,nodev" }
+else
+  mount "/srv/mixed/m5" { device = "/srv/mixed/deep", options = "bind,ro" }
 end
+unit "srv-mixed-m6.mount" {
+  settings = {
+    Mount = { What = "tmpfs", Where = "/srv/mixed/m6", Type = "tmpfs", Options = a and "size=1m" or "size=2m" },
+    Install = { WantedBy = "multi-user.target" },
+  },
+  notify = svc "srv-mixed-m6.mount",
+}
+svc "srv-mixed-m6.mount" { state = "running", enabled = true, needs = file "/srv/mixed/m6/" }
 
 -- files, with owners and a command that has to hear of each change
 file "/srv/mixed/" { mode = "0750", owner = "u01", group = "g01" }

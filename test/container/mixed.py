@@ -31,6 +31,9 @@ UNORDERED = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/s
 ADOPTED = {f"/etc/stead-adopted{i}": f"by hand {i}\n" for i in range(1, 7)}
 LEFT_OVER = (".stead", ".dpkg-new", ".dpkg-tmp", ".dpkg-old", ".lock", "passwd+", "group+", "shadow+")
 PATIENCE = 600  # seconds for one apply, under any load
+DOWN_AND_UP = 120  # seconds; systemd's own limits, by which it ends what does not stop, are 90 and 300
+# as somebody has it who is logged in by ssh: all processes get SIGTERM and SIGHUP
+SESSION = f"systemd-run --quiet --collect --property=SendSIGHUP=yes stead apply {SITE}"
 
 
 def text_of(variant: str) -> str:
@@ -118,7 +121,7 @@ def services(machine: Machine) -> dict[str, tuple]:
 def mounts(machine: Machine) -> list[tuple]:
     lines = machine.path("/proc/1/mountinfo").read_text().splitlines()
     fields = [line.split() for line in lines]
-    return sorted((f[4], f[f.index("-") + 1]) for f in fields if f[4].startswith("/srv/mixed"))
+    return sorted((*f[3:6], *f[f.index("-") + 1:]) for f in fields if f[4].startswith("/srv/mixed"))
 
 
 def snapshot(machine: Machine) -> dict[str, object]:
@@ -248,22 +251,26 @@ class Mixed:
         return True
 
     def reboot(self) -> str:
-        """Starts an apply, or the agent, and the machine goes down at some moment. How it did."""
-        by_agent = self.chooser.random() < 0.5
-        # in order only what systemd knows: for other processes that finish what they do it waits long
-        how = self.chooser.choice(("crash", "systemctl reboot --force --force", *["systemctl reboot"] * by_agent))
-        self.machine.run("systemctl enable stead-agent" if by_agent else "systemctl disable stead-agent")
-        if by_agent:
-            self.machine.run("systemctl start --no-block stead-agent")
-        process = None if by_agent else self.start()
+        """Starts the agent, or an apply with or without a session that systemd knows, and the machine goes down at some
+        moment. How it did."""
+        who = self.chooser.choice(("the agent", "the agent", "apply", "apply in a session"))
+        how = self.chooser.choice(("crash", "systemctl reboot --force --force", "systemctl reboot"))
+        self.machine.run(f"systemctl {'enable' if who == 'the agent' else 'disable'} stead-agent")
+        process = None
+        if who == "apply":
+            process = self.start()
+        else:
+            self.machine.run("systemctl start --no-block stead-agent" if who == "the agent" else SESSION)
         time.sleep(self.chooser.uniform(0, 1.05 * self.span))
+        begin = time.monotonic()
         self.machine.reboot(how)
+        assert time.monotonic() - begin < DOWN_AND_UP, f"{how} during {who} took {time.monotonic() - begin:.0f} s"
         if process:
             process.wait(PATIENCE)
         self.reboots += 1
-        if by_agent:
+        if who == "the agent":
             self.await_agent()
-        return f"{how} during {'the agent' if by_agent else 'apply'}"
+        return f"{how} during {who}"
 
     def await_agent(self) -> None:
         """It has started with the machine and ends its work by itself."""
@@ -278,7 +285,8 @@ class Mixed:
         """Somebody else is at work, too."""
         deeds = ("rm -rf /srv/mixed/deep", "systemctl stop stead-u01 stead-u09", "userdel u03", "gpasswd -d u01 g09",
                  "sed -i 1d /etc/stead-lines", "chmod 777 /srv/mixed/fixed*", "rm -f /etc/systemd/system/stead-u02.service",
-                 "systemctl disable stead-u03", "umount /srv/mixed/m1", "rm -f /var/spool/cron/crontabs/root",
+                 "systemctl disable stead-u03", "umount /srv/mixed/m1", "umount /srv/mixed/m6",
+                 "mount -o remount,noexec /srv/mixed/m3", "sed -i /m2/d /etc/fstab", "rm -f /var/spool/cron/crontabs/root",
                  "chown nobody /srv/mixed/fixed* /srv/mixed", "rm -f /srv/mixed/link*; mkdir /srv/mixed/link1")
         deed = self.chooser.choice(deeds)
         self.machine.run(deed, check=False)
