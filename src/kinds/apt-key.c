@@ -50,15 +50,15 @@ static bool check_sum(const char *line, const uint8_t *data, size_t size, GError
 
 /* The lines after the headers, which end with an empty one, up to the checksum. */
 static bool check_armour(const char *text, GError **error) {
-    const char *begin = strstr(text, BEGIN), *end = begin ? strstr(begin, END) : NULL;
+    const char *begin = strstr(text, BEGIN), *body_at = begin ? begin + strlen(BEGIN) : NULL;
+    const char *end = body_at ? strstr(body_at, END) : NULL;
     if (strstr(text, BEGIN_SECRET))
         return fail(error, "it is a secret key, which must not be given away: export the public "
                            "one (gpg --armor --export)");
     if (!begin || !end)
         return fail(error,
                     begin ? "the line '" END "' is missing" : "the line '" BEGIN "' is missing");
-    g_autofree char *inner =
-        g_strndup(begin + strlen(BEGIN), (size_t)(end - begin) - strlen(BEGIN));
+    g_autofree char *inner = g_strndup(body_at, (size_t)(end - body_at));
     g_auto(GStrv) lines = g_strsplit(inner, "\n", -1);
     g_autoptr(GString) body = g_string_new(NULL);
     const char *sum = NULL;
