@@ -44,6 +44,8 @@ typedef struct HostOps {
     char *(*package_suggest)(Host *host, const char *name);
     bool (*unit_query)(Host *host, const char *name, bool session, UnitInfo *ret_info,
                        GError **error);
+    /* NULL: nothing of the kind can be known */
+    char *(*unit_complaints)(Host *host, const char *name, bool session, uint64_t since_us);
     bool (*unit_apply)(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
                        GError **error);
     char *(*running_name)(Host *host, GError **error);

@@ -137,6 +137,7 @@ UnitManagers *unit_managers_new(void);
 void unit_managers_free(UnitManagers *managers); /* accepts NULL */
 bool real_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_info,
                      GError **error);
+char *real_unit_complaints(Host *host, const char *name, bool session, uint64_t since_us);
 bool real_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
                      GError **error);
 

@@ -5,6 +5,7 @@
 
 #include "host/host-real-private.h"
 #include "host/unit-bus.h"
+#include "host/unit-journal.h"
 #include "host/watch-units.h"
 
 #define IDLE_MAX 4
@@ -170,4 +171,9 @@ bool real_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, 
     else if (!ok)
         g_prefix_error(error, "%s '%s': ", unit_verb_name(verb), name);
     return ok;
+}
+
+char *real_unit_complaints(Host *host, const char *name, bool session, uint64_t since_us) {
+    return real_host_has_root(real_host(host)) ? NULL
+                                               : unit_journal_errors(name, session, since_us);
 }

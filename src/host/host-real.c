@@ -93,6 +93,7 @@ static const HostOps real_ops = {
     .package_refresh = real_package_refresh,
     .package_suggest = real_package_suggest,
     .unit_query = real_unit_query,
+    .unit_complaints = real_unit_complaints,
     .unit_apply = real_unit_apply,
     .running_name = real_running_name,
     .set_running_name = real_set_running_name,

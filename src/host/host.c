@@ -243,6 +243,12 @@ bool host_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, 
     return changed(host, host->ops->unit_apply(host, name, session, verb, cancel, error));
 }
 
+char *host_unit_complaints(Host *host, const char *name, bool session, uint64_t since_us) {
+    return host->ops->unit_complaints == NULL
+               ? NULL
+               : host->ops->unit_complaints(host, name, session, since_us);
+}
+
 char *host_running_name(Host *host, GError **error) {
     return host->ops->running_name(host, error);
 }

@@ -283,6 +283,10 @@ bool host_unit_query(Host *host, const char *name, bool session, UnitInfo *ret_i
                      GError **error);
 bool host_unit_apply(Host *host, const char *name, bool session, UnitVerb verb, Cancel *cancel,
                      GError **error);
+/* What the unit has logged as an error (priority err and above) since then (us since the epoch),
+ * each line as "\n    " and the line; NULL: nothing, or no journal. Waits a moment for what is on
+ * its way. A service that was told to reload may say so only here that it did not. Caller frees. */
+char *host_unit_complaints(Host *host, const char *name, bool session, uint64_t since_us);
 
 /* --- the name of the running machine
  * ----------------------------------------------------------------------------------------------

@@ -417,8 +417,8 @@ static bool query_properties(UnitBus *bus, const char *name, UnitInfo *info,
 /* --- how a service fared */
 
 typedef struct {
-    char *type, *result; /* caller frees */
-    int code, status;    /* of its main process, as in waitid(2) */
+    char *type, *result, *reload_result; /* caller frees */
+    int code, status;                    /* of its main process, as in waitid(2) */
     unsigned restarts, pid;
     int remains; /* RemainAfterExit= */
 } ServiceFate;
@@ -426,6 +426,7 @@ typedef struct {
 static void service_fate_clear(ServiceFate *fate) {
     g_free(fate->type);
     g_free(fate->result);
+    g_free(fate->reload_result);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ServiceFate, service_fate_clear)
 
@@ -441,9 +442,10 @@ static int read_fate_property(sd_bus_message *message, const char *name, Service
     for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
         if (strcmp(name, numbers[i].name) == 0)
             return sd_bus_message_read(message, "v", numbers[i].type, numbers[i].target);
-    char **target = strcmp(name, "Type") == 0     ? &fate->type
-                    : strcmp(name, "Result") == 0 ? &fate->result
-                                                  : NULL;
+    char **target = strcmp(name, "Type") == 0           ? &fate->type
+                    : strcmp(name, "Result") == 0       ? &fate->result
+                    : strcmp(name, "ReloadResult") == 0 ? &fate->reload_result
+                                                        : NULL;
     const char *text;
     if (target == NULL)
         return sd_bus_message_skip(message, "v");
@@ -650,6 +652,16 @@ static char *journal_hint(const UnitBus *bus, const char *name, uint64_t since_u
                            *tail != '\0' ? ", which ends with:" : "", tail);
 }
 
+/* NULL: the last reload, if any, went well. */
+static const char *reload_problem(const ServiceFate *fate) {
+    if (fate->reload_result == NULL || strcmp(fate->reload_result, "success") == 0)
+        return NULL;
+    return strcmp(fate->reload_result, "timeout") == 0
+               ? "its ExecReload= took longer than it may (TimeoutStartSec=), so it goes on with "
+                 "what it had read before"
+               : "its ExecReload= failed, so it goes on with what it had read before";
+}
+
 static bool job_error(UnitBus *bus, const char *name, const char *result, uint64_t since_us,
                       GError **error) {
     static const struct {
@@ -668,9 +680,10 @@ static bool job_error(UnitBus *bus, const char *name, const char *result, uint64
         if (strcmp(result, meanings[i].result) == 0)
             meaning = meanings[i].meaning;
     g_auto(ServiceFate) fate = { 0 };
-    g_autofree char *detail = query_fate(bus, name, &fate) && strcmp(fate.result, "success") != 0
-                                  ? describe_fate(&fate)
-                                  : NULL;
+    bool known = query_fate(bus, name, &fate);
+    g_autofree char *detail = known && strcmp(fate.result, "success") != 0 ? describe_fate(&fate)
+                              : known ? g_strdup(reload_problem(&fate))
+                                      : NULL;
     if (detail != NULL && strcmp(result, "failed") == 0)
         meaning = detail;
     bool both = detail != NULL && meaning != detail;

@@ -6,6 +6,7 @@
 #define LINES_MAX     5
 #define LINE_MAX_SIZE 400    /* bytes */
 #define WAIT_US       600000 /* for the first line */
+#define ERRORS_US     300000 /* for an error, of which there is none as a rule */
 #define REST_US       50000  /* for others after it */
 
 static char *message_of(sd_journal *journal) {
@@ -48,6 +49,16 @@ static char *join_lines(const GPtrArray *lines) {
     return g_strdup(text->str);
 }
 
+/* err and above: "0" to "3" */
+static bool only_errors(sd_journal *journal) {
+    static const char *const priorities[] = { "PRIORITY=0", "PRIORITY=1", "PRIORITY=2",
+                                              "PRIORITY=3" };
+    for (size_t i = 0; i < G_N_ELEMENTS(priorities); i++) /* of one field: any of them */
+        if (sd_journal_add_match(journal, priorities[i], 0) < 0)
+            return false;
+    return true;
+}
+
 static bool open_journal(const char *unit, bool session, sd_journal **ret_journal) {
     g_autofree char *match =
         g_strdup_printf(session ? "_SYSTEMD_USER_UNIT=%s" : "_SYSTEMD_UNIT=%s", unit);
@@ -62,25 +73,38 @@ static bool open_journal(const char *unit, bool session, sd_journal **ret_journa
     return false;
 }
 
-char *unit_journal_tail(const char *unit, bool session, uint64_t since_us) {
-    sd_journal *journal;
-    if (!open_journal(unit, session, &journal))
-        return g_strdup("");
-    int64_t deadline = g_get_monotonic_time() + WAIT_US;
-    GPtrArray *lines = read_lines(journal, since_us);
+/* NULL: none came in time. Looks again after the first, for those that follow it. */
+static char *await_lines(sd_journal *journal, uint64_t since_us, uint64_t wait_us) {
+    int64_t deadline = g_get_monotonic_time() + (int64_t)wait_us;
+    g_autoptr(GPtrArray) lines = read_lines(journal, since_us);
     while (lines->len == 0 && g_get_monotonic_time() < deadline) {
         (void)sd_journal_wait(journal, REST_US); /* the deadline ends it in any case */
         g_ptr_array_unref(lines);
         lines = read_lines(journal, since_us);
     }
-    if (lines->len > 0) {
-        g_usleep(REST_US);
-        (void)sd_journal_process(journal);
-        g_ptr_array_unref(lines);
-        lines = read_lines(journal, since_us);
-    }
-    char *text = join_lines(lines);
+    if (lines->len == 0)
+        return NULL;
+    g_usleep(REST_US);
+    (void)sd_journal_process(journal);
     g_ptr_array_unref(lines);
+    lines = read_lines(journal, since_us);
+    return join_lines(lines);
+}
+
+char *unit_journal_tail(const char *unit, bool session, uint64_t since_us) {
+    sd_journal *journal;
+    if (!open_journal(unit, session, &journal))
+        return g_strdup("");
+    char *text = await_lines(journal, since_us, WAIT_US);
+    sd_journal_close(journal);
+    return text != NULL ? text : g_strdup("");
+}
+
+char *unit_journal_errors(const char *unit, bool session, uint64_t since_us) {
+    sd_journal *journal;
+    if (!open_journal(unit, session, &journal))
+        return NULL;
+    char *text = only_errors(journal) ? await_lines(journal, since_us, ERRORS_US) : NULL;
     sd_journal_close(journal);
     return text;
 }

@@ -291,6 +291,20 @@ static bool apply_bool(KindRun *run, const Changes *changes, const char *propert
     return !change || value_bool(change->after) != when || do_verb(run, verb, error);
 }
 
+/* What it did with the new configuration only it knows, and it may not fail for it: nginx takes the
+ * signal and finds the port in use later. */
+static void note_complaints(KindRun *run, uint64_t since_us) {
+    g_autofree char *unit = unit_name(run->resource);
+    bool session = resource_bool(run->resource, P_SESSION);
+    g_autofree char *lines = host_unit_complaints(run->host, unit, session, since_us);
+    if (lines)
+        kind_run_note(
+            run,
+            "was reloaded and has logged errors since; it may go on with what it had read "
+            "before; see: journalctl %s-u %s%s",
+            session ? "--user " : "", unit, lines);
+}
+
 static bool apply_running(KindRun *run, const Changes *changes, GError **error) {
     static const struct {
         const char *property, *after;
@@ -300,8 +314,14 @@ static bool apply_running(KindRun *run, const Changes *changes, GError **error) 
                   { "notified", "reload", UNIT_RELOAD } };
     for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
         const Change *change = changes_find(changes, steps[i].property);
-        if (change && g_str_equal(value_string(change->after), steps[i].after))
-            return reload_definition(run, error) && do_verb(run, steps[i].verb, error);
+        if (!change || !g_str_equal(value_string(change->after), steps[i].after))
+            continue;
+        uint64_t since_us = (uint64_t)g_get_real_time();
+        if (!reload_definition(run, error) || !do_verb(run, steps[i].verb, error))
+            return false;
+        if (steps[i].verb == UNIT_RELOAD)
+            note_complaints(run, since_us);
+        return true;
     }
     return true;
 }

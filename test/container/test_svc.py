@@ -74,6 +74,34 @@ svc "three" { state = "running" }
     assert log(machine, "three") == ["start", "reload"] and not is_active(machine, "three")
 
 
+def test_reload_that_fails_is_a_failure(machine):
+    service(machine, "eight.service", "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
+            "ExecReload=/bin/sh -c 'echo line 3 makes no sense; exit 7'\n")
+    config = 'file "/etc/eight.conf" { content = "CONTENT", notify = svc "eight" }\nsvc "eight" { state = "running" }\n'
+    machine.converge(config.replace("CONTENT", "1"))
+    for content in ("2", "2"):  # what was not taken is told again
+        text = machine.stead("apply", config.replace("CONTENT", content), code=4)
+        assert "ExecReload= failed, so it goes on with what it had read before" in text
+        assert "journalctl -u eight.service" in text and "    line 3 makes no sense" in text
+    assert is_active(machine, "eight")
+
+
+def test_errors_after_a_reload_are_told(machine):
+    """A daemon takes the signal, and finds afterwards that it cannot do what is asked."""
+    machine.write("/usr/local/bin/nine", "#!/bin/sh\ntrap 'test -e /etc/nine.good || echo \"<3>bind: port 80 is in use\"' HUP\n"
+                  "while :; do sleep 0.05; done\n", mode=0o755)
+    service(machine, "nine.service", "[Service]\nType=exec\nExecStart=/usr/local/bin/nine\n"
+            "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n")
+    config = 'file "/etc/nine.conf" { content = "CONTENT", notify = svc "nine" }\nsvc "nine" { state = "running" }\n'
+    machine.converge(config.replace("CONTENT", "1"))
+    text = machine.stead("apply", config.replace("CONTENT", "2"))
+    assert "was reloaded and has logged errors since; it may go on with what it had read before" in text
+    assert "journalctl -u nine.service\n    bind: port 80 is in use" in text
+    assert "reload" in machine.out("stead why svc nine") and "restart" not in machine.out("stead why svc nine")
+    machine.write("/etc/nine.good", "")
+    assert "has logged errors" not in machine.stead("apply", config.replace("CONTENT", "3"))
+
+
 def test_notification_rules(machine):
     unit(machine, "four", reload=False)
     config = """
