@@ -15,6 +15,7 @@ typedef struct Package {
     const char *version, *architecture;
     bool held;
     bool needs_reinstallation;
+    bool unfinished; /* as noted by a dpkg that did not come to its end */
     bool essential;
     bool automatic;
     State state;
@@ -171,10 +172,13 @@ static void update_package(DpkgStatus *status, const Stanza *stanza) {
     Package *package = g_hash_table_lookup(status->packages, name);
     while (package != NULL && !replaces(architecture, package->architecture))
         package = package->next;
-    if (package == NULL)
+    if (package == NULL) {
         add_package(status, stanza);
-    else
+        package = g_hash_table_lookup(status->packages, name);
+    } else {
         read_package(status, stanza, package);
+    }
+    package->unfinished = true;
 }
 
 void dpkg_status_update(DpkgStatus *status, const char *text, size_t size) {
@@ -246,7 +250,8 @@ void dpkg_status_find(const DpkgStatus *status, const char *name, PackageInfo *r
     ret_info->essential = package->essential;
     ret_info->reinstall = package->needs_reinstallation;
     ret_info->automatic = package->automatic && package->state >= STATE_BROKEN;
-    ret_info->broken = package->state == STATE_BROKEN || package->needs_reinstallation;
+    ret_info->broken =
+        package->state == STATE_BROKEN || package->needs_reinstallation || package->unfinished;
     if (package->state == STATE_BROKEN || package->state == STATE_INSTALLED)
         ret_info->version = g_strdup(package->version);
 }

@@ -10,7 +10,7 @@ void dpkg_status_free(DpkgStatus *status); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpkgStatus, dpkg_status_free)
 
 /* Takes in a later change, a file of var/lib/dpkg/updates: what it says of a package is all that
- * counts. */
+ * counts. The package is broken until dpkg has put that into its database. */
 void dpkg_status_update(DpkgStatus *status, const char *text, size_t size);
 
 /* Takes in what apt notes in var/lib/apt/extended_states: who was installed for the sake of others.

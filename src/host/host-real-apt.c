@@ -420,10 +420,10 @@ static bool check_removals(Job *job, const PackageAction *actions, size_t n_acti
 static bool is_done(const DpkgStatus *status, const PackageAction *action) {
     PackageInfo info;
     dpkg_status_find(status, action->name, &info);
-    bool there = info.version != NULL && !info.broken;
+    bool there = info.version != NULL && !info.broken, away = info.version == NULL && !info.broken;
     bool exact = action->version == NULL || g_str_has_suffix(action->version, "*") ||
                  g_strcmp0(info.version, action->version) == 0;
-    bool gone = info.version == NULL && !info.broken && !info.config_files;
+    bool gone = away && !info.config_files;
     package_info_clear(&info);
     switch (action->verb) {
     case PACKAGE_INSTALL:
@@ -434,6 +434,7 @@ static bool is_done(const DpkgStatus *status, const PackageAction *action) {
     case PACKAGE_PURGE:
         return gone;
     case PACKAGE_REMOVE:
+        return away;
     case PACKAGE_HOLD:
     case PACKAGE_UNHOLD:
     case PACKAGE_MARK_MANUAL:
@@ -443,21 +444,49 @@ static bool is_done(const DpkgStatus *status, const PackageAction *action) {
     g_assert_not_reached();
 }
 
-/* apt fails whenever some package cannot be configured, also one that nobody asked about. */
-static bool is_done_nevertheless(const Job *job, char **argv, const PackageAction *actions,
-                                 size_t n_actions, const GError *problem) {
+/* Of what can be seen in the database. */
+static bool all_done(const Job *job, const PackageAction *actions, size_t n_actions) {
     PackageDatabase *database = job->self->packages;
-    if (n_actions == 0 || strcmp(argv[0], "apt-get") != 0 ||
-        !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_FAILED))
-        return false;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&database->lock);
     if (!package_database_load(job->self, NULL))
         return false;
     for (size_t i = 0; i < n_actions; i++)
         if (actions[i].verb <= PACKAGE_PURGE && !is_done(database->status, &actions[i]))
             return false;
+    return true;
+}
+
+/* apt fails whenever some package cannot be configured, also one that nobody asked about. */
+static bool is_done_nevertheless(const Job *job, char **argv, const PackageAction *actions,
+                                 size_t n_actions, const GError *problem) {
+    if (n_actions == 0 || strcmp(argv[0], "apt-get") != 0 ||
+        !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_FAILED) ||
+        !all_done(job, actions, n_actions))
+        return false;
     g_message("apt has done what it was told, and complains about something else: %s",
               problem->message);
+    return true;
+}
+
+static bool changes_marks(const PackageAction *actions, size_t n_actions) {
+    for (size_t i = 0; i < n_actions; i++)
+        if (actions[i].verb > PACKAGE_PURGE)
+            return true;
+    return false;
+}
+
+/* A dpkg that was killed late needs no more than that: *ret_enough. */
+static bool finish_interrupted(Job *job, const PackageAction *actions, size_t n_actions,
+                               bool *ret_enough, GError **error) {
+    PackageDatabase *database = job->self->packages;
+    g_mutex_lock(&database->lock);
+    job->configured = package_database_load(job->self, NULL) && database->has_updates &&
+                      !dpkg_is_at_work(job->self);
+    g_mutex_unlock(&database->lock);
+    if (job->configured && !configure_pending(job, error))
+        return false;
+    *ret_enough =
+        job->configured && !changes_marks(actions, n_actions) && all_done(job, actions, n_actions);
     return true;
 }
 
@@ -477,6 +506,11 @@ static bool run_commands(Job *job, const PackageAction *actions, size_t n_action
 static bool run_all(Job *job, const PackageAction *actions, size_t n_actions, GError **error) {
     if (!check_actions(job->self, actions, n_actions, error) || !begin_change(job, error))
         return false;
+    bool enough = false;
+    if (!finish_interrupted(job, actions, n_actions, &enough, error) || enough) {
+        end_change(job);
+        return enough;
+    }
     bool ok = check_removals(job, actions, n_actions, error);
     if (!ok && g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_UNPREDICTABLE)) {
         g_clear_error(error); /* in the way is what an earlier run left */

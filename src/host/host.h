@@ -170,7 +170,7 @@ typedef struct {
     char *candidate; /* newest available, or NULL; only filled when asked for */
     bool held;
     bool config_files; /* removed but not purged */
-    bool broken;       /* half installed or configured */
+    bool broken;       /* half installed or configured, or dpkg was killed before it was done */
     bool reinstall;    /* so broken that only its archive mends it */
     bool automatic;    /* installed for the sake of others: goes with an autoremove */
     bool essential;    /* the machine does not work without it */

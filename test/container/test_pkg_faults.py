@@ -100,6 +100,21 @@ def test_killed_dpkg_is_not_taken_for_done(machine, tmp_path):
     assert machine.path("/usr/share/stead-killed/version").exists()
 
 
+def test_dpkg_killed_at_its_end_is_finished(machine, tmp_path):
+    """All is as it should be, but apt would refuse to work for anybody."""
+    repo(machine, tmp_path, "stead-late")
+    machine.converge('pkg "stead-late" {}\n')
+    stanza = "sed -n '/^Package: stead-late$/,/^$/p' /var/lib/dpkg/status > /var/lib/dpkg/updates/0013"
+    machine.run(stanza)
+    text = machine.converge('pkg "stead-late" {}\n')
+    assert "dpkg --configure -a" in text and not machine.path("/var/lib/dpkg/updates/0013").exists()
+    machine.run("dpkg --purge stead-late")
+    machine.run("printf 'Package: stead-late\\nStatus: unknown ok not-installed\\n' > /var/lib/dpkg/updates/0002; "
+                "rm /srv/repo/stead-late*; cd /srv/repo; : > Packages; apt-get -qq update")
+    machine.converge('pkg "stead-late" { state = "uninstalled" }\n')
+    assert not machine.path("/var/lib/dpkg/updates/0002").exists()
+
+
 def test_half_configured_package_is_repaired(machine, tmp_path):
     repo(machine, tmp_path, "stead-half")
     machine.run("dpkg --unpack /srv/repo/stead-half_1.0_all.deb")
