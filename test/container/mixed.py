@@ -119,9 +119,13 @@ def services(machine: Machine) -> dict[str, tuple]:
 
 
 def mounts(machine: Machine) -> list[tuple]:
-    lines = machine.path("/proc/1/mountinfo").read_text().splitlines()
-    fields = [line.split() for line in lines]
-    return sorted((*f[3:6], *f[f.index("-") + 1:]) for f in fields if f[4].startswith("/srv/mixed"))
+    """What of which is mounted where, and how; not how the file system below a bind mount is."""
+    found = []
+    for line in machine.path("/proc/1/mountinfo").read_text().splitlines():
+        (_, _, _, source, path, options, *_), (fstype, device, own) = (part.split() for part in line.split(" - "))
+        if path.startswith("/srv/mixed"):
+            found.append((path, options, fstype, device, own) if fstype == "tmpfs" else (path, options, fstype, source))
+    return sorted(found)
 
 
 def snapshot(machine: Machine) -> dict[str, object]:
