@@ -7,6 +7,8 @@
 #include "cli/trial.h"
 #include "kinds/kinds.h"
 
+#define SECOND_SHOWN 10
+
 typedef struct {
     char *name;
     char *failure; /* NULL: passed */
@@ -16,6 +18,7 @@ typedef struct {
     char *directory;
     const KindSet *kinds;
     GPtrArray *cases; /* of Case */
+    Value *second;    /* of the case that runs: what its second run would do; or NULL */
     bool junit;
 } Suite;
 
@@ -28,7 +31,10 @@ static void case_free(void *data) {
 
 static Value *run_trial(void *data, const Value *inputs, GError **error) {
     Suite *suite = data;
-    return trial_run(suite->directory, suite->kinds, inputs, error);
+    Value *result = trial_run(suite->directory, suite->kinds, inputs, error);
+    value_unref(suite->second);
+    suite->second = result ? value_ref(value_map_get(result, "second")) : NULL;
+    return result;
 }
 
 static void print_tap(const Case *one, unsigned number) {
@@ -39,6 +45,18 @@ static void print_tap(const Case *one, unsigned number) {
     fflush(stdout);
 }
 
+/* A case that failed may have failed for it. */
+static void add_second(const Suite *suite, GString *text) {
+    const Value *second = suite->second;
+    size_t n = value_type(second) == VALUE_LIST ? value_size(second) : 0;
+    if (n > 0)
+        g_string_append(text, "\na second run would:");
+    for (size_t i = 0; i < MIN(n, SECOND_SHOWN); i++)
+        g_string_append_printf(text, "\n    %s", value_string(value_list_at(second, i)));
+    if (n > SECOND_SHOWN)
+        g_string_append_printf(text, "\n    and %zu more", n - SECOND_SHOWN);
+}
+
 static void add_case(Suite *suite, const char *name, const GPtrArray *problems) {
     Case *one = g_new0(Case, 1);
     one->name = g_strdup(name);
@@ -47,6 +65,8 @@ static void add_case(Suite *suite, const char *name, const GPtrArray *problems) 
         g_string_append_printf(text, "%s%s", i ? "\n" : "",
                                ((GError *)problems->pdata[i])->message);
     if (problems->len > 0)
+        add_second(suite, text);
+    if (problems->len > 0)
         one->failure = g_strdup(text->str);
     g_ptr_array_add(suite->cases, one);
     if (!suite->junit)
@@ -54,7 +74,9 @@ static void add_case(Suite *suite, const char *name, const GPtrArray *problems) 
 }
 
 static void on_report(void *data, const char *name, const GPtrArray *problems) {
-    add_case(data, name, problems);
+    Suite *suite = data;
+    add_case(suite, name, problems);
+    g_clear_pointer(&suite->second, value_unref);
 }
 
 static unsigned count_failures(const Suite *suite) {
@@ -110,6 +132,7 @@ static int run(const Arguments *arguments, char **words) {
         printer_warning(session->printer, "'%s' has no case(): nothing was tested", words[0]);
     g_ptr_array_unref(suite.cases);
     g_free(suite.directory);
+    value_unref(suite.second);
     return none ? EXIT_REFUSED : failures ? EXIT_FAILURES : EXIT_DONE;
 }
 
@@ -128,8 +151,9 @@ const Command command_test = {
             "exists only in memory (with inputs.files, packages, units, links and commands), and "
             "calls check "
             "with a table:\n"
-            "problems, resources, plan, applied, failed, files, again. Expectations are written "
-            "with expect().\n"
+            "problems, resources, plan, applied, failed, files, again, second. Expectations are "
+            "written with expect();\n"
+            "a case that fails tells also what a second run would change.\n"
             "Prints TAP, or JUnit XML with --junit. Exits with 4 when a case failed.",
     .example = "stead test site.test.lua",
     .options = options,

@@ -4,11 +4,14 @@
 
 #include "base/limits.h"
 #include "base/suggest.h"
+#include "cli/change-text.h"
 #include "engine/plan.h"
 #include "host/host-fake.h"
 #include "host/host-real.h"
 #include "kinds/kinds.h"
 #include "lang/lang.h"
+
+#define SHOWN 60 /* characters of a value */
 
 static const char *const input_names[] = { "file",  "facts",    "values", "secrets",  "time",
                                            "files", "packages", "units",  "commands", "links" };
@@ -141,6 +144,30 @@ static Value *planned(const Plan *plan, const KindSet *kinds) {
     return by_kind(entries, kinds);
 }
 
+/* "change file '/x' (mode \"0644\" -> \"0600\")" of everything. */
+static Value *plan_texts(const Plan *plan) {
+    Value *texts = value_new_list();
+    for (unsigned i = 0; i < plan_size(plan); i++) {
+        const PlanItem *item = plan_item(plan, i);
+        g_autofree char *name = resource_show(item->resource);
+        g_autoptr(GString) text = g_string_new(NULL);
+        g_string_append_printf(text, "%s %s",
+                               item->error ? "fail" : action_name(item->changes->action), name);
+        if (item->error)
+            g_string_append_printf(text, ": %s", item->error);
+        for (unsigned j = 0; !item->error && j < item->changes->changes->len; j++) {
+            const Change *change = &g_array_index(item->changes->changes, Change, j);
+            g_autofree char *one =
+                change_text(change->property, " ", change->before, change->after, SHOWN);
+            g_string_append_printf(text, "%s%s", j ? ", " : " (", one);
+        }
+        if (!item->error && item->changes->changes->len > 0)
+            g_string_append_c(text, ')');
+        value_list_append(texts, value_new_string(text->str));
+    }
+    return texts;
+}
+
 typedef struct {
     Loop *loop;
     GHashTable *applied, *failed;
@@ -210,6 +237,7 @@ static bool plan_and_apply(Graph *graph, const KindSet *kinds, Host *machine, Va
     if (!again)
         return false;
     value_map_set(result, "again", value_new_int(plan_size(again)));
+    value_map_set(result, "second", plan_texts(again));
     value_map_set(result, "files", files_of(graph, machine));
     return true;
 }

@@ -11,6 +11,6 @@
  *   packages  name -> installed version; commands: command line -> output
  * Result, a map: problems (list of texts; when there are any, the rest is empty), resources (kind
  * -> name -> parameters), plan and applied (kind -> name -> action), failed (kind -> name ->
- * error), files (path -> content after), again (how much a second run would change). NULL with
- * error when inputs are wrong. */
+ * error), files (path -> content after), again (how much a second run would change), second (list
+ * of texts: what that is). NULL with error when inputs are wrong. */
 Value *trial_run(const char *directory, const KindSet *kinds, const Value *inputs, GError **error);

@@ -81,3 +81,16 @@ def test_mistakes_in_the_cases_are_told(site):
     assert done.returncode == 4 and "did you mean 'file'" in done.stdout
     site.write("", "site.test.lua")
     assert run(site).returncode == 1
+
+
+def test_failure_tells_what_a_second_run_would_change(site):
+    site.write('exec "always" { cmd = "/bin/date" }\nfile "/etc/x" { content = "x" }')
+    site.write("""
+        case("again", { file = "site.lua", commands = { ["/bin/date"] = "" } }, function(t)
+          expect(t.again == 0, "not idempotent")
+          expect(#t.second == 1 and t.second[1]:find("run exec 'always'", 1, true), t.second[1])
+        end)
+        case("passes", { file = "site.lua", commands = { ["/bin/date"] = "" } }, function(t) expect(t.again == 1) end)
+    """, "site.test.lua")
+    done = run(site)
+    assert ": not idempotent\n" in done.stdout and "\n# a second run would:\n#     run exec 'always' (cmd \"/bin/date\")\nok 2" in done.stdout, done
