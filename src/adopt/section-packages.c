@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "adopt/adopt-private.h"
+#include "base/plural.h"
 
 typedef struct {
     GPtrArray *asked, *broken; /* of char *: ids */
@@ -65,8 +66,8 @@ static void tell_rest(Adopt *adopt, const Sorted *sorted) {
         page_comment(adopt->page,
                      "What somebody asked for. Left out: %u that came as dependencies%s.",
                      sorted->dependencies, base);
-        adopt_note(adopt, "left out: %u dependencies, %u of every Debian", sorted->dependencies,
-                   sorted->base);
+        adopt_note(adopt, "left out: %u %s, %u of every Debian", sorted->dependencies,
+                   plural(sorted->dependencies, "dependency", "dependencies"), sorted->base);
     }
     page_comment(adopt->page,
                  "Any version will do: pin one with pkg \"NAME\" { version = \"1.2*\" }.");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "adopt/adopt-private.h"
+#include "base/plural.h"
 #include "kinds/unit-name.h"
 
 #define UNITS "/etc/systemd/system"
@@ -319,7 +320,7 @@ void section_units_write(Adopt *adopt) {
     if (adopt->usual_units == 0)
         return;
     page_blank(adopt->page);
-    page_comment(adopt->page, "Left out: %u units that are enabled on every Debian.",
-                 adopt->usual_units);
+    page_comment(adopt->page, "Left out: %u %s enabled on every Debian.", adopt->usual_units,
+                 plural(adopt->usual_units, "unit that is", "units that are"));
     adopt_note(adopt, "left out, of every Debian: %u", adopt->usual_units);
 }

@@ -1,6 +1,7 @@
 /* stead adopt: a configuration from what a machine is. */
 #include "adopt/adopt.h"
 #include "base/json.h"
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 
@@ -80,9 +81,9 @@ static void print_summary(const Session *session, const char *directory, const A
     print_sections(printer, result);
     for (unsigned i = 0; i < result->unread->len; i++)
         printer_warning(printer, "not read: %s", (char *)result->unread->pdata[i]);
-    printer_line(printer, STYLE_PLAIN, "wrote %s/site.lua: %u resource%s, %u file%s beside it",
-                 directory, result->taken, result->taken == 1 ? "" : "s", beside,
-                 beside == 1 ? "" : "s");
+    printer_line(printer, STYLE_PLAIN, "wrote %s/site.lua: %u %s, %u %s beside it", directory,
+                 result->taken, plural(result->taken, "resource", "resources"), beside,
+                 plural(beside, "file", "files"));
     for (unsigned i = 0; i < differences->len; i++)
         printer_warning(printer, "%s", (char *)differences->pdata[i]);
     if (differences->len == 0)

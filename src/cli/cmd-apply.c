@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/saved-plan.h"
 #include "lib/plan.h"
@@ -27,8 +28,9 @@ static void on_event(void *data, const EngineEvent *event) {
     if (event->type <= ENGINE_FAILED)
         apply->done++;
     if (event->resource)
-        printer_progress(apply->session->printer, "%u of %u resources, %s '%s'",
-                         MIN(apply->done, apply->total), apply->total, event->resource->kind->name,
+        printer_progress(apply->session->printer, "%u of %u %s, %s '%s'",
+                         MIN(apply->done, apply->total), apply->total,
+                         plural(apply->total, "resource", "resources"), event->resource->kind->name,
                          event->resource->name);
 }
 
@@ -46,8 +48,9 @@ static void on_tick(void *data) {
     unsigned n = engine_visit_running(apply->engine, name_first, &name);
     g_autofree char *more = n > 1 ? g_strdup_printf(" and %u more", n - 1) : g_strdup("");
     if (n > 0)
-        printer_progress(apply->session->printer, "%u of %u resources, working on %s%s (%u s)",
-                         MIN(apply->done, apply->total), apply->total, name, more,
+        printer_progress(apply->session->printer, "%u of %u %s, working on %s%s (%u s)",
+                         MIN(apply->done, apply->total), apply->total,
+                         plural(apply->total, "resource", "resources"), name, more,
                          (unsigned)((loop_now(loop) - apply->started) / TICK_US));
     loop_timer_set(loop, &apply->tick, loop_now(loop) + TICK_US, on_tick, apply);
 }

@@ -1,5 +1,6 @@
 /* stead check: evaluates and validates, without looking at the host's state. */
 #include "base/json.h"
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 
@@ -18,8 +19,9 @@ static int run(const Arguments *arguments, char **words) {
         value_map_set(map, "auto_edges", value_new_int(result.auto_edge_count));
         printer_json(session->printer, "checked", map);
     } else {
-        printer_line(session->printer, STYLE_PLAIN, "%s: %u resources, %u edges (%u automatic)",
-                     words[0], resources, edges, result.auto_edge_count);
+        printer_line(session->printer, STYLE_PLAIN, "%s: %u %s, %u %s (%u automatic)", words[0],
+                     resources, plural(resources, "resource", "resources"), edges,
+                     plural(edges, "edge", "edges"), result.auto_edge_count);
     }
     return EXIT_DONE;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/plural.h"
 #include "cli/change-text.h"
 #include "cli/commands.h"
 #include "cli/session.h"
@@ -124,7 +125,7 @@ static int run(const Arguments *arguments, char **words) {
                                                    : g_strdup("");
     printer_line(session->printer, STYLE_STRONG,
                  "%u drift repaired, %u only seen, %u intended %s, %u failed%s", listing.corrective,
-                 listing.reported, listing.intended, listing.intended == 1 ? "change" : "changes",
+                 listing.reported, listing.intended, plural(listing.intended, "change", "changes"),
                  listing.failed, slowest);
     return EXIT_DONE;
 }

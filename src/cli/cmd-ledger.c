@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "cli/time-text.h"
@@ -44,9 +45,10 @@ static int list(Session *session, char **words) {
     if (!session_open_ledger(session, LEDGER_READ, "ledger list"))
         return EXIT_REFUSED;
     ledger_visit(session->machine->ledger, list_entry, session->printer);
+    unsigned n = ledger_count(session->machine->ledger);
     if (!printer_is_json(session->printer))
-        printer_line(session->printer, STYLE_STRONG, "%u resources are ours",
-                     ledger_count(session->machine->ledger));
+        printer_line(session->printer, STYLE_STRONG, "%u %s ours", n,
+                     plural(n, "resource is", "resources are"));
     return EXIT_DONE;
 }
 
@@ -116,9 +118,10 @@ static int show(Session *session, char **words) {
     }
     g_autoptr(GBytes) bytes = preimage_content(session->machine->ledger, entry);
     if (bytes)
-        printer_line(printer, STYLE_PLAIN,
-                     "  its %zu bytes are kept: 'stead ledger content %s %s' prints them",
-                     g_bytes_get_size(bytes), entry->kind, entry->name);
+        printer_line(
+            printer, STYLE_PLAIN, "  its %zu %s kept: 'stead ledger content %s %s' prints %s",
+            g_bytes_get_size(bytes), plural(g_bytes_get_size(bytes), "byte is", "bytes are"),
+            entry->kind, entry->name, plural(g_bytes_get_size(bytes), "it", "them"));
     return EXIT_DONE;
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/plural.h"
 #include "base/printable.h"
 #include "cli/change-text.h"
 #include "kinds/loss.h"
@@ -524,7 +525,8 @@ void printer_summary(Printer *printer, const EngineSummary *summary, uint64_t du
     }
     repeat_failures(printer, summary->failed);
     g_autoptr(GString) text = g_string_new(NULL);
-    g_string_append_printf(text, "%u resources: %u right", summary->total, summary->ok);
+    g_string_append_printf(text, "%u %s: %u right", summary->total,
+                           plural(summary->total, "resource", "resources"), summary->ok);
     const struct {
         unsigned count;
         const char *what;

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "base/plural.h"
 #include "engine/engine-private.h"
 #include "graph/autoedge.h"
 
@@ -579,7 +580,8 @@ static char *show_leaving(const GPtrArray *leaving) {
         return NULL;
     if (n > LEAVING_SHOWN)
         g_string_append_printf(names, " and %u more", n - LEAVING_SHOWN);
-    return g_strdup_printf("%u resource%s of that one (%s)", n, n == 1 ? "" : "s", names->str);
+    return g_strdup_printf("%u %s of that one (%s)", n, plural(n, "resource", "resources"),
+                           names->str);
 }
 
 /* Whether what leaves does so because another configuration is applied than the last time: that is

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/plural.h"
 #include "ledger/ledger-private.h"
 #include "ledger/lock.h"
 #include "ledger/salvage.h"
@@ -115,14 +116,18 @@ static bool move_wal(const Repair *repair, GError **error) {
 }
 
 static void report_database(const Repair *repair, const SalvageCount *count) {
-    g_string_append_printf(repair->report,
-                           "ledger.db: kept %u resources, %u entries of the drift journal, %u "
-                           "notifications; fingerprints are taken anew by the next run\n",
-                           count->entries, count->journal, count->pending);
+    g_string_append_printf(
+        repair->report,
+        "ledger.db: kept %u %s, %u %s of the drift journal, %u %s; fingerprints are "
+        "taken anew by the next run\n",
+        count->entries, plural(count->entries, "resource", "resources"), count->journal,
+        plural(count->journal, "entry", "entries"), count->pending,
+        plural(count->pending, "notification", "notifications"));
     if (count->lost > 0)
-        g_string_append_printf(repair->report,
-                               "lost %u resources, which count as never managed now: %s\n",
-                               count->lost, count->lost_names->str);
+        g_string_append_printf(
+            repair->report, "lost %u %s never managed now: %s\n", count->lost,
+            plural(count->lost, "resource, which counts as", "resources, which count as"),
+            count->lost_names->str);
 }
 
 static bool repair_database(const Repair *repair, GError **error) {

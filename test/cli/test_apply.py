@@ -468,4 +468,4 @@ def test_what_takes_long_shows_progress(site):
             shown += part
     os.close(master)
     assert process.wait(60) == 0
-    assert b"0 of 1 resources, working on exec 'slow' (2 s)" in shown, shown
+    assert b"0 of 1 resource, working on exec 'slow' (2 s)" in shown, shown

@@ -98,3 +98,14 @@ def test_a_directory_declared_as_a_file_can_be_kept(site):
     site.path("/srv/www/index.html").write_text("x")
     site.write('file "/srv/www" { mode = "0755" }')
     assert "to keep it, write '/srv/www/'" in site.run("plan").out
+
+
+def test_one_is_one(site):
+    """Each summary counts one thing as one."""
+    site.write('file "/etc/x" { content = "x" }')
+    assert ": 1 resource, 0 edges (0 automatic)\n" in site.run("check").out
+    assert "\n1 resource: 1 right, 1 changed (" in site.run("apply").out
+    assert site.run("ledger", "list").out.endswith("1 resource is ours\n")
+    assert " 1 intended change, " in site.run("drift").out
+    site.write('file "/etc/a/" {}\nfile "/etc/a/x" { content = "x" }')
+    assert ": 2 resources, 1 edge (1 automatic)\n" in site.run("check").out
