@@ -600,6 +600,12 @@ static void test_candidates(void) {
     g_assert_cmpstr(error->message, ==,
                     "query package 'held': ask apt-cache for candidates: The package cache is "
                     "broken");
+    scratch_run(&fixture, "rm calls");
+    scratch_put(&fixture, "/answer", "E: Cache is out of sync, can't x-ref a package file\n");
+    g_assert_false(host_package_query(fixture.host, "held", true, &info, NULL));
+    g_autofree char *again = scratch_get(&fixture, "/calls");
+    g_auto(GStrv) lines = g_strsplit(again, "\n", -1);
+    g_assert_cmpuint(g_strv_length(lines) - 1, ==, 5); /* what dpkg wrote meanwhile is read then */
     real_fixture_tear_down(&fixture, "root");
 }
 

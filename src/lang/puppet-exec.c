@@ -134,7 +134,9 @@ bool puppet_exec_tries(PuppetTarget *target, const PuppetParam *row, const Value
     g_autofree char *text = puppet_text_of(input);
     if (!text || !g_ascii_string_to_signed(text, 10, 1, G_MAXINT16, &tries, NULL))
         return puppet_refused(error, "expected a number from 1 to %d", G_MAXINT16);
-    return puppet_target_set_meta(target, "retry", value_new_int(tries - 1), error);
+    /* Puppet counts in each run anew. */
+    return puppet_target_set_meta(target, "retry_reset", value_new_bool(true), error) &&
+           puppet_target_set_meta(target, "retry", value_new_int(tries - 1), error);
 }
 
 /* Seconds, with a fraction or not, to a meta parameter in milliseconds. */

@@ -36,6 +36,12 @@ static Value *deferred_of(const Value *content, GError **error) {
     return NULL;
 }
 
+/* What `--render-as json` makes of a Deferred, with a warning that is easily missed. */
+static Value *text_of(const Value *text, GError **error) {
+    return g_str_has_prefix(value_string(text), "Deferred({'name' => '") ? deferred_of(text, error)
+                                                                         : value_ref(text);
+}
+
 static const struct {
     const char *name;
     Value *(*convert)(const Value *content, GError **error);
@@ -51,8 +57,11 @@ static Value *rich_value(const Value *map, GError **error) {
     for (size_t i = 0; i < G_N_ELEMENTS(rich_types); i++)
         if (strcmp(name, rich_types[i].name) == 0)
             return rich_types[i].convert(value_map_get(map, VALUE_KEY), error);
-    puppet_refused(error, "it is a value of a Puppet type other than text, number, boolean, list, "
-                          "Hash, Sensitive and Binary: give its text");
+    g_autofree char *shown = puppet_shown(name);
+    puppet_refused(error,
+                   "it is a %s of Puppet, and stead takes text, numbers, booleans, lists, hashes, "
+                   "Sensitive and Binary: give its text",
+                   shown);
     return NULL;
 }
 
@@ -90,9 +99,10 @@ Value *puppet_plain_value(const Value *value, GError **error) {
     case VALUE_BOOL:
     case VALUE_INT:
     case VALUE_FLOAT:
-    case VALUE_STRING:
     case VALUE_UNKNOWN:
         break;
+    case VALUE_STRING:
+        return text_of(value, error);
     }
     return value_ref(value);
 }

@@ -1,4 +1,5 @@
 """One manifest, two containers: what puppet makes of one and stead of the other is the same machine."""
+import json
 import pathlib
 import re
 import shutil
@@ -17,7 +18,7 @@ MANIFEST = MANIFESTS / "machine.pp"
 MODULES = ROOT / "test/puppet/modules"
 REPO = "/srv/repo"
 PUPPET = "puppet apply --color=false --detailed-exitcodes --show_diff "
-COMPILE = "puppet catalog compile node.test --render-as json --manifest {} | sed '/Notice: /d' >{}"
+COMPILE = "puppet catalog compile node.test --render-as rich_data_json --manifest {} | sed '/Notice: /d' >{}"
 STEAD_APPLY = "stead apply --detailed-exitcode "
 LEAST_RATIO = 10
 
@@ -61,6 +62,36 @@ sed -i 's/noatime,noauto/sync/; /moved/d; /bare/d; s/^told.*/told \/srv\/m\/told
     /etc/fstab
 echo 'never /srv/m/never tmpfs defaults 0 0' >>/etc/fstab
 """
+# What nasty.pp finds.
+SEED_NASTY = r"""
+set -e
+mkdir -p /n/log /n/purged/stray/deep /n/purged-files /n/was-directory/x /n/no-ensure-absent/x /n/tree
+for name in purged/stray/deep/x purged/y purged-files/a purged-files/b.keep was-file emptied tree/extra once backed; do
+    echo there >/n/$name
+done
+ln -s /etc/passwd /n/was-link
+for name in once never; do
+    printf '[Service]\nExecStartPre=/bin/sh -c "echo start >>/var/lib/%s"\nExecStart=/bin/sleep infinity\n' $name |
+        sed '$a [Install]\nWantedBy=multi-user.target' >/etc/systemd/system/stead-$name.service
+done
+systemctl daemon-reload
+"""
+TAMPER_NASTY = r"""
+set -e
+echo changed >/n/source; echo changed >/n/teller; rm /n/aliased /n/inner /n/words /n/realized
+chmod 777 /n/sticky /n/work; chown nobody /n/collected; ln -sfn /tmp /n/dirlink; echo keep >/n/once; echo x >/n/emptied
+echo more >/n/purged/kept/file; mkdir /n/purged/again; echo x >/n/tree/a; touch /n/tree/more
+systemctl disable -q --now stead-once
+usermod -G games -c somebody nina; crontab -u nina -r; sed -i 's/192.0.2.50/192.0.2.60/; /six/d' /etc/hosts
+echo '# other' >/home/nina/.ssh/authorized_keys
+apt-mark -qq unhold stead-held
+"""
+# Puppet counts a refresh that a guard then stops.
+REFRESH_STOPPED = "exec[refresh guarded]"
+RECURSED = ("/n/purged", "/n/purged-files", "/n/tree")
+REPORT = ("""ruby -ryaml -rjson -e 'puts YAML.load(File.read("/var/cache/puppet/state/last_run_report.yaml")"""
+          """.gsub(/!ruby\\S*/, "")).to_json'""")
+KINDS = {"pkg": "package", "svc": "service", "print": "notify"}  # that are not called as in Puppet
 UNIT = ("[Unit]\nDescription=for tests\n[Service]\nExecStart=/bin/sleep infinity\n"
         "ExecReload=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
 
@@ -180,6 +211,80 @@ def test_mounts(pair):
     assert mounts(one) == mounts(two)
     assert one.path("/srv/m/cache/in/file").read_text() == "inner\n"
     applied(two, stead + catalog, code=0)
+
+
+def states_of_puppet(machine: Machine, declared: set[str]) -> dict[str, str]:
+    """What the last run did to each resource, with its reference in lower case."""
+    states, found = {}, []
+    for ref, status in json.loads(machine.out(REPORT))["resource_statuses"].items():
+        noop = any(event["status"] == "noop" for event in status["events"])
+        state = ("skipped" if status["skipped"] else "failed" if status["failed"] else "noop" if noop else
+                 "changed" if status["changed"] else "ok")
+        states[ref.lower()] = state
+        if ref.startswith("File[") and ref.lower() not in declared and state == "changed":
+            found.append(ref[len("File["):-1])
+    for path in found:  # by recursion: has a status of its own there, and counts for its directory here
+        for directory in RECURSED:
+            if path.startswith(directory + "/"):
+                states[f"file[{directory}]"] = "changed"
+    return states
+
+
+def states_of_stead(output: str) -> dict[str, str]:
+    words = {"blocked": "skipped", "pending": "noop"}
+    states = {}
+    for line in output.splitlines():
+        event = json.loads(line)
+        if event["event"] in ("ok", "changed", "failed", "blocked", "pending") and event["kind"] != "noop":
+            kind = KINDS.get(event["kind"], event["kind"])
+            states.setdefault(f"{kind}[{event['name']}]".lower(), words.get(event["event"], event["event"]))
+    return states
+
+
+def test_states_of_resources(pair):
+    """Failures and what they stop, refreshes, noop: what each tool says it did, and what it did."""
+    one, two = pair
+    for machine in pair:
+        machine.run(SEED_NASTY)
+    source, catalog = compile_catalog(pair, MANIFESTS / "nasty.pp")
+    for what in ("first", "second", "after tampering"):
+        if what == "after tampering":
+            for machine in pair:
+                machine.run(TAMPER_NASTY)
+        applied(one, PUPPET + source, code=6)  # changes and failures
+        done = two.run(f"{STEAD_APPLY} --state /var/lib/stead/nasty --json --verbose {catalog}", check=False)
+        stead = states_of_stead(done.stdout)
+        puppet = states_of_puppet(one, set(stead))
+        expected = {ref: puppet[ref] for ref in stead}
+        if expected[REFRESH_STOPPED] == "changed":
+            expected[REFRESH_STOPPED] = "ok"
+        assert stead == expected, what
+        assert differences(one, two) == [], what
+        assert len(stead) > 85 and "geheim" not in done.stdout + done.stderr
+        if what == "first":
+            assert one.out("cat /tmp/tries") == two.out("cat /tmp/tries") == "try\ntry\ntry"
+    assert two.out("cat /var/lib/once; ls /var/lib/never || true") == "start\nstart"
+    assert two.out("cat /n/log/levels") == "1\n2\n3\n1\n2\n3"
+
+
+def test_cycle_is_refused_by_both(pair):
+    one, two = pair
+    source, catalog = compile_catalog(pair, MANIFESTS / "cycle.pp")
+    told = one.run(PUPPET + source, check=False)
+    assert "(File[/c/a] => Class[One] => Class[Two] => File[/c/b] => File[/c/a])" in told.stderr
+    told = applied(two, STEAD_APPLY + "--state /var/lib/stead/cycle " + catalog, code=1)
+    assert "dependency cycle of 4" in told
+    for name in ("file '/c/a' needs file '/c/b'", "'admitted Class[Two]' needs noop 'completed Class[One]'",
+                 "'completed Class[One]' needs file '/c/a'"):
+        assert name in told, told
+
+
+def test_what_cannot_be_kept_is_told_at_once(pair):
+    _, two = pair
+    _, catalog = compile_catalog(pair, MANIFESTS / "refused.pp")
+    told = applied(two, STEAD_APPLY + "--state /var/lib/stead/refused " + catalog, code=1)
+    assert told == (MANIFESTS / "refused.err").read_text()
+    assert not two.path("/r").exists()
 
 
 if __name__ == "__main__":

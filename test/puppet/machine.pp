@@ -55,6 +55,7 @@ class shop::base {
 class shop::files {
   file { '/etc/shop/plain': content => "plain\n" }
   file { '/etc/shop/umlauts': content => "gr\u00fc\u00dfe\r\n  \$HOME" }
+  file { '/etc/shop/binary': content => Binary('AP8Q/w==') }
   file { '/etc/shop/empty': ensure => file, owner => 'shop', group => 'deploy', mode => '0640' }
   file { '/etc/shop/symbolic': ensure => file, content => 'x', mode => 'u=rw,g=r,o=' }
   file { '/etc/shop/suid': ensure => file, content => "#!/bin/sh\n", mode => '4755' }
