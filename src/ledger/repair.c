@@ -173,8 +173,9 @@ static bool repair_intents(const Repair *repair, GError **error) {
         return false;
     }
     g_string_append_printf(repair->report,
-                           "intent.log: kept %u steps in progress, left out %u damaged lines\n",
-                           copy.steps, intent_log_skipped(old));
+                           "intent.log: kept %u %s in progress, left out %u damaged %s\n",
+                           copy.steps, plural(copy.steps, "step", "steps"), intent_log_skipped(old),
+                           plural(intent_log_skipped(old), "line", "lines"));
     return keep_damaged(repair, "intent.log", error) && put_in_place(repair, "intent.log", error);
 }
 

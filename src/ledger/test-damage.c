@@ -382,7 +382,7 @@ static void test_changed_text(Fixture *fixture, gconstpointer data) {
     g_clear_error(&error);
     g_clear_pointer(&fixture->ledger, ledger_close);
     assert_kept(copy, N_ENTRIES - 1);
-    assert_report(copy, "lost 1 resources, which count as never managed now: "
+    assert_report(copy, "lost 1 resource, which counts as never managed now: "
                         "file '/etc/app/0200.conf'");
 }
 
@@ -485,7 +485,7 @@ static void test_intents(Fixture *fixture, gconstpointer data) {
     overwrite(copy, "intent.log", 30, "?", 1);
     assert_open_error(copy, STEAD_ERROR_DAMAGED, "line 2 is damaged; 'stead ledger repair' keeps");
     g_assert_cmpint(in_child(repair, copy), ==, FINE);
-    assert_report(copy, "kept 1 steps in progress, left out 1 damaged lines");
+    assert_report(copy, "kept 1 step in progress, left out 1 damaged line");
     g_clear_pointer(&copy, g_free);
 
     copy = copy_ledger(fixture); /* the last line, whole but for one byte, is not a torn one */
