@@ -519,13 +519,14 @@ static bool remove_dangling_links(const char *name, GError **error) {
     return good;
 }
 
-/* What is asked for only of units to which it may matter. */
+/* What is asked for only of units to which it may matter. has_file: systemd knows of a file now;
+ * one that is gone may still be loaded. */
 static void query_rest(UnitBus *bus, const char *name, const UnitConditions *conditions,
-                       UnitInfo *info) {
+                       bool has_file, UnitInfo *info) {
     g_auto(ServiceFate) fate = { 0 };
     if (conditions->id[0] != '\0' && strcmp(conditions->id, name) != 0)
         query_alias(bus, conditions->id, info);
-    if (!info->exists && !bus->session)
+    if (!has_file && !bus->session)
         info->enabled = has_dangling_links(name);
     if (info->exists && !info->active && query_fate(bus, name, &fate))
         info->ends = strcmp(fate.type, "oneshot") == 0 && !fate.remains;
@@ -550,9 +551,11 @@ bool unit_bus_query(UnitBus *bus, const char *name, UnitInfo *ret_info, GError *
                     conditions.changed_ns / 1000 > (int64_t)conditions.started_us;
     const char *state;
     /* Units without a file have no such state: that is no error. */
-    if (call_wait(bus, &files, NULL, NULL) && sd_bus_message_read(files.reply, "s", &state) >= 0)
+    bool has_file =
+        call_wait(bus, &files, NULL, NULL) && sd_bus_message_read(files.reply, "s", &state) >= 0;
+    if (has_file)
         unit_info_set_file_state(&info, state);
-    query_rest(bus, name, &conditions, &info);
+    query_rest(bus, name, &conditions, has_file, &info);
     *ret_info = info;
     return true;
 }
@@ -862,15 +865,20 @@ static bool undo(UnitBus *bus, const char *name, const char *method, Cancel *can
     return !changed || daemon_reload(bus, cancel, error);
 }
 
+/* Though it may be loaded still. */
+static bool has_no_file(UnitBus *bus, const char *name, Cancel *cancel) {
+    g_auto(Call) call = { 0 };
+    g_autoptr(GError) problem = NULL;
+    return !call_manager(bus, &call, cancel, &problem, "GetUnitFileState", "s", name) &&
+           g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
+}
+
 /* Of a unit that is gone systemd removes some links and then complains that it is. */
 static bool disable(UnitBus *bus, const char *name, Cancel *cancel, GError **error) {
     g_autoptr(GError) problem = NULL;
     if (undo(bus, name, "DisableUnitFiles", cancel, &problem))
         return true;
-    UnitInfo info = { 0 };
-    UnitConditions conditions = { 0 };
-    if (!bus->session && query_properties(bus, name, &info, &conditions, cancel, NULL) &&
-        !info.exists)
+    if (!bus->session && has_no_file(bus, name, cancel))
         return remove_dangling_links(name, error) && daemon_reload(bus, cancel, error);
     g_propagate_error(error, g_steal_pointer(&problem));
     return false;

@@ -202,6 +202,16 @@ def test_alias_template_and_links(machine):
     assert machine.out(f"ls {wants}").find("hand") < 0 and machine.out(f"ls {wants}").find("lost") < 0
 
 
+def test_unit_whose_file_is_gone_runs_on(machine):
+    """systemd still has it loaded, and would start it no more at boot; the link that enabled it is left."""
+    service(machine, "left.service", "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target\n")
+    machine.run("systemctl enable --now left; rm /etc/systemd/system/left.service")
+    text = machine.converge('svc "left" { state = "stopped", enabled = false, on_remove = "forget" }\n')
+    assert 'enabled true -> false, state "running" -> "stopped"' in text
+    assert not is_active(machine, "left")
+    assert machine.run("ls /etc/systemd/system/*.wants/left.service", check=False).returncode != 0
+
+
 def test_socket_may_start_it_again(machine):
     service(machine, "sock.socket", "[Socket]\nListenStream=/run/sock\n")
     service(machine, "sock.service", "[Service]\nExecStart=/bin/sleep 1000\n")
