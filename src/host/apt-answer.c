@@ -214,11 +214,22 @@ static bool is_dpkg_error(char **lines, char **ret_reason) {
     return false;
 }
 
+static bool is_incomplete(const char *line, char **ret_reason) {
+    g_autofree char *name = between(line, "E: The package ", APT_NO_ARCHIVE);
+    if (name == NULL)
+        return false;
+    *ret_reason = g_strdup_printf("an interrupted dpkg left parts of '%s', and no source has it: "
+                                  "bring its source back, or end it with 'dpkg "
+                                  "--force-remove-reinstreq --remove %s'",
+                                  name, name);
+    return true;
+}
+
 static bool line_reason(const char *line, char **ret_reason) {
     return is_unknown_package(line, ret_reason) || is_without_candidate(line, ret_reason) ||
            is_unknown_version(line, ret_reason) || is_held(line, ret_reason) ||
            is_disk_full(line, ret_reason) || is_not_fetched(line, ret_reason) ||
-           is_not_signed(line, ret_reason);
+           is_not_signed(line, ret_reason) || is_incomplete(line, ret_reason);
 }
 
 /* The first line that says "E:", or the last of all. */

@@ -275,6 +275,25 @@ char **apt_repair(void) {
     return (char **)g_ptr_array_free(command, FALSE);
 }
 
+char **apt_reinstall(const char *const *names) {
+    GPtrArray *command = command_new("apt-get", "install");
+    add_all(command, options);
+    add_all(command, keep_config);
+    g_ptr_array_add(command, g_strdup("--reinstall"));
+    g_ptr_array_add(command, g_strdup("--no-remove"));
+    add_all(command, names);
+    g_ptr_array_add(command, NULL);
+    return (char **)g_ptr_array_free(command, FALSE);
+}
+
+char **dpkg_remove_incomplete(const char *const *names, bool purge) {
+    GPtrArray *command = command_new("dpkg", "--force-remove-reinstreq");
+    g_ptr_array_add(command, g_strdup(purge ? "--purge" : "--remove"));
+    add_all(command, names);
+    g_ptr_array_add(command, NULL);
+    return (char **)g_ptr_array_free(command, FALSE);
+}
+
 GPtrArray *apt_commands(const PackageAction *actions, size_t n_actions) {
     static const char *const none[] = { NULL };
     Needs needs = needs_of(actions, n_actions);

@@ -22,9 +22,16 @@ bool apt_allows_removal(const PackageAction *actions, size_t n_actions);
 char **apt_update(const char *path);
 /* Installs what installed packages need and is missing. */
 char **apt_repair(void);
+/* Installs packages once more whose files are incomplete; names is NULL-terminated. */
+char **apt_reinstall(const char *const *names);
+/* Removes or purges such packages by dpkg, whatever is missing. */
+char **dpkg_remove_incomplete(const char *const *names, bool purge);
 
 /* "install a, b; remove c", for errors. Caller frees. */
 char *apt_describe(const PackageAction *actions, size_t n_actions);
+
+/* apt works for nobody as long as an incomplete package is in no source. */
+#define APT_NO_ARCHIVE " needs to be reinstalled, but I can't find an archive for it"
 
 /* The one line that tells why apt or dpkg failed. Caller frees. */
 char *apt_failure(const char *output);

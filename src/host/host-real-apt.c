@@ -115,6 +115,7 @@ typedef struct {
     Cancel *cancel;
     int64_t began, lock_timeout;          /* us */
     bool configured, repaired, refreshed; /* done already: not again */
+    bool mended;                          /* what an earlier dpkg left, maybe all that is wanted */
 } Job;
 
 static bool take_a_break(const Job *job, GError **error) {
@@ -298,7 +299,8 @@ static bool names_file(const PackageAction *actions, size_t n_actions) {
 }
 
 static bool dry_run_failed(const char *text, GError **error) {
-    bool open = apt_wants_repair(text) || strstr(text, "E: Unable to locate package") != NULL ||
+    bool open = apt_wants_repair(text) || strstr(text, APT_NO_ARCHIVE) != NULL ||
+                strstr(text, "E: Unable to locate package") != NULL ||
                 strstr(text, "has no installation candidate") != NULL ||
                 strstr(text, "is invalid for APT::Default-Release") != NULL ||
                 strstr(text, "' was not found") != NULL;
@@ -468,26 +470,57 @@ static bool is_done_nevertheless(const Job *job, char **argv, const PackageActio
     return true;
 }
 
-static bool changes_marks(const PackageAction *actions, size_t n_actions) {
-    for (size_t i = 0; i < n_actions; i++)
-        if (actions[i].verb > PACKAGE_PURGE)
-            return true;
-    return false;
-}
-
-/* A dpkg that was killed late needs no more than that: *ret_enough. */
-static bool finish_interrupted(Job *job, const PackageAction *actions, size_t n_actions,
-                               bool *ret_enough, GError **error) {
+/* A dpkg that was killed late needs no more than that. */
+static bool finish_interrupted(Job *job, GError **error) {
     PackageDatabase *database = job->self->packages;
     g_mutex_lock(&database->lock);
     job->configured = package_database_load(job->self, NULL) && database->has_updates &&
                       !dpkg_is_at_work(job->self);
     g_mutex_unlock(&database->lock);
-    if (job->configured && !configure_pending(job, error))
+    job->mended |= job->configured;
+    return !job->configured || configure_pending(job, error);
+}
+
+/* Those that a verb is to remove although their files are incomplete: dpkg refuses that. */
+static char **find_incomplete(const Job *job, const PackageAction *actions, size_t n_actions,
+                              PackageVerb verb) {
+    PackageDatabase *database = job->self->packages;
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&database->lock);
+    bool known = package_database_load(job->self, NULL);
+    for (size_t i = 0; known && i < n_actions; i++) {
+        PackageInfo info;
+        dpkg_status_find(database->status, actions[i].name, &info);
+        if (actions[i].verb == verb && info.reinstall)
+            g_strv_builder_add(names, actions[i].name);
+        package_info_clear(&info);
+    }
+    return g_strv_builder_end(names);
+}
+
+/* A dpkg that was killed while it unpacked leaves files that it knows nothing of: they go with the
+ * whole package, so that one comes first. Where nobody has it any more, what is known goes. */
+static bool clear_incomplete(Job *job, const PackageAction *actions, size_t n_actions,
+                             PackageVerb verb, GError **error) {
+    g_auto(GStrv) names = find_incomplete(job, actions, n_actions, verb);
+    if (*names == NULL)
+        return true;
+    g_autofree char *list = g_strjoinv(", ", names);
+    g_auto(GStrv) again = apt_reinstall((const char *const *)names);
+    g_auto(GStrv) removal =
+        dpkg_remove_incomplete((const char *const *)names, verb == PACKAGE_PURGE);
+    g_autoptr(GError) problem = NULL;
+    g_message("an interrupted dpkg left parts of %s: installing it whole before it is removed",
+              list);
+    job->mended = true;
+    if (run_step(job, again, &problem))
+        return true;
+    if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_FAILED)) {
+        g_propagate_error(error, g_steal_pointer(&problem));
         return false;
-    *ret_enough =
-        job->configured && !changes_marks(actions, n_actions) && all_done(job, actions, n_actions);
-    return true;
+    }
+    g_message("that cannot be (%s): removing what dpkg knows of %s", problem->message, list);
+    return run_step(job, removal, error);
 }
 
 static bool run_commands(Job *job, const PackageAction *actions, size_t n_actions, GError **error) {
@@ -503,21 +536,38 @@ static bool run_commands(Job *job, const PackageAction *actions, size_t n_action
     return true;
 }
 
-static bool run_all(Job *job, const PackageAction *actions, size_t n_actions, GError **error) {
-    if (!check_actions(job->self, actions, n_actions, error) || !begin_change(job, error))
-        return false;
-    bool enough = false;
-    if (!finish_interrupted(job, actions, n_actions, &enough, error) || enough) {
-        end_change(job);
-        return enough;
-    }
+static bool mend_first(Job *job, const PackageAction *actions, size_t n_actions, GError **error) {
+    return finish_interrupted(job, error) &&
+           clear_incomplete(job, actions, n_actions, PACKAGE_REMOVE, error) &&
+           clear_incomplete(job, actions, n_actions, PACKAGE_PURGE, error);
+}
+
+/* Leaves out what is done already: apt may not even know it any more. Returns how many are left. */
+static size_t drop_done(const Job *job, PackageAction *actions, size_t n_actions) {
+    size_t n = 0;
+    for (size_t i = 0; i < n_actions; i++)
+        if (actions[i].verb > PACKAGE_PURGE || !all_done(job, &actions[i], 1))
+            actions[n++] = actions[i];
+    return n;
+}
+
+static bool change(Job *job, const PackageAction *actions, size_t n_actions, GError **error) {
     bool ok = check_removals(job, actions, n_actions, error);
     if (!ok && g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_UNPREDICTABLE)) {
         g_clear_error(error); /* in the way is what an earlier run left */
         job->repaired = true;
         ok = repair(job, error) && check_removals(job, actions, n_actions, error);
     }
-    ok = ok && run_commands(job, actions, n_actions, error);
+    return ok && run_commands(job, actions, n_actions, error);
+}
+
+static bool run_all(Job *job, const PackageAction *actions, size_t n_actions, GError **error) {
+    if (!check_actions(job->self, actions, n_actions, error) || !begin_change(job, error))
+        return false;
+    g_autofree PackageAction *open = g_memdup2(actions, n_actions * sizeof *actions);
+    bool ok = mend_first(job, actions, n_actions, error);
+    size_t n_open = ok && job->mended ? drop_done(job, open, n_actions) : n_actions;
+    ok = ok && (n_open == 0 || change(job, open, n_open, error));
     end_change(job);
     return ok;
 }

@@ -387,6 +387,9 @@ static void test_failures(void) {
         { "W: warned\nE: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 "
           "(apt)\nE: Unable to acquire the dpkg frontend lock\n",
           "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt)" },
+        { "E: The package half needs to be reinstalled, but I can't find an archive for it.\n",
+          "an interrupted dpkg left parts of 'half', and no source has it: bring its source back, "
+          "or end it with 'dpkg --force-remove-reinstreq --remove half'" },
         { "something\n  odd  \n\n", "odd" },
         { "", "it gave no reason" },
     };

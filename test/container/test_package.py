@@ -1,6 +1,7 @@
 """The Debian packages that `make deb` built: installed, upgraded, removed and purged by the real apt and systemd."""
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -227,7 +228,6 @@ def test_library_packages(fresh):
 
 
 def test_version_is_the_one_of_the_program():
-    version = subprocess.run(["dpkg-parsechangelog", "--show-field", "Version", "--file", ROOT / "debian/changelog"],
-                             check=True, capture_output=True, text=True).stdout.strip()
+    version = re.match(r"stead \((.*?)\)", (ROOT / "debian/changelog").read_text())[1]
     assert f"version: '{version}'" in (ROOT / "meson.build").read_text()
     assert field(built("stead"), "Version") == version

@@ -115,6 +115,25 @@ def test_dpkg_killed_at_its_end_is_finished(machine, tmp_path):
     assert not machine.path("/var/lib/dpkg/updates/0002").exists()
 
 
+@pytest.mark.parametrize("state", ["uninstalled", "purged"])
+@pytest.mark.parametrize("source", ["there", "gone"])
+def test_half_unpacked_package_is_removed(machine, tmp_path, state, source):
+    """dpkg refuses that, until it has been installed again; when nobody has it any more, what is known of it goes."""
+    name = f"stead-part-{state[0]}-{source}"
+    repo(machine, tmp_path, name)
+    machine.run(f"apt-get -qq -y install {name}; "
+                f"sed -i '/^Package: {name}$/,/^$/s/^Status:.*/Status: install reinstreq half-installed/' /var/lib/dpkg/status")
+    if source == "gone":
+        machine.run("rm /srv/repo/*.deb; : > /srv/repo/Packages; apt-get -qq update")
+    machine.stead("plan", f'pkg "{name}" {{ state = "{state}" }}\n', "--detailed-exitcode", code=2)
+    text = machine.stead("apply", f'pkg "{name}" {{ state = "{state}" }}\n', "--detailed-exitcode", code=2)
+    assert f"an interrupted dpkg left parts of {name}" in text
+    assert ("removing what dpkg knows of" in text) == (source == "gone")
+    assert version(machine, name) is None and not machine.path(f"/usr/share/{name}").exists()
+    assert machine.out("dpkg --audit") == ""
+    machine.settled(f'pkg "{name}" {{ state = "{state}" }}\n')
+
+
 def test_half_configured_package_is_repaired(machine, tmp_path):
     repo(machine, tmp_path, "stead-half")
     machine.run("dpkg --unpack /srv/repo/stead-half_1.0_all.deb")
