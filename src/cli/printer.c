@@ -442,6 +442,9 @@ static void print_item(Printer *printer, const PlanItem *item) {
         if (is_worth_a_line(item, change))
             print_change(printer, change);
     }
+    g_autofree char *note = item->note ? clean(item->note) : NULL;
+    if (note)
+        printer_line(printer, STYLE_CHANGE, "      note: %s", note);
 }
 
 void printer_plan(Printer *printer, const Plan *plan) {

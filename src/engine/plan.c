@@ -22,6 +22,7 @@ static void item_free(void *data) {
     resource_unref((Resource *)(uintptr_t)item->resource);
     changes_free((Changes *)(uintptr_t)item->changes);
     g_free((char *)(uintptr_t)item->error);
+    g_free((char *)(uintptr_t)item->note);
     g_free(item);
 }
 
@@ -54,6 +55,15 @@ static PlanItem *add_item(Plan *plan, const EngineEvent *event) {
     return item;
 }
 
+/* Comes right after what it is about; what stays as it is has no item. */
+static void add_note(Plan *plan, const EngineEvent *event) {
+    PlanItem *item = event->resource ? g_hash_table_lookup(plan->by_key, event->resource) : NULL;
+    if (!item)
+        return;
+    g_free((char *)(uintptr_t)item->note);
+    item->note = g_strdup(event->note);
+}
+
 static void listen(void *data, const EngineEvent *event) {
     Plan *plan = data;
     switch (event->type) {
@@ -66,8 +76,10 @@ static void listen(void *data, const EngineEvent *event) {
     case ENGINE_REPORTED:
         add_item(plan, event);
         break;
-    case ENGINE_RETRYING:
     case ENGINE_NOTE:
+        add_note(plan, event);
+        break;
+    case ENGINE_RETRYING:
     case ENGINE_FLAPPING:
     case ENGINE_WATCH_LOST:
     case ENGINE_CONVERGED:

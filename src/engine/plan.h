@@ -28,6 +28,7 @@ typedef struct {
     bool refreshed;    /* a notification would make it act */
     bool pending;      /* noop keeps it from being done */
     bool reported;     /* left the configuration, stays, is only told */
+    const char *note;  /* what its kind has to say, or NULL */
     const char *error; /* would fail, or "blocked by ..." */
 } PlanItem;
 

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "graph/autoedge.h"
 #include "graph/watcher.h"
+#include "host/accounts.h"
 #include "kinds/account.h"
 #include "kinds/calendar.h"
 #include "kinds/kinds.h"
@@ -441,8 +442,39 @@ static void add_part(const PartRound *round, unsigned part, Changes *changes) {
     }
 }
 
+/* The program of its command, without systemd's prefixes; caller frees. */
+static char *program_of(const char *command) {
+    const char *start = command + strspn(command, "-@:+!");
+    return g_strndup(start, strcspn(start, " \t"));
+}
+
+/* systemd would find out at the first run, when nobody looks. The user must be there by now; the
+ * program may still be brought, by a mount or a deployment, so that is only told. */
+static bool check_runs(KindRun *run, GError **error) {
+    const char *user = resource_string(run->resource, P_USER);
+    const char *command = resource_string(run->resource, P_COMMAND);
+    uid_t uid;
+    if (user != NULL && strcmp(user, "root") != 0 && !accounts_uid(run->host, user, &uid, error))
+        return account_remedy("user", user, error);
+    g_autofree char *program = command != NULL ? program_of(command) : NULL;
+    FileInfo info;
+    g_autoptr(GError) problem = NULL;
+    if (program == NULL || *program != '/' || run->brought ||
+        host_stat(run->host, program, &info, &problem) ||
+        !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        return true;
+    kind_run_note(
+        run,
+        "its program '%s' does not exist, so its runs will fail; declare file '%s' or what "
+        "brings it",
+        program, program);
+    return true;
+}
+
 static bool timer_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
     bool absent = wants_absent(run->resource);
+    if (!absent && run->reason != REASON_VERIFY && !check_runs(run, error))
+        return false;
     for (unsigned part = 0; part < G_N_ELEMENTS(parts); part++) {
         g_auto(PartRound) round = { 0 };
         if (!part_look(&round, run, part, error))
@@ -568,8 +600,7 @@ static void timer_auto_edges(const Resource *resource, AutoEdges *edges) {
     auto_edges_want_account(edges, resource_string(resource, P_USER), "user", "uid");
     if (command == NULL)
         return;
-    const char *start = command + strspn(command, "-@:+!");
-    g_autofree char *program = g_strndup(start, strcspn(start, " \t"));
+    g_autofree char *program = program_of(command);
     auto_edges_want(edges, "path", program, true);
 }
 
@@ -618,7 +649,8 @@ const Kind kind_systemd_timer = {
         "texts `service` and `timer`; for units of other kinds the kind `unit`. A file whose "
         "command or environment is secret has mode 0600. An instance of a template, and the units "
         "of a user's manager, are the matter of `unit` and `svc` too.\n\n"
-        "The user and the program, when resources too, come first by themselves. When the resource "
+        "The user and the program, when resources too, come first by themselves. A user that does "
+        "not exist is an error, a program that does not is told. When the resource "
         "leaves the configuration, the timer is stopped and both files are removed, or become what "
         "they were. Below `--root` the timer is only enabled.",
     .example =

@@ -152,6 +152,25 @@ static void test_secret(void) {
         value_is_secret(round->after->props[kind_param_index(&kind_systemd_timer, "service")]));
 }
 
+static void test_who_and_what_runs(void) {
+    g_autoptr(Host) host = machine();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) eve = kind_test_resource(
+        &kind_systemd_timer, "backup", "command=/bin/backup", "interval=1h", "user=eve", NULL);
+    kind_test_expect_error(test, eve, "no such user 'eve'; declare user 'eve', or let ");
+    g_autoptr(Resource) timer = backup("on_calendar=daily");
+    g_autoptr(KindRound) plan = kind_test_plan(test, timer);
+    g_assert_nonnull(strstr(plan->note, "its program '/bin/backup' does not exist"));
+    g_autoptr(KindRound) round = kind_test_converge(test, timer, ACTION_CREATE);
+    g_assert_nonnull(strstr(round->note, "declare file '/bin/backup' or what brings it"));
+    g_autoptr(GBytes) program = g_bytes_new_static("x", 1);
+    FileAttributes attributes = { .set = FILE_SET_MODE, .mode = 0755 };
+    g_assert_true(host_make_parents(host, "/bin/backup", NULL));
+    g_assert_true(host_write(host, "/bin/backup", program, &attributes, NULL));
+    g_autoptr(KindRound) again = kind_test_round(test, timer);
+    g_assert_null(again->note);
+}
+
 static void test_refused(void) {
     static const struct {
         const char *name, *one, *two, *text;
@@ -262,6 +281,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/systemd-timer/interval", test_interval);
     g_test_add_func("/kinds/systemd-timer/last-word", test_systemd_has_the_last_word);
     g_test_add_func("/kinds/systemd-timer/secret", test_secret);
+    g_test_add_func("/systemd-timer/who-and-what-runs", test_who_and_what_runs);
     g_test_add_func("/kinds/systemd-timer/refused", test_refused);
     g_test_add_func("/kinds/systemd-timer/faults", test_faults);
     g_test_add_func("/kinds/systemd-timer/calendar", test_calendar);

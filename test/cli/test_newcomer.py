@@ -92,3 +92,14 @@ def test_plan_of_accounts_in_an_empty_root_is_that_of_apply(tmp_path):
         assert done.returncode == 4 and "declare file '/etc/'" in done.stdout, done
     (tmp_path / "site.lua").write_text('user "ada" {}\nfile "/etc/" {}\n')
     assert stead("plan", tmp_path / "site.lua", "--root", tmp_path / "root").returncode == 0
+
+
+def test_plan_tells_of_a_timer_without_its_program(site):
+    """A plan shows what kinds have to say; what is declared is no surprise."""
+    timer = 'systemd_timer "x" { command = "/usr/local/bin/job -v", interval = "1h" }\n'
+    site.write(timer)
+    told = "      note: its program '/usr/local/bin/job' does not exist, so its runs will fail; declare file "
+    assert told in site.run("plan").out
+    site.write(timer + 'file "/usr/local/bin/job" { content = "x", mode = "0755", force = true }\n'
+               'file "/usr/" {}\nfile "/usr/local/" {}\nfile "/usr/local/bin/" {}\n')
+    assert "note: " not in site.run("plan").out
