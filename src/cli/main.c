@@ -71,6 +71,8 @@ static int run_command(const Command *command, char **words) {
         g_strdup_printf("stead %s %s\n\n%s", command->name, command->arguments, command->help);
     g_option_context_add_main_entries(context, entries, NULL);
     g_option_context_set_summary(context, summary);
+    g_autofree char *example = g_strdup_printf("Example:\n  %s", command->example);
+    g_option_context_set_description(context, example);
     g_autoptr(GError) error = NULL;
     /* GLib takes the vector over and keeps what is not an option. */
     g_auto(GStrv) rest = g_strdupv(words);

@@ -54,6 +54,9 @@ def test_state_of_root_tells_others_what_to_do(site, command):
 
 def test_help_of_a_command():
     assert stead("help", "plan").stdout == stead("plan", "--help").stdout != ""
+    for command in ("plan", "why", "ledger", "completion"):
+        text = stead("help", command).stdout
+        assert "--help" in text and f"\nExample:\n  stead {command} " in text, text
     unknown = stead("help", "plam")
     assert unknown.returncode == 1 and "did you mean 'plan'" in unknown.stderr
 
