@@ -1,5 +1,6 @@
 #pragma once
-/* What the real host knows of packages; shared by host-real-packages.c and host-real-apt.c only. */
+/* What the real host knows of packages; shared by host-real-packages.c, host-real-apt.c,
+ * host-real-lists.c and apt-job.c only. */
 #include "host/dpkg-status.h"
 #include "host/host-real-private.h"
 
