@@ -289,8 +289,9 @@ bool apt_wants_lock(const char *output) {
 }
 
 bool apt_wants_cache(const char *output) {
-    return strstr(output, "E: Problem renaming the file ") != NULL &&
-           strstr(output, "pkgcache.bin") != NULL;
+    return (strstr(output, "E: Problem renaming the file ") != NULL &&
+            strstr(output, "pkgcache.bin") != NULL) ||
+           strstr(output, "E: Cache is out of sync") != NULL;
 }
 
 void apt_parse_policy(const char *output,

@@ -27,8 +27,9 @@ char *apt_text(GBytes *bytes) {
     return g_strndup(data != NULL ? data : "", size);
 }
 
-/* Every apt writes a cache of the lists that has no lock, and one that updates them takes away what
- * another one is about to rename. Nothing was begun then. */
+/* Every apt writes a cache of the lists that has no lock: one that updates them takes away what
+ * another one is about to rename, and a dpkg may write its database while it is read. Nothing was
+ * begun then. */
 static bool lost_its_cache(const HostCommandResult *result) {
     if (result->exit_status == 0)
         return false;

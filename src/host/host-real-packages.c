@@ -229,14 +229,8 @@ static void note_policy(void *data, const char *name, const char *candidate) {
     note_answer(asked->answers, whole, candidate);
 }
 
-/* dpkg wrote its database while apt read it: a package next to this one was held or installed. */
-static bool is_out_of_sync(const char *text) {
-    return strstr(text, "Cache is out of sync") != NULL;
-}
-
 static bool ask_release(RealHost *self, GPtrArray *names, const char *release, GHashTable *answers,
                         GError **error) {
-    enum { TRIES = 5 };
     g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
     g_ptr_array_add(words, g_strdup("apt-cache"));
     g_ptr_array_add(words, g_strdup("policy"));
@@ -250,18 +244,14 @@ static bool ask_release(RealHost *self, GPtrArray *names, const char *release, G
             g_ptr_array_add(words, name);
     }
     g_ptr_array_add(words, NULL);
-    g_autofree char *text = NULL;
-    for (unsigned tries = 0; text == NULL || (tries < TRIES && is_out_of_sync(text)); tries++) {
-        g_auto(HostCommandResult) result = { 0 };
-        if (!apt_run(self, (char **)words->pdata, apt_environment(NULL, 0), NULL, &result, error))
-            return false;
-        g_free(text);
-        text = apt_text(result.exit_status == 0 ? result.out : result.output);
-        if (result.exit_status == 0) {
-            Asked asked = { answers, release };
-            apt_parse_policy(text, note_policy, &asked);
-            return true;
-        }
+    g_auto(HostCommandResult) result = { 0 };
+    if (!apt_run(self, (char **)words->pdata, apt_environment(NULL, 0), NULL, &result, error))
+        return false;
+    g_autofree char *text = apt_text(result.exit_status == 0 ? result.out : result.output);
+    Asked asked = { answers, release };
+    if (result.exit_status == 0) {
+        apt_parse_policy(text, note_policy, &asked);
+        return true;
     }
     if (strstr(text, "is invalid for APT::Default-Release") != NULL)
         return true; /* no source has that release, so none offers anything in it */
