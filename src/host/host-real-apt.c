@@ -198,7 +198,8 @@ static bool is_done_nevertheless(const AptJob *job, char **argv, const PackageAc
     return true;
 }
 
-/* A dpkg that was killed late needs no more than that. */
+/* A dpkg that was killed late needs no more than that. What cannot be configured may be just what
+ * is to be installed again: apt will say if not. */
 static bool finish_interrupted(AptJob *job, GError **error) {
     PackageDatabase *database = job->self->packages;
     g_mutex_lock(&database->lock);
@@ -206,7 +207,15 @@ static bool finish_interrupted(AptJob *job, GError **error) {
                       !dpkg_is_at_work(job->self);
     g_mutex_unlock(&database->lock);
     job->mended |= job->configured;
-    return !job->configured || apt_job_configure(job, error);
+    g_autoptr(GError) problem = NULL;
+    if (!job->configured || apt_job_configure(job, &problem))
+        return true;
+    if (g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_FAILED)) {
+        g_message("%s", problem->message);
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return false;
 }
 
 /* Those that a verb is to remove although their files are incomplete: dpkg refuses that. */

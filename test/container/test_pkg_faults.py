@@ -87,17 +87,19 @@ def test_interrupted_dpkg_is_finished(machine, tmp_path):
     assert (version(machine, "stead-next"), version(machine, "stead-int")) == ("1.0", "1.0")
 
 
-def test_killed_dpkg_is_not_taken_for_done(machine, tmp_path):
+@pytest.mark.parametrize("state", ("half-installed", "unpacked"))  # dpkg can configure neither
+def test_killed_dpkg_is_not_taken_for_done(machine, tmp_path, state):
     """Its database still says that all is well."""
-    repo(machine, tmp_path, "stead-killed")
-    machine.converge('pkg "stead-killed" {}\n')
-    machine.run("sed -n '/^Package: stead-killed$/,/^$/p' /var/lib/dpkg/status | "
-                "sed 's/^Status:.*/Status: install reinstreq half-installed/' > /var/lib/dpkg/updates/0000; "
-                "rm /usr/share/stead-killed/version")
-    assert machine.run("grep -c half-installed /var/lib/dpkg/status", check=False).stdout == "0\n"
-    text = machine.converge('pkg "stead-killed" {}\n')
+    name = f"stead-{state}"
+    repo(machine, tmp_path, name)
+    machine.converge(f'pkg "{name}" {{}}\n')
+    machine.run(f"sed -n '/^Package: {name}$/,/^$/p' /var/lib/dpkg/status | "
+                f"sed 's/^Status:.*/Status: install reinstreq {state}/' > /var/lib/dpkg/updates/0000; "
+                f"rm /usr/share/{name}/version")
+    assert machine.run("grep -c reinstreq /var/lib/dpkg/status", check=False).stdout == "0\n"
+    text = machine.converge(f'pkg "{name}" {{}}\n')
     assert "dpkg --configure -a" in text
-    assert machine.path("/usr/share/stead-killed/version").exists()
+    assert machine.path(f"/usr/share/{name}/version").exists()
 
 
 def test_dpkg_killed_at_its_end_is_finished(machine, tmp_path):
