@@ -17,6 +17,7 @@ typedef struct {
     Resource *undo; /* NULL: nothing is done on the host */
     Resource *heir; /* the same thing under its new name, in the new graph; NULL: none */
     char **needs;
+    bool guessed; /* what it needs: see look_for_interrupted() */
     unsigned vertex;
 } Leaving;
 
@@ -412,8 +413,10 @@ static void look_for_interrupted(Search *search) {
             continue;
         unsigned n_before = search->leaving->len;
         leave(search, entry);
-        const Leaving *last =
+        Leaving *last =
             search->leaving->len > n_before ? g_ptr_array_index(search->leaving, n_before) : NULL;
+        if (last)
+            last->guessed = true;
         if (last && last->undo) {
             g_ptr_array_set_size(needs, 0);
             g_ptr_array_add(needs, last->key);
@@ -502,6 +505,48 @@ static void add_replacing_edges(Graph *graph, const GPtrArray *leaving) {
     }
 }
 
+static bool needs_any(const Leaving *one, GHashTable *keys) {
+    for (char **need = one->needs; need && *need; need++) {
+        bool notified;
+        g_autofree char *key = key_of_need(*need, &notified);
+        if (g_hash_table_contains(keys, key))
+            return true;
+    }
+    return false;
+}
+
+/* The keys of all that cannot be without it, and its own. */
+static GHashTable *dependents_of(const GPtrArray *leaving, const Leaving *one) {
+    GHashTable *keys = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_add(keys, one->old_key ? one->old_key : one->key);
+    for (bool grown = true; grown;) {
+        grown = false;
+        for (unsigned i = 0; i < leaving->len; i++) {
+            const Leaving *other = g_ptr_array_index(leaving, i);
+            char *key = other->old_key ? other->old_key : other->key;
+            if (other != one && !g_hash_table_contains(keys, key) && needs_any(other, keys))
+                grown = g_hash_table_add(keys, key);
+        }
+    }
+    return keys;
+}
+
+/* A guess does not stand against what is known: the thing may have been there before, and left only
+ * for a while. */
+static void add_leaving_edges(Graph *graph, const GPtrArray *leaving, const Leaving *one) {
+    g_autoptr(GHashTable) dependents = one->guessed ? dependents_of(leaving, one) : NULL;
+    for (char **need = one->needs; one->undo && need && *need; need++) {
+        bool notified;
+        g_autofree char *key = key_of_need(*need, &notified);
+        const Leaving *needed = find_leaving(leaving, key);
+        bool both_restored =
+            needed && one->how == ON_REMOVE_RESTORE && needed->how == ON_REMOVE_RESTORE;
+        bool wrong = dependents && g_hash_table_contains(dependents, key);
+        if (needed && needed != one && !both_restored && !wrong)
+            graph_add_edge(graph, one->vertex, needed->vertex, 0, (Origin){ 0 });
+    }
+}
+
 static void add_edges(Engine *engine, Graph *graph, const GPtrArray *leaving, bool reversed) {
     StayingEdges staying = { .graph = graph,
                              .by_key = g_hash_table_new(g_str_hash, g_str_equal),
@@ -511,18 +556,8 @@ static void add_edges(Engine *engine, Graph *graph, const GPtrArray *leaving, bo
         if (one->undo)
             g_hash_table_insert(staying.by_key, one->old_key ? one->old_key : one->key, one);
     }
-    for (unsigned i = 0; reversed && i < leaving->len; i++) {
-        Leaving *one = g_ptr_array_index(leaving, i);
-        for (char **need = one->needs; one->undo && need && *need; need++) {
-            bool notified;
-            g_autofree char *key = key_of_need(*need, &notified);
-            const Leaving *needed = find_leaving(leaving, key);
-            bool both_restored =
-                needed && one->how == ON_REMOVE_RESTORE && needed->how == ON_REMOVE_RESTORE;
-            if (needed && needed != one && !both_restored)
-                graph_add_edge(graph, one->vertex, needed->vertex, 0, (Origin){ 0 });
-        }
-    }
+    for (unsigned i = 0; reversed && i < leaving->len; i++)
+        add_leaving_edges(graph, leaving, g_ptr_array_index(leaving, i));
     ledger_visit(engine->options.ledger, add_staying_edges, &staying);
     for (unsigned i = 0; i < leaving->len; i++) {
         const Leaving *one = g_ptr_array_index(leaving, i);

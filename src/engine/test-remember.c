@@ -290,6 +290,20 @@ static void test_interrupted_order_past_forgotten(void) {
     teardown(&fixture);
 }
 
+/* Begun for the first time once more, while what needed it has not left yet: that one goes first.
+ */
+static void test_interrupted_order_is_a_guess(void) {
+    Fixture fixture = setup();
+    run_graph(&fixture, "base unit svc d", "base>unit unit>svc");
+    ledger_forget(fixture.run->ledger, "probe", "unit");
+    begin_first(&fixture, "unit");
+    restart(&fixture);
+    probe("base")->wrong = probe("unit")->wrong = probe("svc")->wrong = 1;
+    run_graph(&fixture, "d", "");
+    g_assert_cmpstr(fixture.run->order->str, ==, "svc unit base");
+    teardown(&fixture);
+}
+
 /* It was being made when the configuration that lacks it came. */
 static void test_removal_of_what_was_in_flight(void) {
     Fixture fixture = setup();
@@ -573,6 +587,7 @@ int main(int argc, char **argv) {
                     test_interrupted_name_that_means_another_thing);
     g_test_add_func("/remember/exchanged-names", test_exchanged_names);
     g_test_add_func("/remember/interrupted-order", test_interrupted_order_past_forgotten);
+    g_test_add_func("/remember/interrupted-order-guessed", test_interrupted_order_is_a_guess);
     g_test_add_func("/remember/removal-of-what-was-in-flight", test_removal_of_what_was_in_flight);
     g_test_add_func("/remember/retries", test_retries_outlive_process);
     g_test_add_func("/remember/removal-order", test_removal_in_reverse_order);
