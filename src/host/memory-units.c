@@ -210,10 +210,11 @@ static bool verb_allowed(const char *name, UnitVerb verb, const UnitInfo *now, G
     const VerbRule *rule = &verb_rules[verb];
     int code = STEAD_ERROR_FAILED;
     const char *problem = NULL;
+    bool there = now->exists || (verb == UNIT_STOP && now->active); /* it outlives its file */
     if (rule->needs_unmasked && now->masked) {
         code = STEAD_ERROR_REFUSED;
         problem = "it is masked, unmask it first";
-    } else if (rule->needs_unit && !now->exists) {
+    } else if (rule->needs_unit && !there) {
         code = STEAD_ERROR_NOT_FOUND;
         problem = "no such unit";
     } else if (rule->needs_reloadable && !now->active) {

@@ -118,10 +118,11 @@ static bool svc_observe(KindRun *run, State *actual, GError **error) {
     state_set(actual, P_MASKED, value_new_bool(info.masked));
     if (!info.exists && info.enabled) /* links that lead nowhere */
         state_set(actual, P_ENABLED, value_new_bool(true));
+    const char *state = !info.active ? "stopped" : info.restarting ? RESTARTING : "running";
+    if (info.exists || info.masked || info.active) /* without a file it runs on */
+        state_set(actual, P_STATE, value_new_string(state));
     if (!info.exists && !info.masked)
         return true;
-    const char *state = !info.active ? "stopped" : info.restarting ? RESTARTING : "running";
-    state_set(actual, P_STATE, value_new_string(state));
     state_set(actual, P_STARTUP, value_new_string(info.enabled ? "enabled" : "disabled"));
     state_set(actual, P_ENABLED, value_new_bool(info.enabled));
     return true;
@@ -134,12 +135,20 @@ static bool is_running(const State *actual) {
     return state && g_str_equal(value_string(state), "running");
 }
 
+/* systemd has its file, or somebody has masked it. */
+static bool is_known(const State *actual) {
+    return actual->exists || value_bool(state_get(actual, P_MASKED));
+}
+
 /* Something that this plan does not run may bring the unit: a package, a command. */
 static bool diff_missing(KindRun *run, const State *actual, Changes *changes, GError **error) {
     const bool *enabled = wanted_enabled(run->resource);
     bool run_it = wants_running(run->resource), enable = enabled && *enabled;
     if (enabled && !enable && state_get(actual, P_ENABLED))
         changes_add(changes, "enabled", value_new_bool(true), value_new_bool(false), NULL);
+    const Value *state = state_get(actual, P_STATE);
+    if (state && g_str_equal(resource_string(run->resource, P_STATE), "stopped"))
+        changes_add(changes, "state", value_ref(state), value_new_string("stopped"), NULL);
     if (!run_it && !enable)
         return true;
     if (!run->planning) {
@@ -250,7 +259,7 @@ static bool diff_refresh(KindRun *run, const State *actual, Changes *changes, GE
 static bool svc_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
     if (!diff_mask(run, actual, changes, error))
         return false;
-    bool known = state_get(actual, P_STATE) != NULL;
+    bool known = is_known(actual);
     if (!known && !diff_missing(run, actual, changes, error))
         return false;
     if (known) {
@@ -405,7 +414,7 @@ static void svc_auto_edges(const Resource *resource, AutoEdges *edges) {
 static Resource *svc_reverse(const Resource *resource, const State *before, OnRemove how,
                              GError **error) {
     Resource *undo = resource_copy(resource);
-    bool existed = before && state_get(before, P_STATE) && how != ON_REMOVE_REMOVE;
+    bool existed = before && is_known(before) && how != ON_REMOVE_REMOVE;
     const char *state = existed ? value_string(state_get(before, P_STATE)) : "stopped";
     if (g_str_equal(state, RESTARTING))
         state = "running";

@@ -160,6 +160,22 @@ static void test_dangling_links(void) {
     g_assert_false(unit(host, "gone.service").enabled);
 }
 
+/* Its file is gone, systemd has noticed that, and its process runs on. */
+static void test_running_without_file(void) {
+    g_autoptr(Host) host = host_fake_new();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    UnitInfo info = { .active = true };
+    host_fake_set_unit(host, "gone.service", &info);
+    g_autoptr(Resource) enabled =
+        kind_test_resource(&kind_svc, "gone", "state=running", "enabled:=true", NULL);
+    kind_test_expect_error(test, enabled, "unit 'gone.service'");
+    g_autoptr(Resource) gone = kind_test_resource(&kind_svc, "gone", "state=stopped", NULL);
+    kind_test_expect(test, gone, ACTION_CHANGE);
+    g_assert_false(unit(host, "gone.service").active);
+    kind_test_undo(test, gone, ON_REMOVE_RESTORE);
+    g_assert_false(unit(host, "gone.service").active);
+}
+
 static void test_template(void) {
     g_autofree char *problems = kind_test_problems(&kind_svc, "getty@", "state=running", NULL);
     g_assert_nonnull(strstr(problems, "only its instances run, such as 'getty@NAME.service'"));
@@ -296,6 +312,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/svc/notified-and-enabled", test_notified_and_enabled);
     g_test_add_func("/kinds/svc/oneshot", test_oneshot);
     g_test_add_func("/kinds/svc/dangling-links", test_dangling_links);
+    g_test_add_func("/kinds/svc/running-without-file", test_running_without_file);
     g_test_add_func("/kinds/svc/template", test_template);
     g_test_add_func("/kinds/svc/stopped-below-a-socket", test_stopped_below_a_socket);
     g_test_add_func("/kinds/svc/masked", test_masked);

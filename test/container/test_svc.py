@@ -133,6 +133,14 @@ svc "five" { state = "running", enabled = true }
     assert machine.out("systemctl show -p NeedDaemonReload five") == "NeedDaemonReload=no"
 
 
+def test_stops_what_has_lost_its_file(machine):
+    machine.write("/etc/systemd/system/lost.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    machine.run("systemctl start lost && rm /etc/systemd/system/lost.service && systemctl daemon-reload")
+    assert machine.out("systemctl is-active lost") == "active"
+    machine.converge('svc "lost" { state = "stopped" }\n')
+    assert machine.run("systemctl is-active lost", check=False).stdout == "inactive\n"
+
+
 def test_missing_unit(machine):
     text = machine.stead("apply", 'svc "nowhere" { state = "running" }\n', code=4)
     assert "no unit 'nowhere.service'" in text
