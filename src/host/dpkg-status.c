@@ -94,8 +94,13 @@ static void read_package(DpkgStatus *status, const Stanza *stanza, Package *pack
     package->essential = span_is(stanza->essential, "yes") || span_is(stanza->protected, "yes");
 }
 
+static bool has_name(const Stanza *stanza) {
+    return stanza->name.at != NULL && stanza->name.size > 0 &&
+           memchr(stanza->name.at, '\0', stanza->name.size) == NULL;
+}
+
 static void add_package(DpkgStatus *status, const Stanza *stanza) {
-    if (stanza->name.at == NULL || stanza->name.size == 0)
+    if (!has_name(stanza))
         return;
     Package *package = g_new0(Package, 1);
     read_package(status, stanza, package);
@@ -165,7 +170,7 @@ static bool replaces(const char *architecture, const char *other) {
 }
 
 static void update_package(DpkgStatus *status, const Stanza *stanza) {
-    if (stanza->name.at == NULL || stanza->name.size == 0)
+    if (!has_name(stanza))
         return;
     g_autofree char *name = g_strndup(stanza->name.at, stanza->name.size);
     const char *architecture = keep_once(status, stanza->architecture);

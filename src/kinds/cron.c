@@ -177,7 +177,8 @@ static bool cron_spec_init(KindRun *run, CronSpec *spec, GError **error) {
     spec->table = (CronTable){ .system = target != NULL, .created = edit_was_created(run) };
     spec->entry.title = g_strdup(resource_string(resource, P_TITLE));
     spec->entry.special = g_strdup(resource_string(resource, P_SPECIAL));
-    spec->entry.command = g_strdup(resource_string(resource, P_COMMAND));
+    if (!spec->absent) /* what is to be gone is known by its title alone */
+        spec->entry.command = g_strdup(resource_string(resource, P_COMMAND));
     if (spec->entry.command != NULL)
         g_strstrip(spec->entry.command);
     if (target != NULL)
