@@ -133,7 +133,10 @@ def snapshot(machine: Machine) -> dict[str, object]:
     seen = {f"file {path}": value for path, value in files(machine).items()}
     seen |= {f"unit {name}": value for name, value in services(machine).items()}
     packages = machine.out("dpkg-query -W -f '${Package} ${Version} ${Status}\\n'")
-    seen |= {f"package {line.split()[0]}": line for line in packages.splitlines()}
+    # A removal that was killed at its very end leaves a name with nothing behind it in dpkg's database.
+    seen |= {f"package {line.split()[0]}": line for line in packages.splitlines()
+             if not line.endswith(" config-files") or "conffiles" in machine.out(
+                 f"ls /var/lib/dpkg/info | grep '^{line.split()[0]}\\.' || :")}
     seen["packages asked for"] = machine.out("apt-mark showmanual").split()
     seen["packages held"] = machine.out("apt-mark showhold").split()
     seen["packages half done"] = machine.out("dpkg --audit; ls /var/lib/dpkg/updates /var/cache/apt/archives/*.deb 2>&-; :")
