@@ -151,7 +151,7 @@ static bool diff_missing(KindRun *run, const State *actual, Changes *changes, GE
         changes_add(changes, "state", value_ref(state), value_new_string("stopped"), NULL);
     if (!run_it && !enable)
         return true;
-    if (!run->planning) {
+    if (!run->brought) {
         g_autofree char *unit = unit_name(run->resource);
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
                     "no unit '%s' is known to systemd; install the package that has it, or declare "
@@ -448,7 +448,8 @@ const Kind kind_svc = {
         "up is started all the same.\n\n"
         "Unit files that are resources too, and a package of the unit's name, come first by "
         "themselves. A unit that nobody has is an error when it should run, and fine when it "
-        "should not. In a plan it may still come with a package, so it is shown as uncertain.\n\n"
+        "should not. A plan takes it for uncertain where a package or command goes first that may "
+        "bring it.\n\n"
         "`masked` must be said: a unit that somebody has masked is not unmasked in passing. Static "
         "units have nothing to enable, so `enabled` is satisfied either way, with a note; an alias "
         "stands for its unit, but goes away when that is disabled, so disable a unit by its own "

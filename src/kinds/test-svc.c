@@ -215,6 +215,9 @@ static void test_missing(void) {
     g_autoptr(KindTest) test = kind_test_new(host);
     g_autoptr(Resource) start =
         kind_test_resource(&kind_svc, "none", "state=running", "enabled:=true", NULL);
+    g_autoptr(KindRound) alone = kind_test_plan(test, start);
+    g_assert_error(alone->error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
+    test->brought = true; /* by a package that goes before it */
     g_autoptr(KindRound) plan = kind_test_plan(test, start);
     g_assert_no_error(plan->error);
     g_assert_true(plan->changes->uncertain);
