@@ -108,6 +108,15 @@ static bool strip_place(const lua_Debug *info, char *text) {
     return true;
 }
 
+/* `for name in { ... } do`, as other languages write it; takes ownership of text. */
+static char *explain_loop(char *text) {
+    if (!g_str_has_prefix(text, "attempt to call a table value (for iterator"))
+        return text;
+    g_free(text);
+    return g_strdup("a loop over a list is 'for _, item in ipairs(list) do', over a map 'for "
+                    "key, item in pairs(map) do'");
+}
+
 /* Message handler: runs where the error was raised, while the stack is still there. */
 static int on_error(lua_State *lua) {
     Eval *eval = eval_of(lua);
@@ -124,7 +133,7 @@ static int on_error(lua_State *lua) {
             break;
         }
     }
-    keep_raised(eval, text);
+    keep_raised(eval, explain_loop(text));
     raised->place = eval_place(eval, lua, start);
     raised->n_callers = eval_callers(lua, start, raised->callers);
     return 1;
@@ -172,7 +181,6 @@ bool sandbox_call(Eval *eval, lua_State *lua, int n_args, int n_results) {
     return true;
 }
 
-/* The chunk was named "=?", so the message is `?:LINE: text`. */
 /* What people who come from other formats write; NULL when the parser's words say enough. */
 static const char *syntax_remedy(const char *text) {
     static const struct {
@@ -181,6 +189,17 @@ static const char *syntax_remedy(const char *text) {
         { "'}' expected", "", "is a comma missing before it, or a brace?" },
         { "syntax error", "near '='", "a block has no '=': KIND \"name\" { ... }" },
         { "<name> expected", "near '\"", "parameters are written with '=': name = \"text\"" },
+        { "unexpected symbol", "near '#'", "a comment begins with '--'" },
+        { "unexpected symbol", "near '//'", "a comment begins with '--'" },
+        { "unexpected symbol", "near '&'", "'and' is written in letters" },
+        { "unexpected symbol", "near '|'", "'or' is written in letters" },
+        { "unexpected symbol", "near '!'", "'not' is written in letters, 'differs' as '~='" },
+        { "syntax error", "near '<\\226>'", "quotes are plain ones: \" or '" },
+        { "unexpected symbol", "near '<\\226>'", "quotes are plain ones: \" or '" },
+        { "'then' expected", "near '!'", "'differs' is written '~='" },
+        { "'then' expected", "near '{'", "write if ... then ... end" },
+        { "'then' expected", "near '='", "'equals' is written '=='" },
+        { "'do' expected", "near '{'", "write for ... do ... end" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(remedies); i++)
         if (g_str_has_prefix(text, remedies[i].start) && strstr(text, remedies[i].near) != NULL)
@@ -188,6 +207,7 @@ static const char *syntax_remedy(const char *text) {
     return NULL;
 }
 
+/* The chunk was named "=?", so the message is `?:LINE: text`. */
 static void report_syntax(Eval *eval, const char *path, const char *message) {
     char *end = NULL;
     guint64 line = g_str_has_prefix(message, "?:") ? g_ascii_strtoull(message + 2, &end, 10) : 0;
