@@ -37,6 +37,13 @@ static unsigned distance(const char *a, size_t a_size, const char *b, size_t b_s
     return above[b_size];
 }
 
+static size_t common_start(const char *a, const char *b) {
+    size_t n = 0;
+    while (a[n] != '\0' && a[n] == b[n])
+        n++;
+    return n;
+}
+
 const char *suggest_nearest(const char *name, const char *const *candidates, size_t n_candidates) {
     size_t size = strlen(name);
     if (size == 0 || size > NAME_MAX_SIZE)
@@ -48,7 +55,9 @@ const char *suggest_nearest(const char *name, const char *const *candidates, siz
         if (candidate_size == 0 || candidate_size > NAME_MAX_SIZE)
             continue;
         unsigned d = distance(name, size, candidates[i], candidate_size);
-        if (d < best_distance) {
+        /* of equally near ones that which begins alike: 'shel' is 'shell', not 'skel' */
+        if (d < best_distance || (best && d == best_distance &&
+                                  common_start(name, candidates[i]) > common_start(name, best))) {
             best_distance = d;
             best = candidates[i];
         }

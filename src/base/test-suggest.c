@@ -29,6 +29,8 @@ static void test_order(void) {
     g_assert_cmpstr(suggest_nearest("tart", names, 3), ==, "cart");
     g_assert_cmpstr(suggest_nearest("dart", names, 3), ==, "dart");
     g_assert_null(suggest_nearest("cart", NULL, 0));
+    static const char *const user[] = { "skel", "shell" };
+    g_assert_cmpstr(suggest_nearest("shel", user, 2), ==, "shell"); /* what begins alike */
 }
 
 static void test_long(void) {
