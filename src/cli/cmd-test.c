@@ -7,7 +7,7 @@
 #include "cli/trial.h"
 #include "kinds/kinds.h"
 
-#define SECOND_SHOWN 10
+#define LIST_SHOWN 10
 
 typedef struct {
     char *name;
@@ -18,7 +18,7 @@ typedef struct {
     char *directory;
     const KindSet *kinds;
     GPtrArray *cases; /* of Case */
-    Value *second;    /* of the case that runs: what its second run would do; or NULL */
+    Value *trial;     /* result of the case that runs; or NULL */
     bool junit;
 } Suite;
 
@@ -32,8 +32,8 @@ static void case_free(void *data) {
 static Value *run_trial(void *data, const Value *inputs, GError **error) {
     Suite *suite = data;
     Value *result = trial_run(suite->directory, suite->kinds, inputs, error);
-    value_unref(suite->second);
-    suite->second = result ? value_ref(value_map_get(result, "second")) : NULL;
+    value_unref(suite->trial);
+    suite->trial = result ? value_ref(result) : NULL;
     return result;
 }
 
@@ -45,16 +45,33 @@ static void print_tap(const Case *one, unsigned number) {
     fflush(stdout);
 }
 
-/* A case that failed may have failed for it. */
-static void add_second(const Suite *suite, GString *text) {
-    const Value *second = suite->second;
-    size_t n = value_type(second) == VALUE_LIST ? value_size(second) : 0;
-    if (n > 0)
-        g_string_append(text, "\na second run would:");
-    for (size_t i = 0; i < MIN(n, SECOND_SHOWN); i++)
-        g_string_append_printf(text, "\n    %s", value_string(value_list_at(second, i)));
-    if (n > SECOND_SHOWN)
-        g_string_append_printf(text, "\n    and %zu more", n - SECOND_SHOWN);
+static void add_list(GString *text, const char *title, const GPtrArray *lines) {
+    if (lines->len > 0)
+        g_string_append_printf(text, "\n%s:", title);
+    for (unsigned i = 0; i < MIN(lines->len, LIST_SHOWN); i++)
+        g_string_append_printf(text, "\n    %s", (const char *)lines->pdata[i]);
+    if (lines->len > LIST_SHOWN)
+        g_string_append_printf(text, "\n    and %u more", lines->len - LIST_SHOWN);
+}
+
+/* A case that failed may have failed for what failed in it, or for what a second run would do. */
+static void add_outcome(const Suite *suite, GString *text) {
+    g_autoptr(GPtrArray) failed = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) second = g_ptr_array_new_with_free_func(g_free);
+    const Value *kinds = value_map_get(suite->trial, "failed");
+    for (size_t i = 0; i < value_size(kinds); i++) {
+        const char *kind, *name;
+        const Value *names = value_map_at(kinds, i, &kind);
+        for (size_t j = 0; j < value_size(names); j++) {
+            const char *why = value_string(value_map_at(names, j, &name));
+            g_ptr_array_add(failed, g_strdup_printf("%s '%s': %s", kind, name, why));
+        }
+    }
+    const Value *texts = value_map_get(suite->trial, "second");
+    for (size_t i = 0; i < value_size(texts); i++)
+        g_ptr_array_add(second, g_strdup(value_string(value_list_at(texts, i))));
+    add_list(text, "what failed on the machine in memory", failed);
+    add_list(text, "a second run would", second);
 }
 
 static void add_case(Suite *suite, const char *name, const GPtrArray *problems) {
@@ -64,8 +81,8 @@ static void add_case(Suite *suite, const char *name, const GPtrArray *problems) 
     for (unsigned i = 0; i < problems->len; i++)
         g_string_append_printf(text, "%s%s", i ? "\n" : "",
                                ((GError *)problems->pdata[i])->message);
-    if (problems->len > 0)
-        add_second(suite, text);
+    if (problems->len > 0 && suite->trial)
+        add_outcome(suite, text);
     if (problems->len > 0)
         one->failure = g_strdup(text->str);
     g_ptr_array_add(suite->cases, one);
@@ -76,7 +93,7 @@ static void add_case(Suite *suite, const char *name, const GPtrArray *problems) 
 static void on_report(void *data, const char *name, const GPtrArray *problems) {
     Suite *suite = data;
     add_case(suite, name, problems);
-    g_clear_pointer(&suite->second, value_unref);
+    g_clear_pointer(&suite->trial, value_unref);
 }
 
 static unsigned count_failures(const Suite *suite) {
@@ -132,7 +149,7 @@ static int run(const Arguments *arguments, char **words) {
         printer_warning(session->printer, "'%s' has no case(): nothing was tested", words[0]);
     g_ptr_array_unref(suite.cases);
     g_free(suite.directory);
-    value_unref(suite.second);
+    value_unref(suite.trial);
     return none ? EXIT_REFUSED : failures ? EXIT_FAILURES : EXIT_DONE;
 }
 
@@ -153,7 +170,7 @@ const Command command_test = {
             "with a table:\n"
             "problems, resources, plan, applied, failed, files, again, second. Expectations are "
             "written with expect();\n"
-            "a case that fails tells also what a second run would change.\n"
+            "a case that fails tells also what failed and what a second run would change.\n"
             "Prints TAP, or JUnit XML with --junit. Exits with 4 when a case failed.",
     .example = "stead test site.test.lua",
     .options = options,

@@ -94,3 +94,13 @@ def test_failure_tells_what_a_second_run_would_change(site):
     """, "site.test.lua")
     done = run(site)
     assert ": not idempotent\n" in done.stdout and "\n# a second run would:\n#     run exec 'always' (cmd \"/bin/date\")\nok 2" in done.stdout, done
+
+
+def test_failure_tells_what_failed_on_the_machine(site):
+    site.write('file "/etc/x/y" { content = "y" }')
+    site.write("""
+        case("lacks a directory", { file = "site.lua" }, function(t) expect(t.files["/etc/x/y"] == "y", "no file") end)
+    """, "site.test.lua")
+    done = run(site)
+    assert "\n# what failed on the machine in memory:\n#     file '/etc/x/y': create '/etc/x/y': the directory" in done.stdout
+    assert done.returncode == 4, done
