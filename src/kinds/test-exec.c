@@ -290,6 +290,25 @@ static void test_undo(Fixture *f, gconstpointer data) {
     g_assert_null(kind_test_reverse(f->test, plain, ON_REMOVE_DEFAULT));
 }
 
+/* What a shell would take for its own, quoted or not where a shell would; find(1) takes a ';'. */
+static void test_plain_words(Fixture *f, gconstpointer data) {
+    static const char *const lines[] = { "cmd=expr 2 '>' 1",
+                                         "cmd=grep -c \"a | b\" /x",
+                                         "cmd=find / -exec rm {} ;",
+                                         "cmd=a \\> b",
+                                         "cmd=a x>y",
+                                         "cmd=say 'it is' \"& \\\" > that\"" };
+    for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+        g_autoptr(Resource) resource = kind_test_resource(&kind_exec, "x", lines[i], NULL);
+        g_autoptr(GError) error = NULL;
+        g_assert_true(kind_exec.validate(resource, &error));
+        g_assert_no_error(error);
+    }
+    g_autoptr(Resource) shell =
+        kind_test_resource(&kind_exec, "x", "cmd=a > b", "shell=/bin/sh", NULL);
+    g_assert_true(kind_exec.validate(shell, NULL));
+}
+
 static void test_validation(Fixture *f, gconstpointer data) {
     static const struct {
         const char *arguments[3], *problem;
@@ -302,6 +321,14 @@ static void test_validation(Fixture *f, gconstpointer data) {
         { { "cmd=a", "env:={\"1A\": \"x\"}" }, "'1A' is no name of a variable" },
         { { "cmd=a", "returns:=[256]" }, "'256' is no exit code" },
         { { "cmd=a", "ifequals=x" }, "ifequals needs an ifcmd" },
+        { { "cmd=echo a > /tmp/x" },
+          "cmd: '>' means nothing without a shell, and would be an "
+          "argument: set shell = \"/bin/sh\", or quote it" },
+        { { "cmd=cat '/a b' |  tee" }, "'|' means nothing" },
+        { { "cmd=a \\\" 2>/dev/null" }, "'2>/dev/null' means nothing" },
+        { { "cmd=a", "nifcmd:=[\"a && b\"]" },
+          "nifcmd: '&&' means nothing without a shell, and "
+          "would be an argument: set nifshell = " },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *problems =
@@ -331,5 +358,6 @@ int main(int argc, char **argv) {
     ADD("secret", test_secret);
     ADD("undo", test_undo);
     ADD("validation", test_validation);
+    ADD("plain-words", test_plain_words);
     return g_test_run();
 }
