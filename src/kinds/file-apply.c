@@ -50,7 +50,7 @@ static void validation_failed(const FileSpec *spec, const HostCommandResult *res
                                : g_strdup_printf("signal %d", result->signal_number);
     bool secret = value_is_secret(resource_get(spec->resource, FILE_ROW_CONTENT));
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "new content of '%s' is refused by '%s' (%s)%s%s; the file stays as it is",
+                "new content of '%s' is refused by '%s' (%s), the file stays as it is%s%s",
                 spec->path, resource_string(spec->resource, FILE_ROW_VALIDATE), how,
                 secret ? "" : ": ", secret ? "" : g_strchomp(output));
 }
