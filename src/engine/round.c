@@ -296,28 +296,56 @@ static bool clean_members(Round *round, GError **error) {
     return true;
 }
 
-/* Both in one message; takes ownership of more. */
-static void join_problems(GError *problem, GError *more) {
-    char *text = g_strconcat(problem->message, "; ", more->message, NULL);
-    g_free(problem->message);
-    problem->message = text;
-    g_error_free(more);
+/* An error of one member, or of several for the same reason. */
+typedef struct {
+    GError *error; /* without who */
+    GString *who;
+} Problem;
+
+static void problem_free(void *data) {
+    Problem *problem = data;
+    g_clear_error(&problem->error);
+    g_string_free(problem->who, TRUE);
+    g_free(problem);
 }
 
 /* A group's members do not depend on each other: who cannot be looked at does not keep the others
  * from being made right. Their problems are told together. */
-static void look_or_set_aside(Round *round, RoundMember *member, GError **problem) {
+static void look_or_set_aside(RoundMember *member, GPtrArray *problems) {
     GError *own = NULL;
     if (look(member, &own))
         return;
     member->failed = true;
     changes_free(member->changes);
     member->changes = changes_new();
-    (void)blame(round, member, &own);
-    if (*problem)
-        join_problems(*problem, own);
-    else
-        *problem = own;
+    const Resource *resource = member->run.resource;
+    for (unsigned i = 0; i < problems->len; i++) {
+        Problem *problem = problems->pdata[i];
+        if (strcmp(problem->error->message, own->message) != 0)
+            continue;
+        g_string_append_printf(problem->who, ", %s '%s'", resource->kind->name, resource->name);
+        g_error_free(own);
+        return;
+    }
+    Problem *problem = g_new0(Problem, 1);
+    problem->error = own;
+    problem->who = g_string_new(NULL);
+    g_string_printf(problem->who, "%s '%s'", resource->kind->name, resource->name);
+    g_ptr_array_add(problems, problem);
+}
+
+/* All in one error, which is the first one's; what is the same for several is told once. */
+static GError *join_problems(const Round *round, const GPtrArray *problems) {
+    const Problem *first = problems->pdata[0];
+    if (round->n_members == 1)
+        return g_error_copy(first->error);
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (unsigned i = 0; i < problems->len; i++) {
+        const Problem *problem = problems->pdata[i];
+        g_string_append_printf(text, "%s%s: %s", i > 0 ? "; " : "", problem->who->str,
+                               problem->error->message);
+    }
+    return g_error_new_literal(first->error->domain, first->error->code, text->str);
 }
 
 /* What is missing in a plan may be there by then: decided when applied. Members of a group do not
@@ -337,9 +365,9 @@ static RoundResult work(Round *round, GError **error) {
     if (round->resumed && !round->engine->planning && !clean_members(round, error))
         return ROUND_FAILED;
     bool wrong = false;
-    g_autoptr(GError) problem = NULL;
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(problem_free);
     for (unsigned i = 0; i < round->n_members; i++) {
-        look_or_set_aside(round, &round->members[i], &problem);
+        look_or_set_aside(&round->members[i], problems);
         wrong |= has_change(&round->members[i]);
     }
     if (wrong && (!foresee_members(round, error) || (!round->noop && !make_right(round, error)))) {
@@ -348,8 +376,8 @@ static RoundResult work(Round *round, GError **error) {
                 has_change(&round->members[i]) && !round->members[i].run.apart;
         return ROUND_FAILED;
     }
-    if (problem) {
-        g_propagate_error(error, g_steal_pointer(&problem));
+    if (problems->len > 0) {
+        g_propagate_error(error, join_problems(round, problems));
         return ROUND_FAILED;
     }
     if (!round->noop && !adopt_members(round, error))

@@ -489,6 +489,20 @@ static void test_group_goes_on(void) {
     test_run_free(run);
 }
 
+/* What is wrong with several for the same reason is told once, with all their names. */
+static void test_group_tells_once(void) {
+    TestRun *run = test_run_new();
+    probe("crowd1")->fail_look = probe("crowd3")->fail_look = -1;
+    test_graph(run, "crowd1 crowd2 crowd3", "");
+    test_load(run);
+    test_advance(run, SECOND);
+    assert_state(run, "crowd2", "ok");
+    g_autoptr(Value) status = engine_status(run->engine, "probe", "crowd3");
+    g_assert_cmpstr(value_map_string(status, "error", ""), ==,
+                    "probe 'crowd1', probe 'crowd3': look: scripted failure");
+    test_run_free(run);
+}
+
 static void test_receive_and_revalidate(void) {
     TestRun *run = test_run_new();
     probe("a")->send = 7;
@@ -779,6 +793,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/swap-ignores-unaffected", test_swap_ignores_unaffected);
     g_test_add_func("/engine/failure-blocks-its-cone-only", test_failure_blocks_its_cone_only);
     g_test_add_func("/engine/group-goes-on", test_group_goes_on);
+    g_test_add_func("/engine/group-tells-once", test_group_tells_once);
     g_test_add_func("/engine/receive-and-revalidate", test_receive_and_revalidate);
     g_test_add_func("/engine/convergence-both-ways", test_convergence_both_ways);
     g_test_add_func("/engine/event-during-round", test_event_during_round);
