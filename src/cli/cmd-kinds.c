@@ -108,7 +108,7 @@ static void show(Printer *printer, const Kind *kind, bool whole) {
     else if (whole)
         print_kind(printer, kind);
     else
-        printer_line(printer, STYLE_PLAIN, "%-10s %s%s%s%s", kind->name, kind->summary,
+        printer_line(printer, STYLE_PLAIN, "%-18s %s%s%s%s", kind->name, kind->summary,
                      kind->program ? " (" : "", kind->program ? kind->program : "",
                      kind->program ? ")" : "");
 }

@@ -55,7 +55,9 @@ static int refuse(const Command *command, const char *message) {
 
 static int check_word_count(const Command *command, unsigned n) {
     if (n < command->min_arguments) {
-        g_autofree char *message = g_strdup_printf("%s is missing", command->arguments);
+        bool choice = strchr(command->arguments, '|') != NULL;
+        g_autofree char *message =
+            g_strdup_printf(choice ? "say one of: %s" : "%s is missing", command->arguments);
         return refuse(command, message);
     }
     if (n > command->max_arguments)

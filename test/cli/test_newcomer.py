@@ -61,6 +61,17 @@ def test_help_of_a_command():
     assert unknown.returncode == 1 and "did you mean 'plan'" in unknown.stderr
 
 
+def test_word_that_is_missing_is_asked_for():
+    assert stead("ledger").stderr.startswith("stead ledger: say one of: list | show KIND NAME | ")
+    assert stead("why", "svc").stderr.startswith("stead why: KIND NAME is missing; ")
+
+
+def test_kinds_are_listed_below_each_other():
+    lines = [line for line in stead("kinds").stdout.splitlines() if " " in line and not line.startswith("`")]
+    assert len(lines) > 20
+    assert all(line[18] == " " != line[19] for line in lines), lines
+
+
 OWNERLESS = [
     'user "ada" { groups = { "docker" } }',
     'user "ada" { group = "docker" }',
