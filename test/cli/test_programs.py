@@ -428,7 +428,7 @@ def test_kinds_are_listed_with_their_program(site):
     path = install(site)
     install(site, "broken", misbehave="os._exit(1)")
     done = subprocess.run([STEAD, "kinds"], capture_output=True, text=True, check=False, cwd=site.directory)
-    assert f"thing      s ({path})" in done.stdout and "broken" in done.stderr and done.returncode == 4
+    assert f"{'thing':18} s ({path})" in done.stdout and "broken" in done.stderr and done.returncode == 4
     page = subprocess.run([STEAD, "kinds", "thing"], capture_output=True, text=True, check=True, cwd=site.directory)
     for text in ("many (integer, default 1", "token (string, can be received, secret)", "Outputs", str(path)):
         assert text in page.stdout
