@@ -64,6 +64,29 @@ def test_orphan_is_waited_for(machine, source):
     machine.settled(config("1.0"))
 
 
+# As an apt that has lost what fetches for it: it has the locks, no child, and waits for nothing.
+STUCK = """use Fcntl ':DEFAULT', ':flock'; $| = 1;
+close(STDIN); open(STDIN, "+>", "/run/stead-packages") or die; flock(STDIN, LOCK_EX) or die;
+open(my $file, "+>>", "/var/lib/dpkg/lock-frontend") or die;
+my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
+fcntl($file, F_SETLK, $lock) or die;
+print "stuck\\n"; sleep 600;"""
+
+
+def test_orphan_that_is_stuck_is_ended(machine, source):
+    machine.stead("apply", config("1.0"))
+    stuck = subprocess.Popen(machine.command("perl", "-e", STUCK), stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        assert stuck.stdout.readline() == "stuck\n"
+        text = machine.stead("apply", config("2.0"))
+        assert "ending apt (process " in text and "it has lost what fetches for it" in text
+        assert stuck.wait(10) != 0
+    finally:
+        stuck.kill()
+    machine.settled(config("2.0"))
+
+
 def test_killed_with_its_apt(machine, source):
     """dpkg is interrupted: the next apply finishes what it left, then its own."""
     machine.stead("apply", config("1.0"))
