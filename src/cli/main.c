@@ -65,14 +65,31 @@ static int check_word_count(const Command *command, unsigned n) {
     return EXIT_DONE;
 }
 
+static int refuse_option(const Command *command, const GOptionEntry *entries,
+                         const GError *problem) {
+    static const char start[] = "Unknown option --";
+    if (!g_error_matches(problem, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION) ||
+        !g_str_has_prefix(problem->message, start))
+        return refuse(command, problem->message);
+    const char *name = problem->message + strlen(start);
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (const GOptionEntry *entry = entries; entry->long_name; entry++)
+        g_ptr_array_add(names, (void *)(uintptr_t)entry->long_name);
+    const char *near = suggest_nearest(name, (const char *const *)names->pdata, names->len);
+    g_autofree char *message =
+        g_strdup_printf("no such option '--%s'%s%s%s", name, near ? ", did you mean '--" : "",
+                        near ? near : "", near ? "'?" : "");
+    return refuse(command, message);
+}
+
 static int run_command(const Command *command, char **words) {
     Arguments arguments = { .flap = -1 };
     g_autofree GOptionEntry *entries = entries_of(command, &arguments);
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_autofree char *summary =
-        g_strdup_printf("stead %s %s\n\n%s", command->name, command->arguments, command->help);
+    g_autoptr(GOptionContext) context = g_option_context_new(command->arguments);
+    g_autofree char *program = g_strdup_printf("stead %s", command->name);
+    g_set_prgname(program); /* for the help alone; else it would be the command */
     g_option_context_add_main_entries(context, entries, NULL);
-    g_option_context_set_summary(context, summary);
+    g_option_context_set_summary(context, command->help);
     g_autofree char *example = g_strdup_printf("Example:\n  %s", command->example);
     g_option_context_set_description(context, example);
     g_autoptr(GError) error = NULL;
@@ -80,7 +97,7 @@ static int run_command(const Command *command, char **words) {
     g_auto(GStrv) rest = g_strdupv(words);
     int status;
     if (!g_option_context_parse_strv(context, &rest, &error)) {
-        status = refuse(command, error->message);
+        status = refuse_option(command, entries, error);
     } else {
         char **operands = rest[0] ? rest + 1 : rest;
         if (operands[0] && strcmp(operands[0], "--") == 0)

@@ -57,8 +57,8 @@ static bool check_repetition(const GArray *addresses, const IpPrefix *address, c
 static bool read_address(const char *text, GArray *addresses, GError **error) {
     IpPrefix address;
     if (net_ip_parse(text, &address))
-        return refuse(error, "'%s' has no length: write '%s/%u', or that of its network", text,
-                      text, address.length);
+        return refuse(error, "'%s' has no prefix length: write '%s/%u', or that of its network",
+                      text, text, address.length);
     if (!net_prefix_parse(text, &address))
         return refuse(error, "'%s' is no address: write it as 192.0.2.1/24 or 2001:db8::1/64",
                       text);

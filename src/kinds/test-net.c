@@ -386,7 +386,8 @@ static void test_validation(void) {
     } rows[] = {
         { "a/b", NULL, NULL, "refuse interface 'a/b': only visible ASCII" },
         { "sixteencharacter", NULL, NULL, "longer than the 15 characters" },
-        { "eth0", "addrs=192.0.2.1", NULL, "'192.0.2.1' has no length: write '192.0.2.1/32'" },
+        { "eth0", "addrs=192.0.2.1", NULL,
+          "'192.0.2.1' has no prefix length: write '192.0.2.1/32'" },
         { "eth0", "addrs=here", NULL, "'here' is no address" },
         { "eth0", "addrs=192.0.2.0/24", NULL,
           "is a network, not an address in it; perhaps "

@@ -75,6 +75,12 @@ def test_completion_is_accepted_by_the_shell(tmp_path):
     assert words.strip() == "apply"
 
 
+def test_help_begins_with_the_call_and_options_are_suggested():
+    assert stead("plan", "--help").stdout.startswith("Usage:\n  stead plan [OPTION…] FILE\n")
+    assert "no such option '--valuse', did you mean '--values'?" in stead("plan", "--valuse", "x", "y").stderr
+    assert "no such option '--zzz'; see 'stead plan --help'" in stead("plan", "--zzz", "y").stderr
+
+
 def test_types_are_lua(tmp_path):
     text = stead("types").stdout
     assert "---@class stead.file" in text and "function file(name) end" in text
