@@ -309,6 +309,16 @@ GPtrArray *apt_commands(const PackageAction *actions, size_t n_actions) {
     return commands;
 }
 
+char **apt_afresh(char *const *command) {
+    static const char *const no_cache[] = { "-o", "Dir::Cache::pkgcache=", "-o",
+                                            "Dir::Cache::srcpkgcache=", NULL };
+    GPtrArray *afresh = command_new(command[0], NULL);
+    add_all(afresh, no_cache);
+    add_all(afresh, (const char *const *)command + 1);
+    g_ptr_array_add(afresh, NULL);
+    return (char **)g_ptr_array_free(afresh, FALSE);
+}
+
 char *apt_describe(const PackageAction *actions, size_t n_actions) {
     static const char *const verbs[] = {
         [PACKAGE_INSTALL] = "install",     [PACKAGE_UPGRADE] = "upgrade",

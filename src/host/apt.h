@@ -14,6 +14,10 @@ bool apt_is_release(const char *release);
 GPtrArray *apt_commands(const PackageAction *actions, size_t n_actions);
 const char *const *apt_environment(const PackageAction *actions, size_t n_actions);
 
+/* The same command, read without what an earlier apt remembers of the lists and of dpkg's database:
+ * it tells whether they changed by their sizes and whole seconds. A GStrv. */
+char **apt_afresh(char *const *command);
+
 /* The dry run of that transaction (a GStrv) with everything allowed, or NULL when it neither
  * installs nor removes. With autoremove: NULL as well when the actions do not ask for it. */
 char **apt_simulation(const PackageAction *actions, size_t n_actions, bool autoremove);

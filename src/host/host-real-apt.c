@@ -186,6 +186,14 @@ static bool all_done(const AptJob *job, const PackageAction *actions, size_t n_a
     return true;
 }
 
+/* Whether a version that was asked for is there; what else a command had to do is not looked at. */
+static bool none_open(const AptJob *job, const PackageAction *actions, size_t n_actions) {
+    for (size_t i = 0; i < n_actions; i++)
+        if (actions[i].verb == PACKAGE_VERSION && !all_done(job, &actions[i], 1))
+            return false;
+    return true;
+}
+
 /* apt fails whenever some package cannot be configured, also one that nobody asked about. */
 static bool is_done_nevertheless(const AptJob *job, char **argv, const PackageAction *actions,
                                  size_t n_actions, const GError *problem) {
@@ -260,12 +268,23 @@ static bool clear_incomplete(AptJob *job, const PackageAction *actions, size_t n
     return apt_job_run(job, removal, error);
 }
 
+/* An apt that found nothing to do although there is something went by its old cache. */
+static bool run_command(AptJob *job, char **argv, const PackageAction *actions, size_t n_actions,
+                        GError **error) {
+    if (!apt_job_run(job, argv, error))
+        return false;
+    if (strcmp(argv[0], "apt-get") != 0 || none_open(job, actions, n_actions))
+        return true;
+    g_auto(GStrv) afresh = apt_afresh(argv);
+    return apt_job_run(job, afresh, error);
+}
+
 static bool run_commands(AptJob *job, const PackageAction *actions, size_t n_actions,
                          GError **error) {
     g_autoptr(GPtrArray) commands = apt_commands(actions, n_actions);
     for (guint i = 0; i < commands->len; i++) {
         g_autoptr(GError) problem = NULL;
-        if (apt_job_run(job, commands->pdata[i], &problem) ||
+        if (run_command(job, commands->pdata[i], actions, n_actions, &problem) ||
             is_done_nevertheless(job, commands->pdata[i], actions, n_actions, problem))
             continue;
         g_propagate_error(error, g_steal_pointer(&problem));

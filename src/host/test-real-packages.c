@@ -674,6 +674,17 @@ static void test_apply(void) {
     g_assert_no_error(error);
     assert_calls(&fixture, "apt-get install " APT_OPTIONS "--no-remove nginx\n"
                            "apt-get install " APT_OPTIONS "--no-remove nginx\n");
+    /* It finds nothing to do, though there is: once more, without its cache. */
+    PackageAction version = { .name = "two", .verb = PACKAGE_VERSION, .version = "5" };
+    g_assert_true(host_package_apply(fixture.host, &version, 1, NULL, &error));
+    g_assert_no_error(error);
+    assert_calls(&fixture,
+                 "apt-get install " APT_OPTIONS "--no-remove two=5\n"
+                 "apt-get -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= install " APT_OPTIONS
+                 "--no-remove two=5\n");
+    version.version = "6"; /* which is there */
+    g_assert_true(host_package_apply(fixture.host, &version, 1, NULL, &error));
+    assert_calls(&fixture, "apt-get install " APT_OPTIONS "--no-remove two=6\n");
     scratch_run(&fixture, "rm usr/bin/apt-get");
     g_assert_false(host_package_apply(fixture.host, actions, 1, NULL, &error));
     assert_code(error, STEAD_ERROR_UNSUPPORTED);
