@@ -35,6 +35,7 @@ Eval *eval_new(const LangInputs *inputs, const char *entry, Sources *sources, Pr
     eval->max_steps = inputs->max_instructions ? inputs->max_instructions : LIMIT_LUA_INSTRUCTIONS;
     eval->max_memory = inputs->max_memory ? inputs->max_memory : LIMIT_LUA_MEMORY;
     eval->graph = graph_new();
+    eval->missing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     eval->frames = g_array_new(FALSE, TRUE, sizeof(Frame));
     g_array_set_clear_func(eval->frames, frame_clear);
     g_array_set_size(eval->frames, 1);
@@ -66,7 +67,7 @@ void eval_free(Eval *eval) {
     template_code_clear(&eval->pending_code);
     g_free(eval->pending_text);
     g_free(eval->raised.text);
-    g_free(eval->missing_value);
+    g_hash_table_unref(eval->missing);
     g_free(eval->directory);
     g_free(eval);
 }
@@ -189,20 +190,56 @@ void eval_problem_here(Eval *eval, lua_State *lua, const char *text) {
     report(eval, eval_place(eval, lua, 1), text, callers, n_callers);
 }
 
-/* Most errors on a line that reads a value which was not given come from that. NULL: none was. */
-static char *missing_hint(const Eval *eval, Place place) {
-    const Place *missing = &eval->missing_place;
-    if (!eval->missing_value || missing->file != place.file || missing->line != place.line)
+void eval_note_missing(Eval *eval, const char *name, Place place) {
+    char *key = g_strdup(name);
+    g_hash_table_replace(eval->missing, key, g_memdup2(&place, sizeof place));
+    eval->last_missing = key;
+}
+
+/* Most errors on a line that reads a value which was not given come from that; so do those of what
+ * is called there, and of a template or module whose arguments begin there. */
+static bool is_reached_from(Place missing, Place place, const Place *callers, unsigned n_callers) {
+    enum { CALL_LINES = 30 }; /* that the arguments of a call may take */
+    if (missing.file == place.file && missing.line == place.line)
+        return true;
+    for (unsigned i = 0; i < n_callers; i++) {
+        unsigned lines = callers[i].file == place.file ? 0 : CALL_LINES;
+        if (missing.file == callers[i].file && missing.line >= callers[i].line &&
+            missing.line <= callers[i].line + lines)
+            return true;
+    }
+    return false;
+}
+
+bool eval_is_missing(Eval *eval, lua_State *lua, const char *name) {
+    Place callers[PLACE_CALLERS];
+    unsigned n_callers = eval_callers(lua, 1, callers);
+    void *key, *place;
+    if (!g_hash_table_lookup_extended(eval->missing, name, &key, &place))
+        return false;
+    if (!is_reached_from(*(Place *)place, eval_place(eval, lua, 1), callers, n_callers))
+        return false;
+    eval->last_missing = key;
+    return true;
+}
+
+/* NULL: no value is missing there, or text has a better hint. */
+static char *missing_hint(const Eval *eval, const char *text) {
+    const char *name = eval->last_missing;
+    const Raised *raised = &eval->raised;
+    if (!name || g_str_has_suffix(text, "?"))
         return NULL;
-    return g_strdup_printf("; values.%s is not set: give it in a file with --values",
-                           eval->missing_value);
+    const Place *missing = g_hash_table_lookup(eval->missing, name);
+    if (!is_reached_from(*missing, raised->place, raised->callers, raised->n_callers))
+        return NULL;
+    return g_strdup_printf("; values.%s is not set: give it in a file with --values", name);
 }
 
 void eval_report_raised(Eval *eval) {
     Raised *raised = &eval->raised;
     if (!raised->reported) {
         const char *text = raised->text ? raised->text : "unknown error";
-        g_autofree char *hint = missing_hint(eval, raised->place);
+        g_autofree char *hint = missing_hint(eval, text);
         g_autofree char *message = g_strconcat(text, hint, NULL);
         report(eval, raised->place, message, raised->callers, raised->n_callers);
     }

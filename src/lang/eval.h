@@ -62,14 +62,13 @@ typedef struct Eval {
     uint64_t steps, max_steps; /* instructions, and work of C functions counted like them */
     uint64_t counted_requests; /* of memory, that are in steps */
     size_t max_memory;
-    bool collecting; /* the garbage collector runs: only programs that need it pay */
-    bool has_absent; /* a name is not there: what it would have declared is not known */
-    bool met_absent; /* the value that was just refused holds what stands for one */
-    /* The value that was read last and was not given, and where; NULL: none was. Owned. */
-    char *missing_value;
-    Place missing_place;
-    bool fatal;         /* a limit was exceeded: no pcall() stops this error */
-    Place memory_place; /* where memory ran out */
+    bool collecting;          /* the garbage collector runs: only programs that need it pay */
+    bool has_absent;          /* a name is not there: what it would have declared is not known */
+    bool met_absent;          /* the value that was just refused holds what stands for one */
+    GHashTable *missing;      /* values that were read and not given, to where: char * to Place */
+    const char *last_missing; /* a key of missing: the one read last; NULL: none was */
+    bool fatal;               /* a limit was exceeded: no pcall() stops this error */
+    Place memory_place;       /* where memory ran out */
     Raised raised;
 
     Graph *graph;
@@ -139,6 +138,11 @@ static inline void eval_count(lua_State *lua, uint64_t steps) {
 void eval_push_text(lua_State *lua, char *text, size_t size);
 void eval_push_value(lua_State *lua, Value *value);
 
+/* A value that was not given was read. It may be meant to be optional; an error there tells of it.
+ */
+void eval_note_missing(Eval *eval, const char *name, Place place);
+/* Whether values.NAME was not given and is handed to what runs: then an error tells of that one. */
+bool eval_is_missing(Eval *eval, lua_State *lua, const char *name);
 void eval_note_read(Eval *eval, const char *group, const char *name, const Value *value);
 void eval_note_change(Eval *eval, uint64_t next_change);
 /* path as written in a program: relative ones are beside the entry file. Caller frees. */

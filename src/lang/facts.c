@@ -129,6 +129,8 @@ static const struct {
     const char *name;
     Value *(*read)(Host *host);
     const char *help;
+    const char *members; /* in byte order; NULL: it is no table of members */
+    bool of_each;        /* they are those of each of its items */
 } facts[] = {
     { "addresses", facts_addresses,
       "List of the IP addresses of all interfaces, without loopback and link-local ones." },
@@ -136,10 +138,12 @@ static const struct {
     { "cpu_model", facts_cpu_model, "Model name of the first processor." },
     { "cpus", facts_cpus, "Number of logical processors." },
     { "disks", facts_disks,
-      "Map of disk name to {size, rotational, removable, model, serial}; size in bytes." },
+      "Map of disk name to {size, rotational, removable, model, serial}; size in bytes.",
+      "model removable rotational serial size", true },
     { "dmi", facts_dmi,
       "What the firmware says: {vendor, product, serial, uuid, board, board_serial, bios_version, "
-      "asset_tag}." },
+      "asset_tag}.",
+      "asset_tag bios_version board board_serial product serial uuid vendor" },
     { "dns_names", facts_dns_names,
       "List of the names of this host: full name, short name, aliases in /etc/hosts." },
     { "domain", facts_domain, "The full name without its first part." },
@@ -148,11 +152,14 @@ static const struct {
     { "hostname", facts_hostname, "Host name up to the first dot." },
     { "interfaces", facts_interfaces,
       "Map of network interface to {mac, mtu, addresses}; addresses with their prefix length "
-      "where it is known." },
-    { "kernel", read_kernel, "{name, release, version} of the running kernel." },
+      "where it is known.",
+      "addresses mac mtu", true },
+    { "kernel", read_kernel, "{name, release, version} of the running kernel.",
+      "name release version" },
     { "machine_id", facts_machine_id, "Content of /etc/machine-id." },
     { "memory", facts_memory, "Main memory in bytes." },
-    { "os", read_os, "{id, version, codename, family, name, pretty_name} from os-release." },
+    { "os", read_os, "{id, version, codename, family, name, pretty_name} from os-release.",
+      "codename family id name pretty_name version" },
     { "swap", facts_swap, "Swap space in bytes." },
     { "timezone", facts_timezone, "Name of the local time zone: \"Europe/Berlin\"." },
     { "virtualisation", facts_virtualisation,
@@ -196,6 +203,12 @@ const char *facts_nearest(const char *name) {
     for (unsigned i = 0; i < G_N_ELEMENTS(facts); i++)
         names[i] = facts[i].name;
     return suggest_nearest(name, names, G_N_ELEMENTS(names));
+}
+
+const char *facts_members(const char *name, bool *ret_of_each) {
+    int index = find_fact(name);
+    *ret_of_each = index >= 0 && facts[index].of_each;
+    return index >= 0 ? facts[index].members : NULL;
 }
 
 Value *lang_facts(Host *host) {

@@ -13,3 +13,7 @@ size_t facts_count(void);
 const char *facts_name(size_t index); /* in byte order */
 const char *facts_help(size_t index);
 const char *facts_nearest(const char *name); /* for suggestions; NULL: none is near */
+/* The members that the table of a fact may have, in byte order, with a blank between them; NULL: it
+ * is no table, or name no fact. ret_of_each: each item of the table has them, and the names of the
+ * items are the machine's. */
+const char *facts_members(const char *name, bool *ret_of_each);

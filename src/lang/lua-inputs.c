@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "base/suggest.h"
 #include "lang/facts.h"
 #include "lang/lua-keys.h"
 #include "lang/lua-value.h"
@@ -31,12 +32,72 @@ static int raise_unknown_fact(lua_State *lua, const char *name) {
                       nearest ? nearest : "", nearest ? "'?" : "");
 }
 
-/* It may be meant to be optional; what is raised on this line tells of it. */
-static void note_missing(lua_State *lua, const char *name) {
-    Eval *eval = eval_of(lua);
-    g_free(eval->missing_value);
-    eval->missing_value = g_strdup(name);
-    eval->missing_place = eval_place(eval, lua, 1);
+/* Members of facts: what a host lacks is nil, what no host has is misspelt. */
+
+static char *unknown_member_text(const char *fact, const char *name, const char *members) {
+    g_auto(GStrv) names = g_strsplit(members, " ", -1);
+    const char *nearest = suggest_nearest(name, (const char *const *)names, g_strv_length(names));
+    if (nearest)
+        return g_strdup_printf("no such fact '%s.%s', did you mean '%s.%s'?", fact, name, fact,
+                               nearest);
+    g_autofree char *list = g_strjoinv(", ", names);
+    return g_strdup_printf("no such fact '%s.%s': %s has %s", fact, name, fact, list);
+}
+
+static bool is_member(const char *members, const char *name) {
+    g_auto(GStrv) names = g_strsplit(members, " ", -1);
+    return g_strv_contains((const char *const *)names, name);
+}
+
+/* __index of the table of a fact. Upvalues: its name and its members, as text. */
+static int index_member(lua_State *lua) {
+    if (lua_type(lua, 2) != LUA_TSTRING)
+        return 0;
+    const char *name = lua_tostring(lua, 2);
+    const char *members = lua_tostring(lua, lua_upvalueindex(2));
+    if (is_member(members, name))
+        return 0;
+    char *text = unknown_member_text(lua_tostring(lua, lua_upvalueindex(1)), name, members);
+    eval_push_text(lua, text, strlen(text));
+    return lua_error(lua);
+}
+
+/* The table on top of the stack gets no other members than these. */
+static void close_members(lua_State *lua, const char *fact, const char *members) {
+    lua_newtable(lua);
+    lua_pushstring(lua, fact);
+    lua_pushstring(lua, members);
+    lua_pushcclosure(lua, index_member, 2);
+    lua_setfield(lua, -2, "__index");
+    lua_pushboolean(lua, 0);
+    lua_setfield(lua, -2, "__metatable");
+    lua_setmetatable(lua, -2);
+}
+
+static void close_each(lua_State *lua, const char *fact, const char *members) {
+    lua_pushnil(lua);
+    while (lua_next(lua, -2)) {
+        if (lua_istable(lua, -1) && lua_type(lua, -2) == LUA_TSTRING) {
+            const char *full = lua_pushfstring(lua, "%s.%s", fact, lua_tostring(lua, -2));
+            lua_pushvalue(lua, -2);
+            close_members(lua, full, members);
+            lua_pop(lua, 2);
+        }
+        lua_pop(lua, 1);
+    }
+}
+
+/* The value of a fact is on top of the stack. */
+static void close_fact(lua_State *lua, const char *name) {
+    bool of_each;
+    const char *members = facts_members(name, &of_each);
+    luaL_checkstack(lua, 8, "facts");
+    if (!members || !lua_istable(lua, -1))
+        return;
+    if (of_each)
+        close_each(lua, name, members);
+    else
+        close_members(lua, name, members);
 }
 
 static int index_input(lua_State *lua) {
@@ -55,8 +116,10 @@ static int index_input(lua_State *lua) {
         return raise_unknown_fact(lua, name);
     Value *value = input_member(eval, input, name);
     if (!value && !is_facts(input))
-        note_missing(lua, name);
+        eval_note_missing(eval, name, eval_place(eval, lua, 1));
     eval_push_value(lua, value);
+    if (is_facts(input))
+        close_fact(lua, name);
     lua_pushvalue(lua, 2);
     lua_pushvalue(lua, -2);
     lua_rawset(lua, lua_upvalueindex(1));
@@ -88,6 +151,11 @@ Value *inputs_whole(Eval *eval, const Object *input) {
 static int pairs_of_input(lua_State *lua) {
     const Object *input = lua_touserdata(lua, 1);
     eval_push_value(lua, inputs_whole(eval_of(lua), input));
+    for (size_t i = 0; is_facts(input) && i < facts_count(); i++) {
+        lua_getfield(lua, -1, facts_name(i));
+        close_fact(lua, facts_name(i));
+        lua_pop(lua, 1);
+    }
     lua_replace(lua, 1);
     lua_settop(lua, 1);
     return keys_pairs(lua);

@@ -112,6 +112,9 @@ static int index_environment(lua_State *lua) {
     if (lua_rawget(lua, lua_upvalueindex(2)) != LUA_TNIL)
         return 1;
     lua_settop(lua, 2);
+    Eval *eval = eval_of(lua);
+    if (name && eval_is_missing(eval, lua, name)) /* handed on under its name: no other is meant */
+        return eval_raise(lua, "no such variable '%s'", name);
     lua_pushvalue(lua, lua_upvalueindex(1));
     lua_pushvalue(lua, lua_upvalueindex(2));
     return names_raise_unknown(lua, "variable", luaL_tolstring(lua, 2, NULL), 3, 4);

@@ -189,6 +189,49 @@ static void test_real(void) {
     g_assert_nonnull(value_map_get(all, "arch"));
 }
 
+static void expect_members(const char *fact, const Value *table) {
+    bool of_each;
+    g_auto(GStrv) members = g_strsplit(facts_members(fact, &of_each), " ", -1);
+    for (size_t i = 0; i < value_size(table); i++) {
+        const char *name;
+        const Value *item = value_map_at(table, i, &name);
+        if (of_each)
+            for (size_t j = 0; j < value_size(item); j++) {
+                value_map_at(item, j, &name);
+                g_assert_true(g_strv_contains((const char *const *)members, name));
+            }
+        else
+            g_assert_true(g_strv_contains((const char *const *)members, name));
+    }
+}
+
+/* The members that may be asked for are those that are documented and those that are read. */
+static void test_members(void) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Host) host = host_real_new(NULL, NULL, &error);
+    g_assert_no_error(error);
+    g_autoptr(Value) all = lang_facts(host);
+    unsigned tables = 0;
+    for (size_t i = 0; i < facts_count(); i++) {
+        bool of_each;
+        const char *members = facts_members(facts_name(i), &of_each);
+        g_assert_cmpint(members != NULL, ==, strchr(facts_help(i), '{') != NULL);
+        if (!members)
+            continue;
+        const char *braces = strchr(facts_help(i), '{') + 1;
+        g_autofree char *list = g_strndup(braces, strcspn(braces, "}"));
+        g_auto(GStrv) documented = g_strsplit(list, ", ", -1);
+        g_auto(GStrv) known = g_strsplit(members, " ", -1);
+        g_assert_cmpuint(g_strv_length(documented), ==, g_strv_length(known));
+        for (unsigned j = 0; documented[j]; j++)
+            g_assert_true(g_strv_contains((const char *const *)known, documented[j]));
+        if (value_map_get(all, facts_name(i)))
+            expect_members(facts_name(i), value_map_get(all, facts_name(i)));
+        tables++;
+    }
+    g_assert_cmpuint(tables, ==, 5);
+}
+
 /* A program reads what it asks for and nothing else. */
 static void test_lazy(void) {
     g_autoptr(Host) host = host_fake_new();
@@ -218,6 +261,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/facts/network", test_network);
     g_test_add_func("/facts/garbage", test_garbage);
     g_test_add_func("/facts/real", test_real);
+    g_test_add_func("/facts/members", test_members);
     g_test_add_func("/facts/lazy", test_lazy);
     return g_test_run();
 }
