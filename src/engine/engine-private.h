@@ -207,6 +207,11 @@ const Resource *vertex_effective(const Vertex *vertex, unsigned member); /* with
 Round *round_new(Vertex *vertex);
 void round_free(Round *round);
 void round_work(void *round);
+bool round_diff(KindRun *run, const State *actual, Changes *changes, GError **error);
+
+/* prove.c: in any thread, after member was applied. Makes right once more what somebody else
+ * changed meanwhile, and adds that to the member's changes. */
+bool prove(const Round *round, RoundMember *member, GError **error);
 
 /* record.c: ledger, journal, events */
 bool record_begin(Round *round, RoundMember *member, GError **error); /* any thread */

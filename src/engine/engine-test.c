@@ -95,6 +95,12 @@ static bool probe_diff(KindRun *run, const State *actual, Changes *changes, GErr
         return false;
     if (run->refresh && changes->action == ACTION_NONE)
         changes->action = ACTION_RESTART;
+    if (run->reason == REASON_VERIFY && probe(run->resource->name)->meddled != 0) {
+        Probe *one = probe(run->resource->name);
+        one->meddled -= one->meddled > 0;
+        changes_add(changes, "other", value_new_string("theirs"), value_new_string("ours"), NULL);
+        changes->action = ACTION_CHANGE;
+    }
     changes->routine = probe(run->resource->name)->routine;
     return true;
 }

@@ -13,6 +13,7 @@ typedef struct {
     int fail_look;  /* next looks that fail */
     int fail_clean; /* next attempts to clean up that fail */
     bool stubborn;  /* stays wrong after an apply */
+    int meddled;    /* next proofs that find something else changed meanwhile; -1: all */
     bool routine;   /* what is wrong is done whenever it is looked at */
     bool hold;      /* apply waits until the test clears it with probe_release() */
     bool late;      /* its watch becomes ready only by probe_ready() */

@@ -86,7 +86,7 @@ void round_free(Round *round) {
     g_free(round);
 }
 
-static bool diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
+bool round_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
     if (run->resource->kind->diff)
         return run->resource->kind->diff(run, actual, changes, error);
     return kind_diff_properties(run, actual, changes, error);
@@ -123,7 +123,8 @@ static bool look(RoundMember *member, GError **error) {
     member->actual = state_new(kind);
     member->changes = changes_new();
     if ((kind->observe && !kind->observe(run, member->actual, error)) ||
-        !diff(run, member->actual, member->changes, error) || !cancel_check(run->cancel, error))
+        !round_diff(run, member->actual, member->changes, error) ||
+        !cancel_check(run->cancel, error))
         return false;
     Action action = member->changes->action;
     /* Doing what a notification asks for repairs nothing, nor does what is done anyway. */
@@ -135,54 +136,6 @@ static bool look(RoundMember *member, GError **error) {
 
 bool has_change(const RoundMember *member) {
     return member->changes && !changes_empty(member->changes);
-}
-
-/* After an apply nothing may differ. What has no lasting state of its own is not asked. */
-static bool prove(RoundMember *member, GError **error) {
-    const Kind *kind = member->run.resource->kind;
-    if (kind->flags & (KIND_UNPREDICTABLE | KIND_STATELESS))
-        return true;
-    KindRun again = member->run;
-    again.refresh = false;
-    again.reason = REASON_VERIFY;
-    again.once = false;
-    again.outputs = again.keep = NULL;
-    if (member->run.keep)
-        again.kept = member->run.keep;
-    again.note = NULL;
-    if (kind->settled && kind->settled(&again))
-        return true;
-    g_autoptr(State) actual = state_new(kind);
-    g_autoptr(Changes) changes = changes_new();
-    bool ok = (!kind->observe || kind->observe(&again, actual, error)) &&
-              diff(&again, actual, changes, error);
-    if (ok && !changes_empty(changes) && !changes->uncertain) {
-        ok = false;
-        if (changes->changes->len == 0) {
-            g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
-                        "prove the change: it still wants '%s'", action_name(changes->action));
-        } else {
-            const Change *change = &g_array_index(changes->changes, Change, 0);
-            g_autofree char *before = value_show(change->before, 60);
-            g_autofree char *after = value_show(change->after, 60);
-            g_set_error(
-                error, STEAD_ERROR, STEAD_ERROR_FAILED,
-                "prove the change: '%s' is still %s, not %s; somebody else writes it, or it "
-                "cannot hold that value",
-                change->property, before, after);
-        }
-    }
-    /* What the proof sends is newer than what the first look sent. */
-    if (again.outputs) {
-        value_unref(member->run.outputs);
-        member->run.outputs = again.outputs;
-    }
-    if (again.keep) {
-        value_unref(member->run.keep);
-        member->run.keep = again.keep;
-    }
-    g_free(again.note);
-    return ok;
 }
 
 /* Says which member of a group an error is about. */
@@ -259,7 +212,7 @@ static bool apply_members(Round *round, GError **error) {
 
 static bool prove_members(Round *round, GError **error) {
     for (unsigned i = 0; i < round->n_members; i++)
-        if (has_change(&round->members[i]) && !prove(&round->members[i], error))
+        if (has_change(&round->members[i]) && !prove(round, &round->members[i], error))
             return blame(round, &round->members[i], error);
     return true;
 }

@@ -706,6 +706,52 @@ static void test_apply_is_proved(void) {
     test_run_free(run);
 }
 
+/* What somebody else changes while it is applied is made right too, and is no failure. */
+static void test_changed_meanwhile(void) {
+    TestRun *run = test_run_new();
+    make_wrong("a b");
+    probe("a")->meddled = 2;
+    test_graph(run, "a b", "a!b");
+    test_load(run);
+    test_advance(run, SECOND);
+    assert_state(run, "a", "ok");
+    g_assert_cmpint(probe("a")->applies, ==, 3);
+    g_assert_null(strstr(run->events->str, "failed"));
+    g_assert_cmpint(probe("b")->refreshes, ==, 1);
+    test_run_free(run);
+}
+
+/* ... but not for ever, and the failure names what it is. */
+static void test_changed_again_and_again(void) {
+    TestRun *run = test_run_new();
+    make_wrong("a");
+    probe("a")->meddled = -1;
+    test_graph(run, "a", "");
+    test_load(run);
+    test_advance(run, SECOND);
+    assert_state(run, "a", "failed");
+    g_assert_cmpint(probe("a")->applies, ==, 4);
+    g_autoptr(Value) status = engine_status(run->engine, "probe", "a");
+    g_assert_nonnull(strstr(value_map_string(status, "error", ""), "'other' was made right 3"));
+    test_run_free(run);
+}
+
+/* What others change meanwhile hides nothing that the apply itself did not do. */
+static void test_changed_meanwhile_hides_nothing(void) {
+    TestRun *run = test_run_new();
+    make_wrong("a");
+    probe("a")->stubborn = true;
+    probe("a")->meddled = 1;
+    test_graph(run, "a", "");
+    test_load(run);
+    test_advance(run, SECOND);
+    assert_state(run, "a", "failed");
+    g_assert_cmpint(probe("a")->applies, ==, 2);
+    g_autoptr(Value) status = engine_status(run->engine, "probe", "a");
+    g_assert_nonnull(strstr(value_map_string(status, "error", ""), "'value' is still"));
+    test_run_free(run);
+}
+
 static void test_long_chain(void) {
     TestRun *run = test_run_new();
     g_autoptr(GString) names = g_string_new("v0"), edges = g_string_new("");
@@ -804,6 +850,10 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/unwatchable-is-polled", test_unwatchable_is_polled);
     g_test_add_func("/engine/timeout", test_timeout);
     g_test_add_func("/engine/apply-is-proved", test_apply_is_proved);
+    g_test_add_func("/engine/changed-meanwhile", test_changed_meanwhile);
+    g_test_add_func("/engine/changed-again-and-again", test_changed_again_and_again);
+    g_test_add_func("/engine/changed-meanwhile-hides-nothing",
+                    test_changed_meanwhile_hides_nothing);
     g_test_add_func("/engine/long-chain", test_long_chain);
     g_test_add_func("/engine/stop-ladder", test_stop_ladder);
     g_test_add_func("/engine/unwatchable-told-once", test_unwatchable_are_told_once);
