@@ -18,11 +18,12 @@ struct Agent {
     Value *values, *secrets;
     LoopTimer *reload_timer;
     LoopTimer *clock_timer;
+    bool asked;          /* the reload, or the last one */
     GMutex trouble_lock; /* over the next */
     GPtrArray *troubles; /* char *: what the ledger said in its thread, to be told in the loop's */
 };
 
-static void reload(void *data);
+static void reload_by_clock(void *data);
 
 static void on_file(void *data, HostEvent event, const char *detail) {
     Agent *agent = data;
@@ -72,7 +73,7 @@ static void schedule_clock(Agent *agent, uint64_t next_change) {
     uint64_t now = loop_wall_now(agent->options.loop);
     if (next_change > now)
         loop_timer_set(agent->options.loop, &agent->clock_timer,
-                       loop_now(agent->options.loop) + (next_change - now), reload, agent);
+                       loop_now(agent->options.loop) + (next_change - now), reload_by_clock, agent);
 }
 
 /* Reads file into *value; what was there stays when it is wrong. */
@@ -133,7 +134,18 @@ static void reload(void *data) {
     agent->options.listener.problems(agent->options.listener.data, problems);
 }
 
+static void reload_by_clock(void *data) {
+    Agent *agent = data;
+    agent->asked = agent->reload_timer != NULL;
+    reload(agent);
+}
+
+bool agent_was_asked(const Agent *agent) {
+    return agent->asked;
+}
+
 void agent_reload(Agent *agent) {
+    agent->asked = true;
     loop_timer_set(agent->options.loop, &agent->reload_timer,
                    loop_now(agent->options.loop) + RELOAD_QUIET_US, reload, agent);
 }

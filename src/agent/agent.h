@@ -41,3 +41,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Agent, agent_free)
 bool agent_run(Agent *agent, GError **error);
 Engine *agent_engine(Agent *agent);
 void agent_reload(Agent *agent); /* soon; several calls in a row are one */
+/* Whether a file or a call asked for the last evaluation; else the clock, or it is the first. */
+bool agent_was_asked(const Agent *agent);

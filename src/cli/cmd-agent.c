@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "cli/agent-log.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "kinds/kinds.h"
@@ -12,12 +13,12 @@
 typedef struct {
     Session *session;
     Agent *agent;
-    unsigned interrupts;
+    AgentLog *log;
 } Watch;
 
 static void on_event(void *data, const EngineEvent *event) {
     Watch *watch = data;
-    printer_event(watch->session->printer, event);
+    agent_log_event(watch->log, watch->agent, event);
 }
 
 static void on_problems(void *data, const GPtrArray *problems) {
@@ -35,8 +36,7 @@ static void on_warning(void *data, const char *text) {
 
 static void on_stop(void *data, int signal_number) {
     Watch *watch = data;
-    if (watch->interrupts++ == 0)
-        printer_line(watch->session->printer, STYLE_DIM, "stopping");
+    agent_log_stopping(watch->log, watch->agent, signal_number);
     engine_stop(agent_engine(watch->agent));
 }
 
@@ -68,6 +68,7 @@ static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
         return EXIT_FAILURES;
     }
     EngineSummary summary = engine_summary(agent_engine(agent));
+    agent_log_stopped(watch->log, agent);
     return summary.exit_code >= 0 ? summary.exit_code : EXIT_DONE;
 }
 
@@ -82,9 +83,13 @@ static int run(const Arguments *arguments, char **words) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;
     }
-    Watch watch = { .session = session };
-    g_autofree char *socket = g_build_filename(session->machine->state_dir, "agent.sock", NULL);
     g_autofree char *configuration = session_configuration(session, words[0]);
+    uint64_t converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6);
+    printer_be_log(session->printer, arguments);
+    g_autoptr(AgentLog) log = agent_log_new(
+        session->printer, configuration ? configuration : words[0], converged_timeout);
+    Watch watch = { .session = session, .log = log };
+    g_autofree char *socket = g_build_filename(session->machine->state_dir, "agent.sock", NULL);
     AgentOptions options = {
         .loop = loop,
         .host = session->machine->host,
@@ -100,7 +105,7 @@ static int run(const Arguments *arguments, char **words) {
             .sema = arguments->sema,
             .recheck_failed = RECHECK_FAILED_US,
             .flap_limit = arguments->flap < 0 ? DEFAULT_FLAP_LIMIT : (unsigned)arguments->flap,
-            .converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6),
+            .converged_timeout = converged_timeout,
             .state_dir = session->machine->state_dir,
             .configuration = configuration,
             .take_over = arguments->replace,

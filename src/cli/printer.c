@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -22,24 +24,48 @@
 
 struct Printer {
     bool json, color, quiet, verbose, terminal;
+    bool journal; /* what reads stderr knows priorities */
+    FILE *out;    /* of lines of text */
     int64_t started, last_progress;
     bool progress_shown;
     unsigned lines;      /* of events, since the first failure */
     GPtrArray *failures; /* char *: name, message */
 };
 
+/* Whether stderr is what systemd says in the environment that its journal reads. */
+static bool journal_reads_stderr(void) {
+    const char *stream = g_getenv("JOURNAL_STREAM");
+    struct stat status;
+    if (!stream || fstat(STDERR_FILENO, &status) != 0)
+        return false;
+    g_autofree char *mine = g_strdup_printf("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT,
+                                            (guint64)status.st_dev, (guint64)status.st_ino);
+    return strcmp(stream, mine) == 0;
+}
+
+static bool is_colored(const Arguments *arguments, int fd) {
+    const char *no_color = g_getenv("NO_COLOR");
+    return isatty(fd) && !arguments->json && !arguments->no_color && !(no_color && *no_color) &&
+           g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+}
+
 Printer *printer_new(const Arguments *arguments) {
     Printer *printer = g_new0(Printer, 1);
-    const char *no_color = g_getenv("NO_COLOR");
     printer->json = arguments->json;
     printer->quiet = arguments->quiet;
     printer->verbose = arguments->verbose;
     printer->terminal = isatty(STDERR_FILENO) && !printer->json;
-    printer->color = isatty(STDOUT_FILENO) && !printer->json && !arguments->no_color &&
-                     !(no_color && *no_color) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+    printer->color = is_colored(arguments, STDOUT_FILENO);
+    printer->out = stdout;
     printer->failures = g_ptr_array_new_with_free_func(g_free);
     printer->started = g_get_monotonic_time();
     return printer;
+}
+
+void printer_be_log(Printer *printer, const Arguments *arguments) {
+    printer->out = stderr;
+    printer->color = is_colored(arguments, STDERR_FILENO);
+    printer->journal = journal_reads_stderr();
 }
 
 static void hide_progress(Printer *printer) {
@@ -63,6 +89,14 @@ bool printer_is_json(const Printer *printer) {
     return printer->json;
 }
 
+bool printer_is_quiet(const Printer *printer) {
+    return printer->quiet;
+}
+
+bool printer_is_verbose(const Printer *printer) {
+    return printer->verbose;
+}
+
 const char *printer_style(const Printer *printer, Style style) {
     static const char *const codes[] = {
         [STYLE_PLAIN] = "\033[0m", [STYLE_GOOD] = "\033[32m", [STYLE_CHANGE] = "\033[33m",
@@ -71,17 +105,34 @@ const char *printer_style(const Printer *printer, Style style) {
     return printer->color ? codes[style] : "";
 }
 
-void printer_line(Printer *printer, Style style, const char *format, ...) {
+/* The journal takes every line for a message of its own. */
+static void put(const Printer *printer, FILE *out, int priority, const char *text) {
+    if (!printer->journal || out != stderr) {
+        fprintf(out, "%s\n", text);
+        return;
+    }
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++)
+        fprintf(out, "<%d>%s\n", priority, *line);
+}
+
+void printer_log(Printer *printer, int priority, Style style, const char *format, ...) {
     hide_progress(printer);
     va_list args;
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
-    if (style == STYLE_PLAIN)
-        puts(text);
-    else
-        printf("%s%s%s\n", printer_style(printer, style), text,
-               printer_style(printer, STYLE_PLAIN));
+    g_autofree char *styled =
+        g_strconcat(printer_style(printer, style), text, printer_style(printer, STYLE_PLAIN), NULL);
+    put(printer, printer->out, priority, style == STYLE_PLAIN ? text : styled);
+}
+
+void printer_line(Printer *printer, Style style, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    printer_log(printer, LOG_INFO, style, "%s", text);
 }
 
 /* Texts may come from a command that drives the terminal it thinks it has; caller frees. */
@@ -109,7 +160,8 @@ void printer_error(Printer *printer, const GError *error) {
     /* A message that starts with its place needs no name before it. */
     bool placed = g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG);
     g_autofree char *message = clean(error->message);
-    fprintf(stderr, "%s%s\n", placed ? "" : "stead: ", message);
+    g_autofree char *line = g_strconcat(placed ? "" : "stead: ", message, NULL);
+    put(printer, stderr, LOG_ERR, line);
 }
 
 void printer_warning(Printer *printer, const char *format, ...) {
@@ -124,14 +176,18 @@ void printer_warning(Printer *printer, const char *format, ...) {
         printer_json(printer, "warning", map);
         return;
     }
-    fprintf(stderr, "stead: warning: %s\n", text);
+    g_autofree char *line = g_strconcat("stead: warning: ", text, NULL);
+    put(printer, stderr, LOG_WARNING, line);
 }
 
 void printer_problems(Printer *printer, const GPtrArray *problems) {
     for (unsigned i = 0; i < problems->len; i++)
         printer_error(printer, g_ptr_array_index(problems, i));
-    if (problems->len > 1 && !printer->json)
-        fprintf(stderr, "stead: %u problems; nothing was touched\n", problems->len);
+    if (problems->len <= 1 || printer->json)
+        return;
+    g_autofree char *line =
+        g_strdup_printf("stead: %u problems; nothing was touched", problems->len);
+    put(printer, stderr, LOG_ERR, line);
 }
 
 bool printer_shows_progress(const Printer *printer) {
@@ -156,27 +212,28 @@ void printer_progress(Printer *printer, const char *format, ...) {
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* How an event looks: a word, a sign before the line, a colour. */
+/* How an event looks: a word, a colour. */
 typedef struct {
     const char *name; /* in JSON */
     const char *word;
     Style style;
     bool loud; /* also with --quiet */
+    int priority;
 } EventLook;
 
 static const EventLook looks[] = {
-    [ENGINE_OK] = { "ok", "ok", STYLE_DIM, false },
-    [ENGINE_CHANGED] = { "changed", NULL, STYLE_CHANGE, false },
-    [ENGINE_PENDING] = { "pending", NULL, STYLE_CHANGE, false },
-    [ENGINE_FAILED] = { "failed", "failed", STYLE_BAD, true },
-    [ENGINE_RETRYING] = { "retrying", "retrying", STYLE_BAD, false },
-    [ENGINE_NOTE] = { "note", "note", STYLE_PLAIN, false },
-    [ENGINE_REPORTED] = { "reported", "left in place", STYLE_CHANGE, true },
-    [ENGINE_FLAPPING] = { "flapping", "flapping", STYLE_BAD, true },
-    [ENGINE_WATCH_LOST] = { "watch-lost", "polled from now on", STYLE_BAD, true },
-    [ENGINE_CONVERGED] = { "converged", "converged", STYLE_GOOD, false },
-    [ENGINE_DIVERGED] = { "diverged", "working", STYLE_DIM, false },
-    [ENGINE_SWAPPED] = { "swapped", "configuration loaded", STYLE_DIM, false },
+    [ENGINE_OK] = { "ok", "ok", STYLE_DIM, false, LOG_INFO },
+    [ENGINE_CHANGED] = { "changed", NULL, STYLE_CHANGE, false, LOG_NOTICE },
+    [ENGINE_PENDING] = { "pending", NULL, STYLE_CHANGE, false, LOG_WARNING },
+    [ENGINE_FAILED] = { "failed", "failed", STYLE_BAD, true, LOG_ERR },
+    [ENGINE_RETRYING] = { "retrying", "retrying", STYLE_BAD, false, LOG_WARNING },
+    [ENGINE_NOTE] = { "note", "note", STYLE_PLAIN, false, LOG_INFO },
+    [ENGINE_REPORTED] = { "reported", "left in place", STYLE_CHANGE, true, LOG_WARNING },
+    [ENGINE_FLAPPING] = { "flapping", "flapping", STYLE_BAD, true, LOG_ERR },
+    [ENGINE_WATCH_LOST] = { "watch-lost", "polled from now on", STYLE_BAD, true, LOG_WARNING },
+    [ENGINE_CONVERGED] = { "converged", "converged", STYLE_GOOD, false, LOG_INFO },
+    [ENGINE_DIVERGED] = { "diverged", "working", STYLE_DIM, false, LOG_INFO },
+    [ENGINE_SWAPPED] = { "swapped", "configuration loaded", STYLE_DIM, false, LOG_INFO },
 };
 
 static const char *past_words[] = {
@@ -275,15 +332,15 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
     g_autofree char *note = event->note ? clean(event->note) : NULL;
     g_autofree char *error = event->error ? clean(event->error->message) : NULL;
     if (event->type == ENGINE_NOTE) {
-        printer_line(printer, STYLE_PLAIN, "%s: %s", name, note);
+        printer_log(printer, look->priority, STYLE_PLAIN, "%s: %s", name, note);
         return;
     }
     if (!event->resource && event->error) {
-        printer_line(printer, look->style, "%s: %s: %s", look->word, note, error);
+        printer_log(printer, look->priority, look->style, "%s: %s: %s", look->word, note, error);
         return;
     }
     if (!event->resource) {
-        printer_line(printer, look->style, "%s", look->word);
+        printer_log(printer, look->priority, look->style, "%s", look->word);
         return;
     }
     g_autofree char *changes =
@@ -301,8 +358,8 @@ static void event_as_text(Printer *printer, const EngineEvent *event) {
     } else if (event->error) {
         g_string_append_printf(tail, ": %s", error);
     }
-    printer_line(printer, STYLE_PLAIN, "%s%s%s %s%s", style, event_word(event), end, name,
-                 tail->str);
+    printer_log(printer, look->priority, STYLE_PLAIN, "%s%s%s %s%s", style, event_word(event), end,
+                name, tail->str);
 }
 
 static int find_failure(const Printer *printer, const char *name) {

@@ -15,9 +15,15 @@ Printer *printer_new(const Arguments *arguments);
 void printer_free(Printer *printer); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Printer, printer_free)
 
+/* From here on lines and events go to stderr, with priorities where the journal reads it. */
+void printer_be_log(Printer *printer, const Arguments *arguments);
 bool printer_is_json(const Printer *printer);
-/* One line on stdout. */
+bool printer_is_quiet(const Printer *printer);
+bool printer_is_verbose(const Printer *printer);
+/* One line on stdout, or in the log. */
 void printer_line(Printer *printer, Style style, const char *format, ...) G_GNUC_PRINTF(3, 4);
+void printer_log(Printer *printer, int priority, Style style, const char *format, ...)
+    G_GNUC_PRINTF(4, 5); /* ... of a priority as in syslog.h */
 /* Text in the middle of a line: style codes or "" when there is no colour. */
 const char *printer_style(const Printer *printer, Style style);
 /* A JSON object on one line; takes ownership. "event" is set from name, "time" is added. */

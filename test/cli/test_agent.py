@@ -1,11 +1,13 @@
 """stead agent: drift, live edits, removal, questions."""
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 
-from scratch import eventually
+from scratch import REPOSITORY, eventually
 
 
 def content(path):
@@ -116,6 +118,90 @@ def test_lines_of_the_log_are_not_held_back(site):
     finally:
         process.terminate()
         process.wait()
+
+
+@contextlib.contextmanager
+def logging_agent(site, *arguments, **options):
+    """An agent as people see it: yields a function that gives the lines of its log."""
+    log = site.directory / "text.log"
+    with open(log, "w") as err, open(site.directory / "text.out", "w") as out:
+        process = subprocess.Popen([*site.command("agent"), *arguments], stdout=out, stderr=err, cwd=site.directory, **options)
+    def lines(text=""):
+        return [line for line in log.read_text().splitlines() if text in line]
+    try:
+        yield process, lines
+        process.terminate()
+        process.wait(60)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    assert (site.directory / "text.out").read_text() == ""
+
+
+def as_in_the_guide(line, site):
+    """Without what differs from run to run."""
+    line = line.replace(str(site.file), "/etc/stead/site.lua")
+    return re.sub(r"(after|in) [0-9.]+ (ms|s|min|h|days)", r"\1 TIME", line)
+
+
+def test_the_log_is_that_of_the_guide(site):
+    """A line for each thing that happened; a failure that goes on is told once."""
+    text = """
+        file "/srv/shop/" {}
+        file "/srv/shop/index.html" { content = "welcome\\n" }
+        file "/mnt/backup/shop" { content = "x" }
+    """
+    site.write(text)
+    with logging_agent(site) as (process, lines):
+        eventually(lambda: lines("keeping"), "the line at the start")
+        index = site.path("/srv/shop/index.html")
+        index.write_text("somebody else's")
+        eventually(lambda: lines("drift repaired"), "the repair")
+        site.path("/mnt").mkdir()
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: lines("nothing differs"), "the reload")
+        site.path("/mnt/backup").mkdir()
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: lines("right again"), "the recovery")
+        eventually(lambda: len(lines("nothing differs")) == 2, "the second reload")
+        site.write(text.replace("welcome", "hello"))
+        eventually(lambda: content(index) == "hello\n" and lines("1 of its"), "the edit")
+    found = sorted({as_in_the_guide(line, site) for line in lines() if "nothing differs" not in line})
+    guide = (REPOSITORY / "doc/guide.md").read_text()
+    shown = re.search(r"until it says something else or is over:\n\n(.*?)\n\n", guide, re.DOTALL).group(1)
+    assert found == sorted(as_in_the_guide(line.strip(), site) for line in shown.splitlines())
+    assert len(lines("failed file")) == 1, lines()
+    assert lines()[-1].startswith("stopped by SIGTERM")
+
+
+def test_a_quiet_start_says_that_all_is_right(site):
+    site.write('file "/srv/x" { content = "x" }')
+    assert site.apply().code == 0
+    with logging_agent(site) as (_, lines):
+        eventually(lines, "the line at the start")
+        assert as_in_the_guide(lines()[0], site) == "keeping /etc/stead/site.lua: 1 resource, all right after TIME"
+        time.sleep(0.1)
+        assert len(lines()) == 1
+    with logging_agent(site, "--quiet") as (_, lines):
+        site.path("/srv/x").unlink()
+        eventually(lambda: content(site.path("/srv/x")) == "x")
+        assert not lines()
+    assert not lines()
+
+
+def test_the_journal_is_told_priorities(site):
+    site.write('file "/srv/x" { content = "x" }\nfile "/nowhere/x" { content = "x" }')
+    log = site.directory / "text.log"
+    log.touch()
+    stream = f"{log.stat().st_dev}:{log.stat().st_ino}"
+    with logging_agent(site, env={**os.environ, "JOURNAL_STREAM": stream}) as (_, lines):
+        eventually(lambda: lines("keeping"), "the line at the start")
+        site.write("nonsense")
+        eventually(lambda: lines("keeping to the one"), "the warning")
+    assert lines("<3>failed file") and lines("<5>created file") and lines("<6>keeping"), lines()
+    assert lines("site.lua:1: ") and lines("<4>stead: warning: the new"), lines()
+    assert all(re.match(r"<[3-6]>", line) for line in lines()), lines()
 
 
 def test_removal_live(site):
