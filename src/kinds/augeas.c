@@ -211,14 +211,9 @@ static bool augeas_validate(const Resource *resource, GError **error) {
 
 /* --- the text */
 
-static char *plain_text(GBytes *bytes, GError **error) {
+static char *plain_text(GBytes *bytes) {
     size_t size;
     const char *data = g_bytes_get_data(bytes, &size);
-    if (size > 0 && memchr(data, '\0', size) != NULL) {
-        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                            "refuse to change a file that is no text: it has NUL bytes");
-        return NULL;
-    }
     return g_strndup(size > 0 ? data : "", size);
 }
 
@@ -245,10 +240,9 @@ static char *undone_text(const AugeasSpec *spec, const char *text, GError **erro
 
 static bool augeas_edit(const void *data, GBytes *before, GString *out, GError **error) {
     const AugeasSpec *spec = data;
-    g_autofree char *text = plain_text(before, error);
-    g_autofree char *after = NULL;
-    if (text != NULL)
-        after = spec->absent ? undone_text(spec, text, error) : changed_text(spec, text, error);
+    g_autofree char *text = plain_text(before);
+    g_autofree char *after =
+        spec->absent ? undone_text(spec, text, error) : changed_text(spec, text, error);
     if (after == NULL)
         return false;
     g_string_append(out, after);

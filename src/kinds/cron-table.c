@@ -57,8 +57,7 @@ char *cron_environment_parse(const char *text) {
 
 static Line read_line(const EditLine *text) {
     Line line = { .type = LINE_BLANK };
-    g_autofree char *copy =
-        g_strndup(text->start, text->size); /* up to a zero byte, as cron does */
+    g_autofree char *copy = g_strndup(text->start, text->size);
     const char *start = copy + strspn(copy, " \t");
     if (*start == '\0')
         return line;

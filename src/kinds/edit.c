@@ -107,6 +107,29 @@ static char *resolve(KindRun *run, const char *path, FileInfo *ret_info, GError 
     return NULL;
 }
 
+/* The bytes, which are taken, when they are text. Nothing but zero bytes is what a power cut leaves
+ * of a file whose blocks were not written: there is nothing in it. */
+static GBytes *take_text(const char *path, GBytes *bytes, GError **error) {
+    size_t size;
+    const char *data = g_bytes_get_data(bytes, &size);
+    const char *zero = size > 0 ? memchr(data, '\0', size) : NULL;
+    if (zero == NULL)
+        return bytes;
+    if (zero == data && memcmp(data, data + 1, size - 1) == 0) {
+        g_bytes_unref(bytes);
+        return g_bytes_new_static("", 0);
+    }
+    size_t line = 1;
+    for (const char *at = data; at < zero; at++)
+        line += *at == '\n';
+    g_bytes_unref(bytes);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "refuse to edit '%s': it is not text, line %zu has a zero byte; "
+                "mend the file or remove it",
+                path, line);
+    return NULL;
+}
+
 static GBytes *read_at(KindRun *run, const char *path, const FileInfo *info, bool *ret_exists,
                        GError **error) {
     g_autoptr(GError) problem = NULL;
@@ -118,7 +141,7 @@ static GBytes *read_at(KindRun *run, const char *path, const FileInfo *info, boo
     GBytes *bytes = host_read(run->host, path, LIMIT_FILE_CONTENT, &problem);
     *ret_exists = bytes != NULL;
     if (bytes != NULL)
-        return bytes;
+        return take_text(path, bytes, error);
     if (g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
         return g_bytes_new_static("", 0);
     g_propagate_error(error, g_steal_pointer(&problem));
@@ -212,8 +235,7 @@ char *edit_diff(KindRun *run, const Edit *edit) {
     const char *data = g_bytes_get_data(before, &size);
     GString *after = g_string_new(NULL);
     char *text = NULL;
-    if (size <= DIFF_LIMIT && edit->edit(edit->data, before, after, NULL) &&
-        (size == 0 || memchr(data, '\0', size) == NULL))
+    if (size <= DIFF_LIMIT && edit->edit(edit->data, before, after, NULL))
         text = text_diff(data, size, after->str, after->len, DIFF_CONTEXT);
     g_string_free(after, TRUE);
     return text;

@@ -35,7 +35,8 @@ void edit_splice(GString *out, const EditText *text, size_t first, size_t end, c
 /* Appends text as a line of its own, ending an open line before it. */
 void edit_append_line(GString *out, const EditText *text, const char *line, size_t size);
 
-/* The content (empty when missing: *ret_exists false). A link at path is followed. Fails with
+/* The content (empty when missing: *ret_exists false), which has no zero byte: a file of nothing
+ * else counts as empty, any other with one is refused. A link at path is followed. Fails with
  * STEAD_ERROR_UNPREDICTABLE when a command that the plan does not run decides what it is. */
 GBytes *edit_read(KindRun *run, const char *path, bool *ret_exists, GError **error);
 

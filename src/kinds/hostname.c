@@ -58,8 +58,7 @@ static bool is_transient_kept(const Resource *resource) {
 
 /* --- /etc/hostname: hostname(5) */
 
-/* The line with the name: the first that is neither blank nor a comment; n_lines: none. A zero byte
- * ends a line, so one that begins with it is blank. */
+/* The line with the name: the first that is neither blank nor a comment; n_lines: none. */
 static size_t name_line(const EditText *text) {
     size_t i = 0;
     for (; i < text->n_lines; i++) {
@@ -67,7 +66,7 @@ static size_t name_line(const EditText *text) {
         size_t at = 0;
         while (at < line->size && g_ascii_isspace(line->start[at]))
             at++;
-        if (at < line->size && line->start[at] != '#' && line->start[at] != '\0')
+        if (at < line->size && line->start[at] != '#')
             return i;
     }
     return i;

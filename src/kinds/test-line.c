@@ -184,6 +184,26 @@ static void test_unknown(void) {
     g_assert_true(plan->changes->uncertain);
 }
 
+static void write_bytes(Host *host, const char *data, size_t size) {
+    g_autoptr(GBytes) bytes = g_bytes_new(data, size);
+    FileAttributes plain = { .set = FILE_SET_MODE, .mode = 0644 };
+    g_assert_true(host_write(host, "/etc/f", bytes, &plain, NULL));
+}
+
+/* What is no text is nobody's to edit by lines; a file that a power cut emptied is made anew. */
+static void test_zero_bytes(void) {
+    g_autoptr(Host) host = host_fake_new();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) line = LINE("content=b");
+    write_bytes(host, "a\nx\0y\n", 6);
+    kind_test_expect_error(test, line, "refuse to edit '/etc/f': it is not text, line 2");
+    write_bytes(host, "\0\0\n", 3);
+    kind_test_expect_error(test, line, "line 1 has a zero byte");
+    write_bytes(host, "\0\0\0", 3);
+    kind_test_expect(test, line, ACTION_CREATE);
+    assert_file(host, 0, "b\n");
+}
+
 static Host *set_up_fault(void) {
     Host *host = host_fake_new();
     host_fake_tamper_write(host, "/etc/f", "a\n");
@@ -202,6 +222,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/line/mode", test_mode);
     g_test_add_func("/kinds/line/errors", test_errors);
     g_test_add_func("/kinds/line/unknown", test_unknown);
+    g_test_add_func("/kinds/line/zero-bytes", test_zero_bytes);
     g_test_add_func("/kinds/line/faults", test_faults);
     return g_test_run();
 }
