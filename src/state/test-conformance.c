@@ -1,0 +1,912 @@
+/* What a State does, whichever it is: every case runs over all implementations. */
+#include <string.h>
+
+#include "state/test-store.h"
+
+/* --- short forms */
+
+static int64_t put(Store *store, const char *key, const char *value) {
+    g_autoptr(GBytes) k = bytes_of(key), v = bytes_of(value);
+    g_autoptr(StateAnswer) answer = must(state_put(store->state, k, v, 0, NULL, NULL));
+    return answer->revision;
+}
+
+static int64_t put_with(Store *store, const char *key, int64_t lease) {
+    g_autoptr(GBytes) k = bytes_of(key), v = bytes_of("leased");
+    g_autoptr(StateAnswer) answer = must(state_put(store->state, k, v, lease, NULL, NULL));
+    return answer->revision;
+}
+
+static int64_t del(Store *store, const char *key) {
+    g_autoptr(GBytes) k = bytes_of(key);
+    g_autoptr(StateAnswer) answer = must(state_delete(store->state, k, false, NULL, NULL));
+    return answer->revision;
+}
+
+static StateAnswer *get(Store *store, const char *key) {
+    g_autoptr(GBytes) k = bytes_of(key);
+    return must(state_get(store->state, k, NULL, NULL));
+}
+
+static bool is_there(Store *store, const char *key) {
+    g_autoptr(StateAnswer) answer = get(store, key);
+    return state_answer_entry(answer) != NULL;
+}
+
+static void assert_bytes(GBytes *bytes, const char *text) {
+    gsize size;
+    const void *data = g_bytes_get_data(bytes, &size);
+    g_assert_cmpmem(data, size, text, strlen(text));
+}
+
+static void assert_entry(const StateEntry *entry, const char *value, int64_t created,
+                         int64_t changed, int64_t version) {
+    g_assert_nonnull(entry);
+    assert_bytes(entry->value, value);
+    g_assert_cmpint(entry->create_revision, ==, created);
+    g_assert_cmpint(entry->mod_revision, ==, changed);
+    g_assert_cmpint(entry->version, ==, version);
+}
+
+/* "a=1 b=2", "a b" with keys_only. */
+static char *show(const GPtrArray *entries) {
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; i < entries->len; i++) {
+        const StateEntry *entry = g_ptr_array_index(entries, i);
+        g_string_append_printf(text, "%s%.*s", i > 0 ? " " : "", (int)g_bytes_get_size(entry->key),
+                               (const char *)g_bytes_get_data(entry->key, NULL));
+        if (entry->value != NULL)
+            g_string_append_printf(text, "=%.*s", (int)g_bytes_get_size(entry->value),
+                                   (const char *)g_bytes_get_data(entry->value, NULL));
+        else if (entry->version == 0)
+            g_string_append(text, "-");
+    }
+    return g_string_free(text, FALSE);
+}
+
+static void assert_range(Store *store, const StateRange *range, const char *shown, uint64_t count,
+                         bool more) {
+    g_autoptr(StateAnswer) answer = must(state_range(store->state, range, NULL, NULL));
+    const StateResult *result = state_answer_result(answer, 0);
+    g_autofree char *text = show(result->entries);
+    g_assert_cmpstr(text, ==, shown);
+    g_assert_cmpint(result->count, ==, count);
+    g_assert_cmpint(result->more, ==, more);
+}
+
+/* --- keys and revisions */
+
+static void test_revisions(Store *store) {
+    int64_t base = store->base;
+    g_assert_false(is_there(store, "k"));
+    g_assert_cmpint(put(store, "k", "one"), ==, base + 1);
+    g_assert_cmpint(put(store, "other", "x"), ==, base + 2);
+    g_assert_cmpint(put(store, "k", "two"), ==, base + 3);
+    g_autoptr(StateAnswer) answer = get(store, "k");
+    g_assert_cmpint(answer->revision, ==, base + 3);
+    assert_entry(state_answer_entry(answer), "two", base + 1, base + 3, 2);
+    g_assert_cmpint(state_answer_result(answer, 0)->count, ==, 1);
+    g_assert_cmpint(del(store, "k"), ==, base + 4);
+    g_assert_false(is_there(store, "k"));
+    g_assert_cmpint(put(store, "k", "new"), ==, base + 5);
+    g_autoptr(StateAnswer) again = get(store, "k");
+    assert_entry(state_answer_entry(again), "new", base + 5, base + 5, 1);
+}
+
+static void test_deletes(Store *store) {
+    put(store, "a", "1");
+    put(store, "ab", "2");
+    int64_t last = put(store, "b", "3");
+    g_autoptr(GBytes) a = bytes_of("a"), none = bytes_of("none");
+    g_autoptr(StateAnswer) nothing = must(state_delete(store->state, none, true, NULL, NULL));
+    g_assert_cmpint(nothing->revision, ==, last);
+    g_assert_cmpint(state_answer_result(nothing, 0)->count, ==, 0);
+    g_autoptr(StateAnswer) both = must(state_delete(store->state, a, true, NULL, NULL));
+    g_assert_cmpint(both->revision, ==, last + 1);
+    g_assert_cmpint(state_answer_result(both, 0)->count, ==, 2);
+    assert_range(store, &(StateRange){ 0 }, "b=3", 1, false);
+}
+
+static void test_ranges(Store *store) {
+    static const char *const keys[] = { "web/2", "web/1", "web/10", "db/1", "web", "wec" };
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        put(store, keys[i], "v");
+    g_autoptr(GBytes) web = bytes_of("web/"), from = bytes_of("web/10"), web_only = bytes_of("web");
+    assert_range(store, &(StateRange){ .key = web, .prefix = true }, "web/1=v web/10=v web/2=v", 3,
+                 false);
+    assert_range(store, &(StateRange){ .key = web, .prefix = true, .keys_only = true },
+                 "web/1 web/10 web/2", 3, false);
+    assert_range(store, &(StateRange){ .key = web, .prefix = true, .limit = 2 }, "web/1=v web/10=v",
+                 3, true);
+    assert_range(store, &(StateRange){ .key = web, .prefix = true, .limit = 3 },
+                 "web/1=v web/10=v web/2=v", 3, false);
+    assert_range(store, &(StateRange){ .key = web, .prefix = true, .from = from },
+                 "web/10=v web/2=v", 2, false);
+    assert_range(store, &(StateRange){ .key = web_only }, "web=v", 1, false);
+    assert_range(store, &(StateRange){ .key = web_only, .from = from }, "", 0, false);
+    assert_range(store, &(StateRange){ .keys_only = true }, "db/1 web web/1 web/10 web/2 wec", 6,
+                 false);
+    assert_range(store, &(StateRange){ .keys_only = true, .from = from, .limit = 1 }, "web/10", 3,
+                 true);
+}
+
+static void test_past(Store *store) {
+    int64_t first = put(store, "k", "one");
+    put(store, "l", "x");
+    int64_t third = put(store, "k", "two");
+    int64_t gone = del(store, "k");
+    int64_t last = put(store, "k", "three");
+    StateRange all = { .revision = first };
+    assert_range(store, &all, "k=one", 1, false);
+    all.revision = first + 1;
+    assert_range(store, &all, "k=one l=x", 2, false);
+    all.revision = third;
+    assert_range(store, &all, "k=two l=x", 2, false);
+    all.limit = 1;
+    assert_range(store, &all, "k=two", 2, true);
+    all.revision = gone;
+    assert_range(store, &all, "l=x", 1, false);
+    all.limit = 0;
+    all.revision = last;
+    assert_range(store, &all, "k=three l=x", 2, false);
+    all.revision = last + 1;
+    must_fail(state_range(store->state, &all, NULL, NULL), STATE_ERROR_FUTURE_REVISION);
+}
+
+static void test_any_bytes(Store *store) {
+    static const uint8_t keys[][4] = {
+        { 0, 0, 0, 0 },          { 0, 0xff, 'x', 0 },        { 'a', 0, 0, 0 },
+        { 0xff, 0, 0xff, 0xfe }, { 0xff, 0xff, 0xff, 0xff },
+    };
+    static const uint8_t sizes[] = { 1, 3, 2, 4, 4 };
+    g_autoptr(StateTxn) txn = state_txn_new();
+    for (size_t i = G_N_ELEMENTS(keys); i-- > 0;) {
+        g_autoptr(GBytes) key = g_bytes_new(keys[i], sizes[i]);
+        g_autoptr(GBytes) value = g_bytes_new(keys[i], i); /* the first is empty */
+        state_txn_put(txn, STATE_THEN, key, value, 0);
+    }
+    state_answer_unref(must(state_commit(store->state, txn, NULL, NULL)));
+    g_autoptr(StateAnswer) all = must(state_range(store->state, &(StateRange){ 0 }, NULL, NULL));
+    const GPtrArray *entries = state_answer_result(all, 0)->entries;
+    g_assert_cmpint(entries->len, ==, G_N_ELEMENTS(keys));
+    for (unsigned i = 0; i < entries->len; i++) {
+        const StateEntry *entry = g_ptr_array_index(entries, i);
+        g_assert_cmpmem(g_bytes_get_data(entry->key, NULL), g_bytes_get_size(entry->key), keys[i],
+                        sizes[i]);
+        g_assert_cmpmem(g_bytes_get_data(entry->value, NULL), g_bytes_get_size(entry->value),
+                        keys[i], i);
+    }
+    g_autoptr(GBytes) high = g_bytes_new_static("\xff", 1), two = g_bytes_new_static("\xff\xff", 2);
+    g_autoptr(StateAnswer) highest = must(state_delete(store->state, two, true, NULL, NULL));
+    g_assert_cmpint(state_answer_result(highest, 0)->count, ==, 1);
+    g_autoptr(StateAnswer) rest =
+        must(state_range(store->state, &(StateRange){ .key = high, .prefix = true }, NULL, NULL));
+    g_assert_cmpint(state_answer_result(rest, 0)->count, ==, 1);
+}
+
+static GBytes *block(size_t size, uint8_t with) {
+    uint8_t *data = g_malloc(size);
+    for (size_t i = 0; i < size; i++)
+        data[i] = (uint8_t)(with + i * i);
+    return g_bytes_new_take(data, size);
+}
+
+static void test_large_values(Store *store) {
+    for (int i = 0; i < 6; i++) {
+        g_autofree char *name = g_strdup_printf("big/%d", i);
+        g_autoptr(GBytes) key = bytes_of(name), value = block(STATE_LIMIT_VALUE, (uint8_t)i);
+        state_answer_unref(must(state_put(store->state, key, value, 0, NULL, NULL)));
+    }
+    g_autoptr(GBytes) key = bytes_of("big/"), long_key = block(STATE_LIMIT_KEY, 1);
+    g_autoptr(StateAnswer) answer =
+        must(state_range(store->state, &(StateRange){ .key = key, .prefix = true }, NULL, NULL));
+    const GPtrArray *entries = state_answer_result(answer, 0)->entries;
+    g_assert_cmpint(entries->len, ==, 6);
+    for (unsigned i = 0; i < 6; i++) {
+        const StateEntry *entry = g_ptr_array_index(entries, i);
+        g_autoptr(GBytes) value = block(STATE_LIMIT_VALUE, (uint8_t)i);
+        g_assert_true(g_bytes_equal(entry->value, value));
+    }
+    g_autoptr(GBytes) above = block(STATE_LIMIT_VALUE + 1, 0);
+    must_fail(state_put(store->state, key, above, 0, NULL, NULL), STATE_ERROR_TOO_LARGE);
+    g_autoptr(GBytes) small = bytes_of("x"), above_key = block(STATE_LIMIT_KEY + 1, 1);
+    state_answer_unref(must(state_put(store->state, long_key, small, 0, NULL, NULL)));
+    must_fail(state_put(store->state, above_key, small, 0, NULL, NULL), STATE_ERROR_TOO_LARGE);
+    must_fail(state_get(store->state, above_key, NULL, NULL), STATE_ERROR_TOO_LARGE);
+}
+
+/* The most that one transaction may carry. */
+static void test_large_transactions(Store *store) {
+    g_autoptr(StateTxn) txn = state_txn_new();
+    for (unsigned i = 0; i < STATE_LIMIT_TXN_OPS; i++) {
+        g_autofree char *name = g_strdup_printf("key/%04u", i);
+        g_autoptr(GBytes) key = bytes_of(name);
+        g_autoptr(GBytes) value =
+            block(STATE_LIMIT_TXN_BYTES / STATE_LIMIT_TXN_OPS - 2 * strlen(name), (uint8_t)i);
+        state_txn_compare(txn, key, STATE_VERSION, STATE_EQUAL, 0);
+        state_txn_put(txn, STATE_THEN, key, value, 0);
+    }
+    g_autoptr(StateAnswer) answer = must(state_commit(store->state, txn, NULL, NULL));
+    g_assert_true(answer->succeeded);
+    g_assert_cmpint(answer->results->len, ==, STATE_LIMIT_TXN_OPS);
+    g_assert_cmpint(answer->revision, ==, store->base + 1);
+    g_autoptr(GBytes) more = bytes_of("more");
+    state_txn_put(txn, STATE_THEN, more, more, 0);
+    must_fail(state_commit(store->state, txn, NULL, NULL), STATE_ERROR_TOO_LARGE);
+    g_autoptr(StateTxn) heavy = state_txn_new();
+    g_autoptr(GBytes) most = block(STATE_LIMIT_VALUE, 0);
+    state_txn_put(heavy, STATE_THEN, more, most, 0);
+    g_autoptr(GBytes) other = bytes_of("other");
+    state_txn_put(heavy, STATE_THEN, other, most, 0);
+    must_fail(state_commit(store->state, heavy, NULL, NULL), STATE_ERROR_TOO_LARGE);
+}
+
+/* --- transactions */
+
+static bool holds(Store *store, const char *key, StateField field, StateRelation relation,
+                  int64_t number, const char *value) {
+    g_autoptr(StateTxn) txn = state_txn_new();
+    g_autoptr(GBytes) k = bytes_of(key);
+    if (field == STATE_VALUE) {
+        g_autoptr(GBytes) v = bytes_of(value);
+        state_txn_compare_value(txn, k, relation, v);
+    } else {
+        state_txn_compare(txn, k, field, relation, number);
+    }
+    g_autoptr(StateAnswer) answer = must(state_commit(store->state, txn, NULL, NULL));
+    g_assert_cmpint(answer->results->len, ==, 0);
+    return answer->succeeded;
+}
+
+/* What each relation says of a number below, at and above the one that is there. */
+static void assert_relations(Store *store, const char *key, StateField field, int64_t number) {
+    for (int i = -1; i <= 1; i++) {
+        g_assert_cmpint(holds(store, key, field, STATE_EQUAL, number + i, NULL), ==, i == 0);
+        g_assert_cmpint(holds(store, key, field, STATE_NOT_EQUAL, number + i, NULL), ==, i != 0);
+        g_assert_cmpint(holds(store, key, field, STATE_LESS, number + i, NULL), ==, i > 0);
+        g_assert_cmpint(holds(store, key, field, STATE_GREATER, number + i, NULL), ==, i < 0);
+    }
+}
+
+static void test_compares(Store *store) {
+    g_autoptr(StateAnswer) granted = must(state_lease_grant(store->state, 60, NULL, NULL));
+    int64_t first = put(store, "k", "m"), second = put_with(store, "k", granted->lease);
+    put(store, "v", "m");
+    assert_relations(store, "k", STATE_VERSION, 2);
+    assert_relations(store, "k", STATE_CREATE_REVISION, first);
+    assert_relations(store, "k", STATE_MOD_REVISION, second);
+    assert_relations(store, "k", STATE_LEASE, granted->lease);
+    for (StateField field = STATE_VERSION; field <= STATE_LEASE; field++)
+        assert_relations(store, "none", field, 0);
+    static const char *const values[] = { "l", "m", "ma" };
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpint(holds(store, "v", STATE_VALUE, STATE_EQUAL, 0, values[i]), ==, i == 1);
+        g_assert_cmpint(holds(store, "v", STATE_VALUE, STATE_NOT_EQUAL, 0, values[i]), ==, i != 1);
+        g_assert_cmpint(holds(store, "v", STATE_VALUE, STATE_LESS, 0, values[i]), ==, i > 1);
+        g_assert_cmpint(holds(store, "v", STATE_VALUE, STATE_GREATER, 0, values[i]), ==, i < 1);
+    }
+    for (StateRelation relation = STATE_EQUAL; relation <= STATE_GREATER; relation++)
+        g_assert_false(holds(store, "none", STATE_VALUE, relation, 0, ""));
+    state_answer_unref(must(state_lease_revoke(store->state, granted->lease, NULL, NULL)));
+}
+
+static void test_branches(Store *store) {
+    g_autoptr(GBytes) key = bytes_of("k"), yes = bytes_of("then"), no = bytes_of("else");
+    g_autoptr(StateTxn) txn = state_txn_new();
+    state_txn_compare(txn, key, STATE_VERSION, STATE_EQUAL, 0);
+    state_txn_put(txn, STATE_THEN, key, yes, 0);
+    state_txn_range(txn, STATE_ELSE, &(StateRange){ .key = key });
+    state_txn_put(txn, STATE_ELSE, key, no, 0);
+    g_autoptr(StateAnswer) first = must(state_commit(store->state, txn, NULL, NULL));
+    g_assert_true(first->succeeded);
+    g_assert_cmpint(first->results->len, ==, 1);
+    g_autoptr(StateAnswer) second = must(state_commit(store->state, txn, NULL, NULL));
+    g_assert_false(second->succeeded);
+    g_assert_cmpint(second->results->len, ==, 2);
+    assert_entry(state_answer_entry(second), "then", store->base + 1, store->base + 1, 1);
+    g_autoptr(StateAnswer) after = get(store, "k");
+    assert_entry(state_answer_entry(after), "else", store->base + 1, store->base + 2, 2);
+}
+
+static void test_one_transaction(Store *store) {
+    put(store, "a/1", "x");
+    put(store, "a/2", "x");
+    g_autoptr(StateTxn) txn = state_txn_new();
+    g_autoptr(GBytes) a = bytes_of("a/"), b = bytes_of("b"), new = bytes_of("new");
+    state_txn_range(txn, STATE_THEN, &(StateRange){ 0 });
+    state_txn_delete(txn, STATE_THEN, a, true);
+    state_txn_put(txn, STATE_THEN, b, new, 0);
+    state_txn_delete(txn, STATE_THEN, a, true);
+    state_txn_range(txn, STATE_THEN, &(StateRange){ 0 });
+    g_autoptr(StateAnswer) answer = must(state_commit(store->state, txn, NULL, NULL));
+    g_assert_cmpint(answer->revision, ==, store->base + 3);
+    g_autofree char *before = show(state_answer_result(answer, 0)->entries);
+    g_assert_cmpstr(before, ==, "a/1=x a/2=x");
+    g_assert_cmpint(state_answer_result(answer, 1)->count, ==, 2);
+    g_assert_cmpint(state_answer_result(answer, 3)->count, ==, 0);
+    const GPtrArray *after = state_answer_result(answer, 4)->entries;
+    g_assert_cmpint(after->len, ==, 1);
+    assert_entry(g_ptr_array_index(after, 0), "new", store->base + 3, store->base + 3, 1);
+}
+
+/* A transaction that fails in the middle has done nothing. */
+static void test_all_or_nothing(Store *store) {
+    g_autoptr(StateTxn) txn = state_txn_new();
+    g_autoptr(GBytes) a = bytes_of("a"), b = bytes_of("b");
+    state_txn_put(txn, STATE_THEN, a, a, 0);
+    state_txn_put(txn, STATE_THEN, b, b, 4711);
+    must_fail(state_commit(store->state, txn, NULL, NULL), STATE_ERROR_LEASE_GONE);
+    g_assert_false(is_there(store, "a"));
+    g_assert_cmpint(put(store, "c", "x"), ==, store->base + 1);
+}
+
+static void test_no_change_no_revision(Store *store) {
+    g_autoptr(StateTxn) empty = state_txn_new(), reads = state_txn_new();
+    int64_t last = put(store, "a", "x");
+    g_autoptr(StateAnswer) nothing = must(state_commit(store->state, empty, NULL, NULL));
+    g_assert_true(nothing->succeeded);
+    g_assert_cmpint(nothing->revision, ==, last);
+    state_txn_range(reads, STATE_THEN, &(StateRange){ 0 });
+    g_autoptr(StateAnswer) read = must(state_commit(store->state, reads, NULL, NULL));
+    g_assert_cmpint(read->revision, ==, last);
+    g_assert_cmpint(put(store, "a", "x"), ==, last + 1);
+}
+
+typedef struct {
+    const char *first, *second; /* "+k": put, "-k": delete, "*k": delete all that begin with it */
+    bool refused;
+} Twice;
+
+static void add_op(StateTxn *txn, StateBranch branch, const char *what) {
+    g_autoptr(GBytes) key = bytes_of(what + 1);
+    if (*what == '+')
+        state_txn_put(txn, branch, key, key, 0);
+    else
+        state_txn_delete(txn, branch, key, *what == '*');
+}
+
+static const Twice twices[] = {
+    { "+k", "+k", true },   { "+k", "-k", true },   { "-k", "+k", true },
+    { "+key", "*k", true }, { "*k", "+key", true }, { "-k", "-k", false },
+    { "*k", "*ke", false }, { "+k", "+ke", false }, { "-key", "+k", false },
+};
+
+static void test_twice(Store *store) {
+    for (size_t i = 0; i < G_N_ELEMENTS(twices); i++) {
+        g_autoptr(StateTxn) txn = state_txn_new();
+        add_op(txn, STATE_THEN, twices[i].first);
+        add_op(txn, STATE_THEN, twices[i].second);
+        if (twices[i].refused)
+            must_fail(state_commit(store->state, txn, NULL, NULL), STATE_ERROR_INVALID);
+        else
+            state_answer_unref(must(state_commit(store->state, txn, NULL, NULL)));
+    }
+    g_autoptr(StateTxn) either = state_txn_new();
+    add_op(either, STATE_THEN, "+k");
+    add_op(either, STATE_ELSE, "-k");
+    state_answer_unref(must(state_commit(store->state, either, NULL, NULL)));
+}
+
+static void test_refused(Store *store) {
+    g_autoptr(GBytes) empty = bytes_of(""), key = bytes_of("k");
+    must_fail(state_put(store->state, empty, key, 0, NULL, NULL), STATE_ERROR_INVALID);
+    must_fail(state_get(store->state, empty, NULL, NULL), STATE_ERROR_INVALID);
+    must_fail(state_put(store->state, key, key, -1, NULL, NULL), STATE_ERROR_INVALID);
+    must_fail(state_lease_grant(store->state, 0, NULL, NULL), STATE_ERROR_INVALID);
+    must_fail(state_lease_grant(store->state, STATE_LIMIT_TTL + 1, NULL, NULL),
+              STATE_ERROR_TOO_LARGE);
+    must_fail(state_compact(store->state, 0, NULL, NULL), STATE_ERROR_INVALID);
+    must_fail(state_lease_keep(store->state, 0, NULL, NULL), STATE_ERROR_INVALID);
+    g_autoptr(StateTxn) txn = state_txn_new();
+    state_txn_range(txn, STATE_THEN, &(StateRange){ .key = key, .revision = 1 });
+    must_fail(state_commit(store->state, txn, NULL, NULL), STATE_ERROR_INVALID);
+}
+
+/* --- watches */
+
+typedef struct {
+    GString *text;    /* "5:a=1 b=2;6:a-;" : revisions with what changed in them */
+    int64_t revision; /* the last that was told */
+    unsigned events;
+    int error; /* of the watch's end; -1: none */
+    const char *wanted;
+    int64_t wanted_revision;
+    int64_t base; /* taken from the revisions in text */
+} Seen;
+
+static void on_watch(void *data, int64_t revision, GPtrArray *events, const GError *error) {
+    Seen *seen = data;
+    seen->error = error != NULL ? error->code : -1;
+    if (error != NULL) {
+        seen->revision = revision;
+        return;
+    }
+    g_assert_cmpint(revision, >=, seen->revision);
+    for (unsigned i = 0; i < events->len; i++) {
+        const StateEntry *entry = g_ptr_array_index(events, i);
+        g_autoptr(GPtrArray) one = g_ptr_array_new();
+        g_ptr_array_add(one, g_ptr_array_index(events, i));
+        g_autofree char *shown = show(one);
+        bool first =
+            i == 0 || entry->mod_revision !=
+                          ((const StateEntry *)g_ptr_array_index(events, i - 1))->mod_revision;
+        g_assert_cmpint(entry->mod_revision, >, first ? seen->revision : seen->revision - 1);
+        g_assert_cmpint(entry->mod_revision, <=, revision);
+        seen->revision = entry->mod_revision;
+        if (first)
+            g_string_append_printf(seen->text, "%s%d:", seen->text->len > 0 ? ";" : "",
+                                   (int)(entry->mod_revision - seen->base));
+        g_string_append_printf(seen->text, "%s%s", first ? "" : " ", shown);
+        seen->events++;
+    }
+    seen->revision = revision;
+}
+
+static Seen *seen_new(Store *store) {
+    Seen *seen = g_new0(Seen, 1);
+    seen->text = g_string_new(NULL);
+    seen->error = -1;
+    seen->base = store->base;
+    return seen;
+}
+
+static void seen_free(Seen *seen) {
+    g_string_free(seen->text, TRUE);
+    g_free(seen);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Seen, seen_free)
+
+static bool saw_text(void *data) {
+    const Seen *seen = data;
+    return seen->text->len >= strlen(seen->wanted);
+}
+
+static bool saw_revision(void *data) {
+    const Seen *seen = data;
+    return seen->revision >= seen->wanted_revision;
+}
+
+static bool saw_error(void *data) {
+    return ((const Seen *)data)->error >= 0;
+}
+
+static void assert_seen(Store *store, Seen *seen, const char *text) {
+    seen->wanted = text;
+    store_run_until(store, saw_text, seen);
+    g_assert_cmpstr(seen->text->str, ==, text);
+}
+
+static StateWatch *watch(Store *store, const char *key, bool prefix, int64_t from, Seen *seen) {
+    g_autoptr(GBytes) k = key != NULL ? bytes_of(key) : NULL;
+    return state_watch(store->state, k, prefix, from, on_watch, seen);
+}
+
+/* Until it knows from where on. */
+static StateWatch *watch_now(Store *store, const char *key, bool prefix, Seen *seen) {
+    StateWatch *started = watch(store, key, prefix, 0, seen);
+    seen->wanted_revision = 1;
+    store_run_until(store, saw_revision, seen);
+    return started;
+}
+
+static void test_watch(Store *store) {
+    put(store, "web/0", "before");
+    g_autoptr(Seen) all = seen_new(store), webs = seen_new(store), one = seen_new(store);
+    g_autoptr(StateWatch) watch_all = watch_now(store, NULL, true, all);
+    g_autoptr(StateWatch) watch_webs = watch_now(store, "web/", true, webs);
+    g_autoptr(StateWatch) watch_one = watch_now(store, "web/1", false, one);
+    put(store, "web/1", "x");
+    put(store, "web/11", "y");
+    put(store, "db", "z");
+    del(store, "web/1");
+    put(store, "web/1", "end");
+    assert_seen(store, all, "2:web/1=x;3:web/11=y;4:db=z;5:web/1-;6:web/1=end");
+    assert_seen(store, webs, "2:web/1=x;3:web/11=y;5:web/1-;6:web/1=end");
+    assert_seen(store, one, "2:web/1=x;5:web/1-;6:web/1=end");
+}
+
+static void test_watch_past_and_future(Store *store) {
+    put(store, "a", "1");
+    put(store, "b", "2");
+    del(store, "a");
+    g_autoptr(Seen) past = seen_new(store), part = seen_new(store), future = seen_new(store);
+    g_autoptr(StateWatch) watch_past = watch(store, NULL, true, store->base + 1, past);
+    g_autoptr(StateWatch) watch_part = watch(store, "a", false, store->base + 2, part);
+    g_autoptr(StateWatch) watch_future = watch(store, NULL, true, store->base + 5, future);
+    assert_seen(store, past, "1:a=1;2:b=2;3:a-");
+    assert_seen(store, part, "3:a-");
+    put(store, "c", "4");
+    put(store, "a", "5");
+    assert_seen(store, past, "1:a=1;2:b=2;3:a-;4:c=4;5:a=5");
+    assert_seen(store, part, "3:a-;5:a=5");
+    assert_seen(store, future, "5:a=5");
+}
+
+static void test_watch_transaction(Store *store) {
+    put(store, "a/1", "x");
+    put(store, "a/2", "x");
+    g_autoptr(Seen) seen = seen_new(store), past = seen_new(store);
+    g_autoptr(StateWatch) now = watch_now(store, NULL, true, seen);
+    g_autoptr(StateTxn) txn = state_txn_new();
+    g_autoptr(GBytes) a = bytes_of("a/"), b = bytes_of("b"), c = bytes_of("c"), v = bytes_of("v");
+    state_txn_put(txn, STATE_THEN, c, v, 0);
+    state_txn_delete(txn, STATE_THEN, a, true);
+    state_txn_put(txn, STATE_THEN, b, v, 0);
+    state_answer_unref(must(state_commit(store->state, txn, NULL, NULL)));
+    assert_seen(store, seen, "3:c=v a/1- a/2- b=v");
+    g_autoptr(StateWatch) again = watch(store, NULL, true, store->base + 3, past);
+    assert_seen(store, past, "3:c=v a/1- a/2- b=v");
+}
+
+/* Large events, and more than fit into one message of any transport. */
+static void test_watch_large(Store *store) {
+    g_autoptr(Seen) seen = seen_new(store);
+    g_autoptr(GBytes) key = bytes_of("k");
+    int64_t first = 0;
+    for (int i = 0; i < 5; i++) {
+        g_autoptr(GBytes) value = block(STATE_LIMIT_VALUE, (uint8_t)i);
+        g_autoptr(StateAnswer) answer = must(state_put(store->state, key, value, 0, NULL, NULL));
+        first = i == 0 ? answer->revision : first;
+    }
+    g_autoptr(StateWatch) past = watch(store, "k", false, first, seen);
+    seen->wanted_revision = first + 4;
+    store_run_until(store, saw_revision, seen);
+    g_assert_cmpint(seen->events, ==, 5);
+}
+
+#define MANY 300
+
+/* Watches that begin while others write: each sees every change after its start, once. */
+static void test_watch_gapless(Store *store) {
+    Seen *seen[10];
+    StateWatch *watches[G_N_ELEMENTS(seen)];
+    for (unsigned i = 0; i < MANY; i++) {
+        if (i % (MANY / G_N_ELEMENTS(seen)) == 0) {
+            unsigned n = i / (MANY / G_N_ELEMENTS(seen));
+            seen[n] = seen_new(store);
+            watches[n] = watch(store, "k", true, store->base + 1, seen[n]);
+        }
+        g_autofree char *name = g_strdup_printf("k/%u", i % 7);
+        put(store, name, "v");
+    }
+    for (unsigned n = 0; n < G_N_ELEMENTS(seen); n++) {
+        seen[n]->wanted_revision = store->base + MANY;
+        store_run_until(store, saw_revision, seen[n]);
+        g_assert_cmpint(seen[n]->events, ==, MANY);
+        g_assert_cmpstr(seen[n]->text->str, ==, seen[0]->text->str);
+    }
+    for (unsigned n = 0; n < G_N_ELEMENTS(seen); n++) {
+        state_watch_stop(watches[n]);
+        seen_free(seen[n]);
+    }
+}
+
+typedef struct {
+    StateWatch *own, *other;
+    unsigned calls;
+} Stopper;
+
+static void stop_both(void *data, int64_t revision, GPtrArray *events, const GError *error) {
+    Stopper *stopper = data;
+    if (events->len == 0)
+        return;
+    stopper->calls++;
+    g_clear_pointer(&stopper->own, state_watch_stop);
+    g_clear_pointer(&stopper->other, state_watch_stop);
+}
+
+static bool was_stopped(void *data) {
+    return ((const Stopper *)data)->calls > 0;
+}
+
+/* Two watches of the same key that stop each other: only one is ever told. */
+static void test_watch_stopped_inside(Store *store) {
+    Stopper stopper = { 0 };
+    g_autoptr(GBytes) key = bytes_of("k");
+    stopper.own = state_watch(store->state, key, false, 0, stop_both, &stopper);
+    stopper.other = state_watch(store->state, key, false, 0, stop_both, &stopper);
+    store_run_for(store, 100000);
+    put(store, "k", "v");
+    store_run_until(store, was_stopped, &stopper);
+    put(store, "k", "w");
+    store_run_for(store, 100000);
+    g_assert_cmpint(stopper.calls, ==, 1);
+}
+
+/* --- compaction */
+
+static void test_compaction(Store *store) {
+    int64_t first = put(store, "k", "one");
+    put(store, "gone", "x");
+    put(store, "k", "two");
+    int64_t at = del(store, "gone");
+    int64_t after = del(store, "k");
+    put(store, "k", "three");
+    state_answer_unref(must(state_compact(store->state, at, NULL, NULL)));
+    StateRange all = { .revision = first };
+    must_fail(state_range(store->state, &all, NULL, NULL), STATE_ERROR_COMPACTED);
+    all.revision = at - 1;
+    must_fail(state_range(store->state, &all, NULL, NULL), STATE_ERROR_COMPACTED);
+    all.revision = at;
+    assert_range(store, &all, "k=two", 1, false);
+    all.revision = after;
+    assert_range(store, &all, "", 0, false);
+    all.revision = 0;
+    assert_range(store, &all, "k=three", 1, false);
+    must_fail(state_compact(store->state, at, NULL, NULL), STATE_ERROR_COMPACTED);
+    must_fail(state_compact(store->state, after + 100, NULL, NULL), STATE_ERROR_FUTURE_REVISION);
+    g_autoptr(StateAnswer) answer = get(store, "k");
+    assert_entry(state_answer_entry(answer), "three", after + 1, after + 1, 1);
+}
+
+static void test_compacted_watch(Store *store) {
+    put(store, "a", "1");
+    put(store, "b", "2");
+    int64_t at = del(store, "a");
+    del(store, "b");
+    put(store, "c", "3");
+    state_answer_unref(must(state_compact(store->state, at, NULL, NULL)));
+    g_autoptr(Seen) late = seen_new(store), edge = seen_new(store), fine = seen_new(store);
+    g_autoptr(StateWatch) watch_late = watch(store, NULL, true, store->base + 1, late);
+    g_autoptr(StateWatch) watch_edge = watch(store, NULL, true, at, edge);
+    g_autoptr(StateWatch) watch_fine = watch(store, NULL, true, at + 1, fine);
+    store_run_until(store, saw_error, late);
+    g_assert_cmpint(late->error, ==, STATE_ERROR_COMPACTED);
+    g_assert_cmpint(late->revision, ==, at);
+    /* What happened at that revision need not be known any more. */
+    store_run_until(store, saw_error, edge);
+    g_assert_cmpint(edge->error, ==, STATE_ERROR_COMPACTED);
+    assert_seen(store, fine, "4:b-;5:c=3");
+    g_assert_cmpint(fine->error, ==, -1);
+}
+
+/* --- leases */
+
+static void test_lease(Store *store) {
+    g_autoptr(StateAnswer) granted = must(state_lease_grant(store->state, 60, NULL, NULL));
+    g_assert_cmpint(granted->lease, >, 0);
+    g_assert_cmpint(granted->ttl, ==, 60);
+    int64_t lease = granted->lease;
+    put_with(store, "a", lease);
+    put_with(store, "b", lease);
+    put_with(store, "moved", lease);
+    int64_t last = put(store, "moved", "x"); /* without one: it stays */
+    g_autoptr(StateAnswer) answer = get(store, "a");
+    g_assert_cmpint(state_answer_entry(answer)->lease, ==, lease);
+    g_autoptr(StateAnswer) look = must(state_lease_look(store->state, lease, NULL, NULL));
+    g_assert_cmpint(look->ttl, <=, 60);
+    g_assert_cmpint(look->ttl, >=, 30);
+    g_autoptr(StateAnswer) kept = must(state_lease_keep(store->state, lease, NULL, NULL));
+    g_assert_cmpint(kept->ttl, ==, 60);
+    g_autoptr(Seen) seen = seen_new(store);
+    g_autoptr(StateWatch) all = watch_now(store, NULL, true, seen);
+    g_autoptr(StateAnswer) revoked = must(state_lease_revoke(store->state, lease, NULL, NULL));
+    g_assert_cmpint(revoked->revision, ==, last + 1);
+    assert_seen(store, seen, "5:a- b-");
+    assert_range(store, &(StateRange){ 0 }, "moved=x", 1, false);
+    g_autoptr(GBytes) key = bytes_of("k");
+    must_fail(state_put(store->state, key, key, lease, NULL, NULL), STATE_ERROR_LEASE_GONE);
+    must_fail(state_lease_keep(store->state, lease, NULL, NULL), STATE_ERROR_LEASE_GONE);
+    must_fail(state_lease_revoke(store->state, lease, NULL, NULL), STATE_ERROR_LEASE_GONE);
+    must_fail(state_lease_look(store->state, lease, NULL, NULL), STATE_ERROR_LEASE_GONE);
+}
+
+static bool saw_events(void *data) {
+    return ((const Seen *)data)->events > 0;
+}
+
+static void test_lease_expires(Store *store) {
+    g_autoptr(Seen) seen = seen_new(store);
+    g_autoptr(StateAnswer) granted = must(state_lease_grant(store->state, 1, NULL, NULL));
+    g_assert_cmpint(granted->ttl, ==, STATE_MIN_TTL);
+    uint64_t start = loop_now(store->loop);
+    put_with(store, "a", granted->lease);
+    put_with(store, "b", granted->lease);
+    g_autoptr(StateWatch) all = watch_now(store, NULL, true, seen);
+    store_run_until(store, saw_events, seen);
+    g_assert_cmpint((int64_t)(loop_now(store->loop) - start), >=, 1900000);
+    assert_seen(store, seen, "3:a- b-");
+    must_fail(state_lease_keep(store->state, granted->lease, NULL, NULL), STATE_ERROR_LEASE_GONE);
+}
+
+static void test_lease_kept_alive(Store *store) {
+    g_autoptr(StateAnswer) granted = must(state_lease_grant(store->state, 2, NULL, NULL));
+    put_with(store, "a", granted->lease);
+    for (int i = 0; i < 10; i++) {
+        store_run_for(store, 500000);
+        g_autoptr(StateAnswer) kept =
+            must(state_lease_keep(store->state, granted->lease, NULL, NULL));
+        g_assert_cmpint(kept->ttl, ==, 2);
+    }
+    g_assert_true(is_there(store, "a"));
+    state_answer_unref(must(state_lease_revoke(store->state, granted->lease, NULL, NULL)));
+}
+
+/* --- many at once */
+
+#define WRITERS 64
+#define TIMES   10
+
+typedef struct {
+    Store *store;
+    GHashTable *revisions; /* of all that succeeded: none twice */
+    unsigned working, lost;
+} Crowd;
+
+typedef struct {
+    Crowd *crowd;
+    unsigned left;
+    int64_t count, revision; /* of the counter when it was read */
+} Writer;
+
+static void read_counter(Writer *writer);
+
+static void on_counted(void *data, StateAnswer *answer, const GError *error) {
+    Writer *writer = data;
+    g_assert_no_error(error);
+    if (answer->succeeded) {
+        g_assert_true(g_hash_table_add(writer->crowd->revisions,
+                                       g_memdup2(&answer->revision, sizeof answer->revision)));
+        writer->left--;
+    } else {
+        writer->crowd->lost++;
+    }
+    if (writer->left > 0)
+        read_counter(writer);
+    else
+        writer->crowd->working--;
+}
+
+static void on_read(void *data, StateAnswer *answer, const GError *error) {
+    Writer *writer = data;
+    g_assert_no_error(error);
+    const StateEntry *entry = state_answer_entry(answer);
+    g_autofree char *before = entry != NULL ? g_strndup(g_bytes_get_data(entry->value, NULL),
+                                                        g_bytes_get_size(entry->value))
+                                            : g_strdup("0");
+    g_autofree char *text =
+        g_strdup_printf("%" G_GINT64_FORMAT, g_ascii_strtoll(before, NULL, 10) + 1);
+    g_autoptr(GBytes) key = bytes_of("counter"), value = bytes_of(text);
+    g_autoptr(StateTxn) txn = state_txn_new();
+    state_txn_compare(txn, key, STATE_MOD_REVISION, STATE_EQUAL, entry ? entry->mod_revision : 0);
+    state_txn_put(txn, STATE_THEN, key, value, 0);
+    state_commit(writer->crowd->store->state, txn, on_counted, writer);
+}
+
+static void read_counter(Writer *writer) {
+    g_autoptr(GBytes) key = bytes_of("counter");
+    state_get(writer->crowd->store->state, key, on_read, writer);
+}
+
+static void on_put(void *data, StateAnswer *answer, const GError *error) {
+    Writer *writer = data;
+    g_assert_no_error(error);
+    g_assert_true(g_hash_table_add(writer->crowd->revisions,
+                                   g_memdup2(&answer->revision, sizeof answer->revision)));
+    if (writer->left-- == 0) {
+        writer->crowd->working--;
+        return;
+    }
+    g_autofree char *name = g_strdup_printf("w/%p", data);
+    g_autoptr(GBytes) key = bytes_of(name);
+    state_put(writer->crowd->store->state, key, key, 0, on_put, writer);
+}
+
+static bool is_done(void *data) {
+    return ((const Crowd *)data)->working == 0;
+}
+
+/* Writers in each other's way, and some that are not. */
+static void test_concurrent_writers(Store *store) {
+    g_autoptr(GHashTable) revisions =
+        g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    Crowd crowd = { .store = store, .revisions = revisions, .working = WRITERS };
+    Writer writers[WRITERS];
+    g_autoptr(GBytes) key = bytes_of("start");
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i] = (Writer){ .crowd = &crowd, .left = i < 8 ? 3 : TIMES };
+        if (i < 8)
+            read_counter(&writers[i]);
+        else
+            state_put(store->state, key, key, 0, on_put, &writers[i]);
+    }
+    store_run_until(store, is_done, &crowd);
+    g_autoptr(StateAnswer) answer = get(store, "counter");
+    assert_bytes(state_answer_entry(answer)->value, "24");
+    g_assert_cmpint(crowd.lost, >, 0);
+    g_assert_cmpint(g_hash_table_size(revisions), ==, 24 + (WRITERS - 8) * (TIMES + 1));
+    g_assert_cmpint(answer->revision, ==, store->base + g_hash_table_size(revisions));
+}
+
+/* --- calls */
+
+static void must_not_come(void *data, StateAnswer *answer, const GError *error) {
+    g_assert_not_reached();
+}
+
+static void test_cancel(Store *store) {
+    g_autoptr(GBytes) key = bytes_of("k"), empty = bytes_of("");
+    state_call_cancel(state_put(store->state, key, key, 0, must_not_come, NULL));
+    state_call_cancel(state_put(store->state, empty, key, 0, must_not_come, NULL));
+    state_call_cancel(state_get(store->state, key, must_not_come, NULL));
+    state_call_cancel(state_lease_grant(store->state, 5, must_not_come, NULL));
+    state_answer_unref(must(state_put(store->state, key, key, 0, NULL, NULL)));
+    state_answer_unref(must(state_get(store->state, key, NULL, NULL)));
+}
+
+/* Ends with calls and watches that nobody answers any more: store_close() frees them. */
+static void test_free_amid_calls(Store *store) {
+    g_autoptr(GBytes) key = bytes_of("k");
+    for (int i = 0; i < 20; i++)
+        state_put(store->state, key, key, 0, must_not_come, NULL);
+    state_lease_grant(store->state, 5, must_not_come, NULL);
+    state_get(store->state, key, NULL, NULL);
+}
+
+/* --- all of them over all stores */
+
+static const StoreKind kinds[] = { { "memory", false } };
+
+typedef struct {
+    const char *name;
+    void (*run)(Store *store);
+    bool restarts; /* only for stores that keep what they have */
+} Case;
+
+static const Case cases[] = {
+    { "revisions", test_revisions, false },
+    { "deletes", test_deletes, false },
+    { "ranges", test_ranges, false },
+    { "past", test_past, false },
+    { "any-bytes", test_any_bytes, false },
+    { "large-values", test_large_values, false },
+    { "large-transactions", test_large_transactions, false },
+    { "compares", test_compares, false },
+    { "branches", test_branches, false },
+    { "one-transaction", test_one_transaction, false },
+    { "all-or-nothing", test_all_or_nothing, false },
+    { "no-change-no-revision", test_no_change_no_revision, false },
+    { "twice", test_twice, false },
+    { "refused", test_refused, false },
+    { "watch", test_watch, false },
+    { "watch-past-and-future", test_watch_past_and_future, false },
+    { "watch-transaction", test_watch_transaction, false },
+    { "watch-large", test_watch_large, false },
+    { "watch-gapless", test_watch_gapless, false },
+    { "watch-stopped-inside", test_watch_stopped_inside, false },
+    { "compaction", test_compaction, false },
+    { "compacted-watch", test_compacted_watch, false },
+    { "lease", test_lease, false },
+    { "lease-expires", test_lease_expires, false },
+    { "lease-kept-alive", test_lease_kept_alive, false },
+    { "concurrent-writers", test_concurrent_writers, false },
+    { "cancel", test_cancel, false },
+    { "free-amid-calls", test_free_amid_calls, false },
+};
+
+typedef struct {
+    const StoreKind *kind;
+    const Case *test;
+} Run;
+
+static void run_case(const void *data) {
+    const Run *run = data;
+    Store *store = store_open(run->kind);
+    if (store == NULL)
+        return;
+    run->test->run(store);
+    store_close(store);
+}
+
+int main(int argc, char **argv) {
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
+        for (size_t j = 0; j < G_N_ELEMENTS(cases); j++) {
+            if (cases[j].restarts && !kinds[i].restarts)
+                continue;
+            g_autofree char *path = g_strdup_printf("/state/%s/%s", kinds[i].kind, cases[j].name);
+            Run run = { &kinds[i], &cases[j] };
+            g_test_add_data_func_full(path, g_memdup2(&run, sizeof run), run_case, g_free);
+        }
+    return g_test_run();
+}
