@@ -4,9 +4,14 @@
 
 #include "agent/control.h"
 #include "host/host-real.h"
+#include "host/open-writer.h"
 
-/* Editors write in several steps: wait for this long without another change before reading. */
+/* Editors write in several steps: wait for this long without another change before reading, and
+ * while one of the files is open for writing; at most so long. */
 #define RELOAD_QUIET_US 20000
+#define RELOAD_MAX_US   (10 * (uint64_t)G_USEC_PER_SEC)
+/* Problems may be those of half a file: they are told when they are still there after so long. */
+#define PROBLEM_QUIET_US 300000
 
 struct Agent {
     AgentOptions options;
@@ -19,6 +24,8 @@ struct Agent {
     LoopTimer *reload_timer;
     LoopTimer *clock_timer;
     bool asked;          /* the reload, or the last one */
+    bool patient;        /* problems of the next evaluation are not told yet */
+    uint64_t unsettled;  /* loop time of the first change that is not evaluated; 0: none */
     GMutex trouble_lock; /* over the next */
     GPtrArray *troubles; /* char *: what the ledger said in its thread, to be told in the loop's */
 };
@@ -109,9 +116,11 @@ static bool evaluate(Agent *agent, GError **error) {
     g_auto(LangResult) result = { 0 };
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     if (!load(agent, &result, problems)) {
-        agent->options.listener.problems(agent->options.listener.data, problems);
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%u problems in '%s'", problems->len,
                     agent->options.file);
+        if (agent->patient)
+            return false;
+        agent->options.listener.problems(agent->options.listener.data, problems);
         return false;
     }
     if (!engine_load(agent->engine, result.graph, error))
@@ -122,13 +131,42 @@ static bool evaluate(Agent *agent, GError **error) {
     return true;
 }
 
+static void reload(void *data);
+
+static void reload_after(Agent *agent, uint64_t us) {
+    loop_timer_set(agent->options.loop, &agent->reload_timer, loop_now(agent->options.loop) + us,
+                   reload, agent);
+}
+
+static bool is_being_written(const Agent *agent) {
+    uint64_t now = loop_now(agent->options.loop);
+    if (agent->unsettled == 0 || now - agent->unsettled >= RELOAD_MAX_US)
+        return false;
+    for (char **file = agent->watched; file && *file; file++)
+        if (file_has_writer(*file))
+            return true;
+    return false;
+}
+
 static void reload(void *data) {
     Agent *agent = data;
     g_autoptr(GError) error = NULL;
-    if (engine_is_stopping(agent->engine) || evaluate(agent, &error))
+    if (engine_is_stopping(agent->engine))
         return;
-    if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG))
-        return; /* told already */
+    if (is_being_written(agent)) {
+        reload_after(agent, RELOAD_QUIET_US);
+        return;
+    }
+    agent->unsettled = 0;
+    bool done = evaluate(agent, &error), patient = agent->patient;
+    agent->patient = false;
+    if (done)
+        return;
+    if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG)) {
+        if (patient)
+            reload_after(agent, PROBLEM_QUIET_US);
+        return; /* told already, or then */
+    }
     g_autoptr(GPtrArray) problems = g_ptr_array_new();
     g_ptr_array_add(problems, error);
     agent->options.listener.problems(agent->options.listener.data, problems);
@@ -145,9 +183,10 @@ bool agent_was_asked(const Agent *agent) {
 }
 
 void agent_reload(Agent *agent) {
-    agent->asked = true;
-    loop_timer_set(agent->options.loop, &agent->reload_timer,
-                   loop_now(agent->options.loop) + RELOAD_QUIET_US, reload, agent);
+    agent->asked = agent->patient = true;
+    if (agent->unsettled == 0)
+        agent->unsettled = loop_now(agent->options.loop);
+    reload_after(agent, RELOAD_QUIET_US);
 }
 
 /* --- the ledger's failures, which come in its own thread */

@@ -218,6 +218,8 @@ bool record_begin(Round *round, RoundMember *member, GError **error); /* any thr
 bool has_change(const RoundMember *member);
 bool member_is_right(const Round *round, unsigned member); /* of a failed round, and proven so */
 void record_classify(Vertex *vertex, Round *round);        /* before work: corrective or intended */
+void record_intent(Vertex *vertex,
+                   Round *round); /* after work: what is no drift because a source was edited */
 void record_success(Vertex *vertex, Round *round);
 void record_failure(Vertex *vertex, Round *round, EngineEventType type);
 /* Of a round that was cancelled and is nobody's failure: what was there before must not be lost. */

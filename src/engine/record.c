@@ -136,6 +136,30 @@ void record_classify(Vertex *vertex, Round *round) {
     }
 }
 
+/* Whether something that is wanted now was not when the resource was made right last. */
+static bool wants_something_new(const LedgerEntry *entry, const Changes *changes) {
+    for (unsigned i = 0; i < changes->changes->len; i++) {
+        const Change *change = &g_array_index(changes->changes, Change, i);
+        const Value *applied = value_map_get(entry->applied, change->property);
+        if (applied && !value_equal(applied, change->after))
+            return true;
+    }
+    return false;
+}
+
+void record_intent(Vertex *vertex, Round *round) {
+    for (unsigned i = 0; i < round->n_members; i++) {
+        RoundMember *member = &round->members[i];
+        if (!member->corrective || !has_change(member) || !member->changes->sourced)
+            continue;
+        const Resource *resource = vertex->members[i];
+        const LedgerEntry *entry =
+            ledger_find(ledger_of(vertex), resource->kind->name, resource->name);
+        if (entry && entry->applied && wants_something_new(entry, member->changes))
+            member->corrective = false;
+    }
+}
+
 static char *origin_text(const Resource *resource) {
     return g_strdup_printf("%s:%u", resource->origin.file ? resource->origin.file : "",
                            resource->origin.line);

@@ -128,7 +128,7 @@ static bool look(RoundMember *member, GError **error) {
         return false;
     Action action = member->changes->action;
     /* Doing what a notification asks for repairs nothing, nor does what is done anyway. */
-    if (member->changes->routine ||
+    if (member->changes->routine || member->changes->intended ||
         (run->refresh && (action == ACTION_RUN || action == ACTION_RESTART)))
         member->corrective = false;
     return true;

@@ -318,6 +318,7 @@ static void succeed(Vertex *vertex) {
     }
     if (round->result != ROUND_OK)
         vertex->quiet = false; /* something was wrong: that is activity */
+    record_intent(vertex, round);
     if (round->result == ROUND_CHANGED) {
         vertex->ever_changed = true;
         vertex->changed_at = vertex->checked_at;
@@ -363,6 +364,7 @@ static void fail(Vertex *vertex) {
         re_arm_doomed(vertex);
         return;
     }
+    record_intent(vertex, round);
     g_clear_error(&vertex->error);
     vertex->error = g_error_copy(round->error);
     note_right(vertex, round);

@@ -81,6 +81,8 @@ typedef struct {
     GArray *changes; /* of Change */
     bool routine;    /* nothing was found wrong: done whenever there is reason to look; no drift */
     bool uncertain;  /* plan: whether or what happens is decided only when applied */
+    bool intended; /* what is wanted is not what was applied last: a source was edited; no drift */
+    bool sourced;  /* ... may be so: properties are to be compared with those applied last */
 } Changes;
 
 /* Properties that begin so list (as strings) what else is done. Which of several resources does it

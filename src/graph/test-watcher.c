@@ -202,6 +202,57 @@ static void test_events_coalesce(Fixture *fixture, gconstpointer data) {
     g_assert_cmpstr(fixture->log->str, ==, "ready event event ");
 }
 
+static void end_wait(void *data) {
+    loop_quit(data);
+}
+
+static void wait_for(Fixture *fixture, uint64_t us) {
+    LoopTimer *timer = NULL;
+    loop_timer_set(fixture->loop, &timer, loop_now(fixture->loop) + us, end_wait, fixture->loop);
+    g_assert_true(loop_run(fixture->loop, NULL));
+    loop_timer_clear(&timer);
+}
+
+/* What lies beside the configuration is told when it has been quiet for a moment; the host at once.
+ */
+static void test_sources_settle(Fixture *fixture, gconstpointer data) {
+    fixture->host.host.root = g_strdup("/");
+    g_assert_true(watcher_local(fixture->watcher, HOST_WATCH_FILE, "/nowhere/source", NULL));
+    watch_file(fixture, "/target");
+    watcher_start(fixture->watcher);
+    fire(&fixture->host, 0, HOST_EVENT_READY, NULL);
+    fire(&fixture->host, 1, HOST_EVENT_READY, NULL);
+    turn(fixture);
+    for (int i = 0; i < 5; i++) {
+        fire(&fixture->host, 0, HOST_EVENT_CHANGED, NULL);
+        wait_for(fixture, 40000);
+        g_assert_cmpstr(fixture->log->str, ==, "ready ");
+    }
+    wait_for(fixture, 20000);
+    g_assert_cmpstr(fixture->log->str, ==, "ready event ");
+    fire(&fixture->host, 1, HOST_EVENT_CHANGED, NULL);
+    turn(fixture);
+    g_assert_cmpstr(fixture->log->str, ==, "ready event event ");
+    wait_for(fixture, 200000);
+    g_assert_cmpstr(fixture->log->str, ==, "ready event event ");
+    g_free(fixture->host.host.root);
+}
+
+/* Who writes without end is not waited for for ever. */
+static void test_sources_settle_at_last(Fixture *fixture, gconstpointer data) {
+    fixture->host.host.root = g_strdup("/");
+    g_assert_true(watcher_local(fixture->watcher, HOST_WATCH_TREE, "/nowhere/tree", NULL));
+    watcher_start(fixture->watcher);
+    fire(&fixture->host, 0, HOST_EVENT_READY, NULL);
+    turn(fixture);
+    for (int i = 0; i < 210; i++) {
+        fire(&fixture->host, 0, HOST_EVENT_CHANGED, NULL);
+        wait_for(fixture, 50000);
+    }
+    g_assert_cmpstr(fixture->log->str, ==, "ready event ");
+    g_free(fixture->host.host.root);
+}
+
 static void test_failure_is_the_last(Fixture *fixture, gconstpointer data) {
     watch_file(fixture, "/a");
     watch_file(fixture, "/b");
@@ -369,6 +420,8 @@ int main(int argc, char **argv) {
         { "/watcher/armed-before-the-start", test_armed_before_the_start },
         { "/watcher/ready-without-parts", test_ready_without_parts },
         { "/watcher/events-coalesce", test_events_coalesce },
+        { "/watcher/sources-settle", test_sources_settle },
+        { "/watcher/sources-settle-at-last", test_sources_settle_at_last },
         { "/watcher/failure-is-the-last", test_failure_is_the_last },
         { "/watcher/refused-part", test_refused_part },
         { "/watcher/freed-by-the-sink", test_freed_by_the_sink },

@@ -3,6 +3,14 @@
 #include <string.h>
 
 #include "graph/watch-command.h"
+#include "host/open-writer.h"
+
+/* What the configuration is made from is written by people and their tools, in several steps: it is
+ * told when nothing has come for so long, and nobody writes any more; at the latest after the
+ * second. */
+#define SETTLE_FILE_US ((uint64_t)G_USEC_PER_SEC / 20)
+#define SETTLE_TREE_US ((uint64_t)G_USEC_PER_SEC / 10)
+#define SETTLE_MAX_US  (10 * (uint64_t)G_USEC_PER_SEC)
 
 /* One thing that is watched: exactly one of host, timer's interval, command, tap. */
 typedef struct {
@@ -12,6 +20,9 @@ typedef struct {
     LoopTimer *timer;
     WatcherTap *tap;
     uint64_t interval, deadline;
+    char *local;        /* path beside the configuration; NULL: the host is not waited for */
+    uint64_t settle;    /* how long it must be quiet */
+    uint64_t unsettled; /* since when it is not; 0: it is */
     bool armed;
 } Part;
 
@@ -58,6 +69,7 @@ static void part_free(void *data) {
     watch_command_free(part->command);
     tap_free(part->tap);
     loop_timer_clear(&part->timer);
+    g_free(part->local);
     g_free(part);
 }
 
@@ -133,6 +145,27 @@ static Part *add_part(Watcher *watcher) {
     return part;
 }
 
+static void on_quiet(void *data) {
+    Part *part = data;
+    Loop *loop = part->watcher->loop;
+    uint64_t now = loop_now(loop);
+    if (now < part->unsettled + SETTLE_MAX_US && file_has_writer(part->local)) {
+        loop_timer_set(loop, &part->timer, now + part->settle, on_quiet, part);
+        return;
+    }
+    part->unsettled = 0;
+    note_event(part->watcher);
+}
+
+static void wait_until_settled(Part *part) {
+    Loop *loop = part->watcher->loop;
+    uint64_t now = loop_now(loop);
+    if (part->unsettled == 0)
+        part->unsettled = now;
+    uint64_t at = MIN(now + part->settle, MAX(now, part->unsettled + SETTLE_MAX_US));
+    loop_timer_set(loop, &part->timer, at, on_quiet, part);
+}
+
 static void on_host(void *data, HostEvent event, const char *detail) {
     Part *part = data;
     Watcher *watcher = part->watcher;
@@ -145,7 +178,10 @@ static void on_host(void *data, HostEvent event, const char *detail) {
             schedule(watcher);
         break;
     case HOST_EVENT_CHANGED:
-        note_event(watcher);
+        if (part->local)
+            wait_until_settled(part);
+        else
+            note_event(watcher);
         break;
     case HOST_EVENT_FAILED:
         note_failure(watcher, detail ? detail : "the watch ended");
@@ -157,8 +193,11 @@ Host *watcher_machine(const Watcher *watcher) {
     return watcher->host;
 }
 
-bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GError **error) {
+static bool add_host_part(Watcher *watcher, HostWatchClass class, const char *name, bool local,
+                          GError **error) {
     Part *part = add_part(watcher);
+    part->local = local ? g_strdup(name) : NULL;
+    part->settle = class == HOST_WATCH_TREE ? SETTLE_TREE_US : SETTLE_FILE_US;
     watcher->n_arming++;
     part->host =
         host_watch(watcher->host, watcher->loop, class, name, watcher->owner, on_host, part, error);
@@ -169,11 +208,15 @@ bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GErr
     return false;
 }
 
+bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GError **error) {
+    return add_host_part(watcher, class, name, false, error);
+}
+
 bool watcher_local(Watcher *watcher, HostWatchClass class, const char *path, GError **error) {
     if (strcmp(host_root(watcher->host), "/") != 0)
         return true;
     g_autofree char *absolute = g_canonicalize_filename(path, NULL);
-    return watcher_host(watcher, class, absolute, error);
+    return add_host_part(watcher, class, absolute, true, error);
 }
 
 static void on_interval(void *data);

@@ -25,7 +25,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Watcher, watcher_free)
 Host *watcher_machine(const Watcher *watcher); /* whose watches are armed; borrowed */
 bool watcher_host(Watcher *watcher, HostWatchClass class, const char *name, GError **error);
 /* A path beside the configuration, on this machine; relative to where the process runs, if it is. A
- * host below --root cannot watch it: then nothing is armed, and a change shows at the next look. */
+ * host below --root cannot watch it: then nothing is armed, and a change shows at the next look. An
+ * event comes when nobody has written there for a moment. */
 bool watcher_local(Watcher *watcher, HostWatchClass class, const char *path, GError **error);
 void watcher_interval(Watcher *watcher, uint64_t interval_us); /* an event each interval, above 0 */
 /* Every line the command prints is an event; its end is a failure. Below --root it runs there. It

@@ -142,7 +142,7 @@ static Value *missing_parents(KindRun *run, const char *path) {
 /* What is kept, with one member replaced; takes ownership of member. */
 static void keep_member(KindRun *run, const char *name, Value *member) {
     const Value *kept = run->keep != NULL ? run->keep : run->kept;
-    const char *const names[] = { FILE_KEPT_TREE, FILE_KEPT_PARENTS };
+    const char *const names[] = { FILE_KEPT_TREE, FILE_KEPT_PARENTS, FILE_KEPT_SOURCE };
     Value *map = value_new_map();
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         const Value *old = kept != NULL ? value_map_get(kept, names[i]) : NULL;
@@ -254,6 +254,16 @@ static bool change(KindRun *run, const FileSpec *spec, const State *actual, cons
 
 /* --- below a directory */
 
+static void keep_source(KindRun *run, const FileTree *tree) {
+    Value *source = value_new_map();
+    char hex[DIGEST_HEX_SIZE];
+    if (tree != NULL) {
+        file_tree_digest(tree, hex);
+        value_map_set(source, "digest", value_new_string(hex));
+    }
+    keep_member(run, FILE_KEPT_SOURCE, source);
+}
+
 static bool apply_tree(KindRun *run, const FileSpec *spec, GError **error) {
     if (spec->type != FILE_DIRECTORY || !file_has_tree(run, spec))
         return true;
@@ -272,6 +282,7 @@ static bool apply_tree(KindRun *run, const FileSpec *spec, GError **error) {
     /* Before the first effect: what a failed round has made belongs to us as well. */
     const Value *owned = run->kept != NULL ? value_map_get(run->kept, FILE_KEPT_TREE) : NULL;
     keep_member(run, FILE_KEPT_TREE, file_tree_owned(tree, owned, steps));
+    keep_source(run, tree);
     return file_tree_apply(run, tree, spec->path, steps, error) || hint_io(run, spec->path, error);
 }
 

@@ -210,6 +210,7 @@ static bool diff_content(Diff *diff, GError **error) {
     if (!value_equal(wanted, now))
         changes_add(diff->changes, "content", masked(diff, now), masked(diff, wanted),
                     content_diff(diff));
+    diff->changes->sourced = diff->spec->from != FROM_TEXT;
     return true;
 }
 
@@ -265,6 +266,16 @@ static bool may_purge(Diff *diff, const GPtrArray *steps, GError **error) {
     return loss_allow(&loss, spec->force, what, diff->changes, error);
 }
 
+/* Whether the source is another one than was copied last. */
+static bool source_differs(const KindRun *run, const FileTree *tree) {
+    const Value *source = run->kept != NULL ? value_map_get(run->kept, FILE_KEPT_SOURCE) : NULL;
+    char hex[DIGEST_HEX_SIZE];
+    if (source == NULL || tree == NULL)
+        return false;
+    file_tree_digest(tree, hex);
+    return strcmp(value_map_string(source, "digest", ""), hex) != 0;
+}
+
 static bool diff_tree(Diff *diff, GError **error) {
     if (diff->spec->type != FILE_DIRECTORY || !file_has_tree(diff->run, diff->spec))
         return true;
@@ -280,6 +291,7 @@ static bool diff_tree(Diff *diff, GError **error) {
         g_propagate_error(error, g_steal_pointer(&problem));
         return false;
     }
+    diff->changes->intended = steps->len > 0 && source_differs(diff->run, tree);
     file_tree_describe(diff->run, tree, diff->spec->path, steps, diff->changes);
     return may_purge(diff, steps, error);
 }

@@ -65,6 +65,17 @@ bool file_tree_apply(KindRun *run, const FileTree *tree, const char *root, const
     return true;
 }
 
+void file_tree_digest(const FileTree *tree, char ret_hex[DIGEST_HEX_SIZE]) {
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (unsigned i = 0; i < tree->entries->len; i++) {
+        const TreeEntry *entry = tree->entries->pdata[i];
+        const char *what = entry->type == FILE_REGULAR ? entry->digest : entry->target;
+        g_string_append_printf(text, "%s%c%d %o %s%c", entry->path, '\0', entry->type, entry->mode,
+                               what != NULL ? what : "", '\0');
+    }
+    digest_bytes(text->str, text->len, ret_hex);
+}
+
 Value *file_tree_owned(const FileTree *tree, const Value *owned, const GPtrArray *steps) {
     Value *map = value_new_map();
     for (size_t i = 0; owned != NULL && i < value_size(owned); i++) {

@@ -88,6 +88,8 @@ void file_tree_describe(KindRun *run, const FileTree *tree, const char *root,
                         const GPtrArray *steps, Changes *changes);
 bool file_tree_apply(KindRun *run, const FileTree *tree, const char *root, const GPtrArray *steps,
                      GError **error);
+/* Of everything that the tree says. */
+void file_tree_digest(const FileTree *tree, char ret_hex[DIGEST_HEX_SIZE]);
 /* The map of paths that are there because of us, once steps are done. */
 Value *file_tree_owned(const FileTree *tree, const Value *owned, const GPtrArray *steps);
 /* What root will still hold after the removals of steps. */

@@ -30,6 +30,7 @@ enum {
  * made. */
 #define FILE_KEPT_TREE    "tree"
 #define FILE_KEPT_PARENTS "parents"
+#define FILE_KEPT_SOURCE  "source" /* map: "digest" of the tree that was applied last */
 
 typedef enum { FROM_NOTHING, FROM_TEXT, FROM_LOCAL, FROM_HOST, FROM_FRAGMENTS } FileOrigin;
 

@@ -171,6 +171,9 @@ bool tar_diff_packed(KindRun *run, const TarSpec *spec, const State *actual, Cha
     changes->action = actual->exists ? ACTION_CHANGE : ACTION_CREATE;
     changes->uncertain = actual->exists && (value_type(found) == VALUE_UNKNOWN ||
                                             value_type(wanted) == VALUE_UNKNOWN);
+    const char *packed = run->kept != NULL ? value_map_string(run->kept, KEPT_OUTPUT, NULL) : NULL;
+    changes->intended = packed != NULL && value_type(wanted) == VALUE_STRING &&
+                        strcmp(packed, hex) != 0; /* an input was edited */
     changes_add(changes, "content", g_steal_pointer(&found), g_steal_pointer(&wanted), NULL);
     return true;
 }

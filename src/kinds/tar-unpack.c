@@ -152,6 +152,9 @@ bool tar_diff_unpacked(KindRun *run, const TarSpec *spec, const State *actual, C
     g_autoptr(GPtrArray) steps = file_tree_compare(run, tree, spec->path, &rules, error);
     if (steps == NULL)
         return false;
+    const char *unpacked =
+        run->kept != NULL ? value_map_string(run->kept, KEPT_ARCHIVE, NULL) : NULL;
+    changes->intended = unpacked != NULL && strcmp(unpacked, hex) != 0;
     file_tree_describe(run, tree, spec->path, steps, changes);
     if (steps->len > 0 && actual->exists)
         changes->action = ACTION_CHANGE;

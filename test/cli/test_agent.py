@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from scratch import REPOSITORY, eventually
+from scratch import REPOSITORY, STEAD, Agent, eventually
 
 
 def content(path):
@@ -202,6 +202,92 @@ def test_the_journal_is_told_priorities(site):
     assert lines("<3>failed file") and lines("<5>created file") and lines("<6>keeping"), lines()
     assert lines("site.lua:1: ") and lines("<4>stead: warning: the new"), lines()
     assert all(re.match(r"<[3-6]>", line) for line in lines()), lines()
+
+
+@contextlib.contextmanager
+def agent_of_this_machine(site):
+    """An agent without --root, which below one does not watch sources. It writes below site.directory only."""
+    log = site.directory / "machine.log"
+    with open(log, "w") as out:
+        process = subprocess.Popen([STEAD, "agent", site.file, "--json", "--state", site.directory / "state"],
+                                   stdout=out, stderr=out, cwd=site.directory)
+    try:
+        yield Agent(process, log)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_an_edited_source_is_no_drift(site):
+    page, tree = site.root / "srv/page", site.root / "srv/tree"
+    site.write(f'''
+        file "{page}" {{ source = "page.html" }}
+        file "{tree}/" {{ source = "tree/", recurse = true }}
+    ''')
+    site.write("one", "page.html")
+    site.write("one", "tree/a")
+    with agent_of_this_machine(site) as agent:
+        agent.wait("converged")
+        site.write("two", "page.html")
+        agent.wait("changed", name=str(page), action="change", corrective=False)
+        site.write("two", "tree/a")
+        agent.wait("changed", name=f"{tree}/", action="change", corrective=False)
+        page.write_text("drift")
+        agent.wait("changed", name=str(page), corrective=True)
+        (tree / "a").write_text("drift")
+        agent.wait("changed", name=f"{tree}/", corrective=True)
+        assert content(page) == content(tree / "a") == "two"
+        assert agent.stop() == 0
+    site.write("three", "page.html")  # while nobody looks
+    site.write("three", "tree/a")
+    apply = [STEAD, "apply", site.file, "--json", "--state", site.directory / "state"]
+    done = subprocess.run(apply, capture_output=True, text=True, check=True)
+    changed = [json.loads(line) for line in done.stdout.splitlines() if '"changed"' in line]
+    assert [event["corrective"] for event in changed if "corrective" in event] == [False, False], done.stdout
+
+
+def write_slowly(path, *parts, pause=0.3):
+    """As a program does that does not care who reads meanwhile."""
+    with open(path, "w") as out:
+        for part in parts:
+            out.write(part)
+            out.flush()
+            time.sleep(pause)
+
+
+def test_half_a_source_is_not_copied(site):
+    page, tree = site.root / "srv/page", site.root / "srv/tree"
+    site.write(f'''
+        file "{page}" {{ source = "page.html" }}
+        file "{tree}/" {{ source = "tree/", recurse = true }}
+    ''')
+    site.write("old", "page.html")
+    site.write("old", "tree/0")
+    with agent_of_this_machine(site) as agent:
+        agent.wait("converged")
+        write_slowly(site.directory / "page.html", "half ", "and half")
+        agent.wait("changed", name=str(page), action="change")
+        assert content(page) == "half and half"
+        for n in range(1, 20):
+            site.write("new", f"tree/{n}")
+            time.sleep(0.01)
+        eventually(lambda: content(tree / "19") == "new", "the tree")
+        assert agent.count("changed", name=str(page)) == 2 and agent.count("changed", name=f"{tree}/") <= 3
+
+
+def test_half_a_configuration_is_not_complained_of(site):
+    site.write("port: 1\n", "values.yaml")
+    site.write('file "/srv/x" { content = "x" }')
+    with site.agent("--values", "values.yaml") as agent:
+        agent.wait("converged")
+        write_slowly(site.file, 'file "/srv/x" { content', ' = "y" }')
+        eventually(lambda: content(site.path("/srv/x")) == "y")
+        write_slowly(site.directory / "values.yaml", "port: [1,", " 2]\n")
+        site.file.write_text('file "/srv/x" {')  # and closed: half a file all the same
+        time.sleep(0.1)
+        site.file.write_text('file "/srv/x" { content = "z" }')
+        eventually(lambda: content(site.path("/srv/x")) == "z")
+        assert agent.count("error") == 0, agent.events
 
 
 def test_removal_live(site):
