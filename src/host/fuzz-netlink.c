@@ -9,9 +9,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_prefix(const IpPrefix *prefix) {
     IpPrefix again;
-    g_autofree char *text = net_prefix_text(prefix);
-    g_assert_true(net_prefix_parse(text, &again));
-    g_assert_true(net_prefix_equal(prefix, &again));
+    g_autofree char *text = ip_prefix_text(prefix);
+    g_assert_true(ip_prefix_parse(text, &again));
+    g_assert_true(ip_equal(prefix, &again));
 }
 
 static void check_name(const char *name) {
@@ -30,9 +30,9 @@ static void check_link(const NlLink *link) {
 
 /* What Linux never has, but a message may say, has no text of its own. */
 static bool is_usual(const NetRoute *route) {
-    IpPrefix network = net_network_of(&route->destination);
-    return net_same_ip(&network, &route->destination) && route->table != 0 &&
-           (route->metric != 0 || net_full_length(&route->destination) == 32);
+    IpPrefix network = ip_network(&route->destination);
+    return ip_same_address(&network, &route->destination) && route->table != 0 &&
+           (route->metric != 0 || ip_width(&route->destination) == 32);
 }
 
 static void check_route(const NetRoute *route) {

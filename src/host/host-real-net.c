@@ -342,7 +342,7 @@ static GByteArray *address_request(const Order *order, uint16_t type, uint16_t f
 static void put_broadcast(GByteArray *request, const IpPrefix *address) {
     if (address->family != AF_INET || address->length >= BROADCAST_LENGTH)
         return;
-    IpPrefix broadcast = net_network_of(address);
+    IpPrefix broadcast = ip_network(address);
     for (unsigned bit = address->length; bit < 32; bit++)
         broadcast.bytes[bit / 8] |= (uint8_t)(0x80u >> (bit % 8));
     nl_put_ip(request, IFA_BROADCAST, &broadcast);

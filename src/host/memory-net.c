@@ -194,7 +194,7 @@ static bool address_delete(NetInfo *info, const IpPrefix *prefix, GError **error
     g_array_remove_index(info->addresses,
                          (guint)(found - &g_array_index(info->addresses, NetAddress, 0)));
     for (guint i = info->routes->len; i > 0; i--)
-        if (net_same_ip(&g_array_index(info->routes, NetRoute, i - 1).source, prefix))
+        if (ip_same_address(&g_array_index(info->routes, NetRoute, i - 1).source, prefix))
             g_array_remove_index(info->routes, i - 1);
     return true;
 }
@@ -206,7 +206,7 @@ static void address_add(NetInfo *info, const IpPrefix *prefix) {
 }
 
 static bool reaches(const NetInfo *info, const NetRoute *route) {
-    if (route->via.family == AF_UNSPEC || route->onlink || net_is_link_local(&route->via))
+    if (route->via.family == AF_UNSPEC || route->onlink || ip_is_link_local(&route->via))
         return true;
     for (guint i = 0; i < info->addresses->len; i++)
         if (ip_contains(&g_array_index(info->addresses, NetAddress, i).prefix, &route->via))

@@ -9,17 +9,6 @@
 
 #define IPV6_METRIC 1024 /* what Linux gives a route without one */
 
-/* --- addresses */
-
-bool net_ip_parse(const char *text, IpPrefix *ret) {
-    IpPrefix ip = { .family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET };
-    if (inet_pton(ip.family, text, ip.bytes) != 1)
-        return false;
-    ip.length = (uint8_t)net_full_length(&ip);
-    *ret = ip;
-    return true;
-}
-
 static bool parse_number(const char *text, uint64_t max, uint64_t *ret) {
     size_t n = strspn(text, "0123456789");
     if (n == 0 || n > 10 || text[n] != '\0')
@@ -28,64 +17,7 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *ret) {
     return *ret <= max;
 }
 
-bool net_prefix_parse(const char *text, IpPrefix *ret) {
-    const char *slash = strchr(text, '/');
-    if (slash == NULL)
-        return false;
-    g_autofree char *address = g_strndup(text, (size_t)(slash - text));
-    IpPrefix prefix;
-    uint64_t length;
-    if (!net_ip_parse(address, &prefix) || !parse_number(slash + 1, prefix.length, &length))
-        return false;
-    prefix.length = (uint8_t)length;
-    *ret = prefix;
-    return true;
-}
-
-char *net_ip_text(const IpPrefix *ip) {
-    char text[INET6_ADDRSTRLEN];
-    return g_strdup(inet_ntop(ip->family, ip->bytes, text, sizeof text));
-}
-
-char *net_prefix_text(const IpPrefix *prefix) {
-    g_autofree char *ip = net_ip_text(prefix);
-    return g_strdup_printf("%s/%u", ip, prefix->length);
-}
-
-bool net_prefix_equal(const IpPrefix *a, const IpPrefix *b) {
-    return a->length == b->length && net_same_ip(a, b);
-}
-
-bool net_same_ip(const IpPrefix *a, const IpPrefix *b) {
-    return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
-}
-
-unsigned net_full_length(const IpPrefix *prefix) {
-    return prefix->family == AF_INET6 ? 128 : 32;
-}
-
-IpPrefix net_network_of(const IpPrefix *prefix) {
-    IpPrefix network = *prefix;
-    for (unsigned i = 0; i < sizeof network.bytes; i++) {
-        unsigned bits = (unsigned)CLAMP((int)prefix->length - (int)(8 * i), 0, 8);
-        network.bytes[i] &= (uint8_t)(0xff00u >> bits);
-    }
-    return network;
-}
-
-bool ip_contains(const IpPrefix *network, const IpPrefix *ip) {
-    if (network->family != ip->family || network->length > ip->length)
-        return false;
-    IpPrefix cut = *ip;
-    cut.length = network->length;
-    IpPrefix a = net_network_of(network), b = net_network_of(&cut);
-    return net_same_ip(&a, &b);
-}
-
-bool net_is_link_local(const IpPrefix *prefix) {
-    return prefix->family == AF_INET6 && prefix->bytes[0] == 0xfe &&
-           (prefix->bytes[1] & 0xc0) == 0x80;
-}
+/* --- names and hardware addresses */
 
 bool net_mac_parse(const char *text, uint8_t ret[6]) {
     if (strlen(text) != 17)
@@ -126,11 +58,11 @@ typedef struct {
 } RouteText;
 
 static bool read_via(RouteText *text, const char *word) {
-    return net_ip_parse(word, &text->route.via);
+    return ip_parse(word, &text->route.via);
 }
 
 static bool read_source(RouteText *text, const char *word) {
-    return net_ip_parse(word, &text->route.source);
+    return ip_parse(word, &text->route.source);
 }
 
 static bool read_dev(RouteText *text, const char *word) {
@@ -203,15 +135,15 @@ static bool read_destination(RouteText *text, const char *word, GError **error) 
     text->is_default = strcmp(word, "default") == 0;
     if (text->is_default)
         return true;
-    if (!net_prefix_parse(word, destination) && !net_ip_parse(word, destination))
+    if (!ip_prefix_parse(word, destination) && !ip_parse(word, destination))
         return bad_route(error,
                          "'%s' is no destination: write a network such as 10.0.0.0/8, or "
                          "default",
                          word);
-    IpPrefix network = net_network_of(destination);
-    if (net_same_ip(destination, &network))
+    IpPrefix network = ip_network(destination);
+    if (ip_same_address(destination, &network))
         return true;
-    g_autofree char *right = net_prefix_text(&network);
+    g_autofree char *right = ip_prefix_text(&network);
     return bad_route(error, "'%s' has bits beyond its length; the network is %s", word, right);
 }
 
@@ -261,7 +193,7 @@ bool net_route_parse(const char *line, const char *link, NetRoute *ret, GError *
 static void append_ip(GString *out, const char *word, const IpPrefix *ip) {
     if (ip->family == AF_UNSPEC)
         return;
-    g_autofree char *text = net_ip_text(ip);
+    g_autofree char *text = ip_text(ip);
     g_string_append_printf(out, " %s %s", word, text);
 }
 
@@ -271,7 +203,7 @@ char *net_route_text(const NetRoute *route) {
     if (route->destination.length == 0 && tells_family) {
         g_string_append(out, "default");
     } else {
-        g_autofree char *destination = net_prefix_text(&route->destination);
+        g_autofree char *destination = ip_prefix_text(&route->destination);
         g_string_append(out, destination);
     }
     append_ip(out, "via", &route->via);
@@ -286,13 +218,13 @@ char *net_route_text(const NetRoute *route) {
 }
 
 bool net_route_same_place(const NetRoute *a, const NetRoute *b) {
-    return net_prefix_equal(&a->destination, &b->destination) && a->metric == b->metric &&
+    return ip_equal(&a->destination, &b->destination) && a->metric == b->metric &&
            a->table == b->table;
 }
 
 bool net_route_equal(const NetRoute *a, const NetRoute *b) {
-    return net_route_same_place(a, b) && net_same_ip(&a->via, &b->via) &&
-           net_same_ip(&a->source, &b->source) && a->onlink == b->onlink;
+    return net_route_same_place(a, b) && ip_same_address(&a->via, &b->via) &&
+           ip_same_address(&a->source, &b->source) && a->onlink == b->onlink;
 }
 
 bool net_route_is_default(const NetRoute *route) {
@@ -366,7 +298,7 @@ void net_info_copy(NetInfo *to, const NetInfo *from) {
 const NetAddress *net_info_find_address(const NetInfo *info, const IpPrefix *prefix) {
     for (guint i = 0; info->addresses != NULL && i < info->addresses->len; i++) {
         const NetAddress *address = &g_array_index(info->addresses, NetAddress, i);
-        if (net_prefix_equal(&address->prefix, prefix))
+        if (ip_equal(&address->prefix, prefix))
             return address;
     }
     return NULL;
@@ -383,7 +315,7 @@ const NetRoute *net_info_find_route(const NetInfo *info, const NetRoute *route) 
 
 char *net_change_text(const NetChange *change) {
     g_autofree char *address = change->verb == NET_ADDRESS_ADD || change->verb == NET_ADDRESS_DELETE
-                                   ? net_prefix_text(&change->address)
+                                   ? ip_prefix_text(&change->address)
                                    : NULL;
     g_autofree char *route = change->verb >= NET_ROUTE_ADD ? net_route_text(&change->route) : NULL;
     const char *link = change->link;
@@ -422,8 +354,8 @@ char *net_change_text(const NetChange *change) {
 bool net_session_parse(const char *text, NetSession *ret) {
     g_auto(GStrv) words = g_strsplit(text, " ", -1);
     NetSession session;
-    if (g_strv_length(words) != 4 || !net_ip_parse(words[0], &session.client) ||
-        !net_ip_parse(words[2], &session.server))
+    if (g_strv_length(words) != 4 || !ip_parse(words[0], &session.client) ||
+        !ip_parse(words[2], &session.server))
         return false;
     *ret = session;
     return true;

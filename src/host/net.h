@@ -1,33 +1,17 @@
 #pragma once
 /*
- * Links, addresses and routes as plain values, and their texts. Texts are those of ip(8): they are
+ * Links and routes as plain values, and their texts. Texts are those of ip(8): they are
  * read strictly, and printed in one way only, so that equal things have equal texts.
  */
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/ip.h"
+
 #define NET_NAME_SIZE  16   /* of an interface, with the NUL: IFNAMSIZ */
 #define NET_VXLAN_PORT 4789 /* of IANA; Linux itself has another for its own past */
 
-/* An address with the length of its network, or a network, or one address (of full length). Bytes
- * that the family does not use are zero. */
-typedef struct {
-    uint8_t family; /* AF_INET, AF_INET6; AF_UNSPEC: there is none */
-    uint8_t length; /* bits */
-    uint8_t bytes[16];
-} IpPrefix;
-
-bool net_ip_parse(const char *text, IpPrefix *ret);     /* one address */
-bool net_prefix_parse(const char *text, IpPrefix *ret); /* with "/length" */
-char *net_ip_text(const IpPrefix *ip);                  /* caller frees */
-char *net_prefix_text(const IpPrefix *prefix);
-bool net_prefix_equal(const IpPrefix *a, const IpPrefix *b);
-bool net_same_ip(const IpPrefix *a, const IpPrefix *b); /* whatever their lengths */
-bool ip_contains(const IpPrefix *network, const IpPrefix *ip);
-unsigned net_full_length(const IpPrefix *prefix);     /* 32 or 128 */
-IpPrefix net_network_of(const IpPrefix *prefix);      /* bits beyond the length cleared */
-bool net_is_link_local(const IpPrefix *prefix);       /* fe80::/10 */
 bool net_mac_parse(const char *text, uint8_t ret[6]); /* six pairs of hexadecimal digits */
 char *net_mac_text(const uint8_t mac[6]);
 

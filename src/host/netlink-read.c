@@ -13,11 +13,11 @@
 
 static IpPrefix read_ip(uint8_t family, NlSpan value) {
     IpPrefix ip = { .family = family };
-    size_t size = net_full_length(&ip) / 8;
+    size_t size = ip_width(&ip) / 8;
     if ((family != AF_INET && family != AF_INET6) || value.size != size)
         return (IpPrefix){ 0 };
     memcpy(ip.bytes, value.data, size);
-    ip.length = (uint8_t)net_full_length(&ip);
+    ip.length = (uint8_t)ip_width(&ip);
     return ip;
 }
 
@@ -138,7 +138,7 @@ bool nl_read_address(const NlMessage *message, NlAddress *ret_address) {
     IpPrefix peer = read_ip(header.ifa_family, address);
     if (ip.family == AF_UNSPEC || header.ifa_prefixlen > ip.length)
         return false;
-    bool has_peer = local.size > 0 && peer.family != AF_UNSPEC && !net_same_ip(&ip, &peer);
+    bool has_peer = local.size > 0 && peer.family != AF_UNSPEC && !ip_same_address(&ip, &peer);
     ip.length = header.ifa_prefixlen;
     *ret_address = (NlAddress){
         .index = header.ifa_index,

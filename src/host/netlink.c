@@ -128,7 +128,7 @@ void nl_put_text(GByteArray *request, uint16_t type, const char *text) {
 }
 
 void nl_put_ip(GByteArray *request, uint16_t type, const IpPrefix *ip) {
-    nl_put(request, type, ip->bytes, net_full_length(ip) / 8);
+    nl_put(request, type, ip->bytes, ip_width(ip) / 8);
 }
 
 guint nl_nest(GByteArray *request, uint16_t type) {

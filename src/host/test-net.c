@@ -36,9 +36,9 @@ static void test_prefixes(void) {
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         IpPrefix prefix;
-        bool good = net_prefix_parse(rows[i].text, &prefix);
+        bool good = ip_prefix_parse(rows[i].text, &prefix);
         g_assert_cmpint(good, ==, rows[i].printed != NULL);
-        g_autofree char *printed = good ? net_prefix_text(&prefix) : NULL;
+        g_autofree char *printed = good ? ip_prefix_text(&prefix) : NULL;
         g_assert_cmpstr(printed, ==, rows[i].printed);
     }
 }
@@ -100,7 +100,7 @@ static void test_names(void) {
     g_assert_nonnull(net_name_problem("a\xc3\xa9"));
     NetSession session;
     g_assert_true(net_session_parse("192.0.2.7 5000 192.0.2.1 22", &session));
-    g_autofree char *client = net_ip_text(&session.client), *server = net_ip_text(&session.server);
+    g_autofree char *client = ip_text(&session.client), *server = ip_text(&session.server);
     g_assert_cmpstr(client, ==, "192.0.2.7");
     g_assert_cmpstr(server, ==, "192.0.2.1");
     g_assert_false(net_session_parse("192.0.2.7 5000 192.0.2.1", &session));
@@ -111,7 +111,7 @@ static void test_names(void) {
 
 static IpPrefix prefix_of(const char *text) {
     IpPrefix prefix;
-    if (!net_prefix_parse(text, &prefix) && !net_ip_parse(text, &prefix))
+    if (!ip_prefix_parse(text, &prefix) && !ip_parse(text, &prefix))
         g_error("bad address %s", text);
     return prefix;
 }
@@ -186,7 +186,7 @@ static void expect_addresses(Host *host, const char *link, const char *wanted) {
     for (guint i = 0; i < info.addresses->len; i++) {
         const NetAddress *address = &g_array_index(info.addresses, NetAddress, i);
         if (!address->kernel && !address->dynamic)
-            g_ptr_array_add(texts, net_prefix_text(&address->prefix));
+            g_ptr_array_add(texts, ip_prefix_text(&address->prefix));
     }
     g_ptr_array_sort(texts, by_text);
     g_ptr_array_add(texts, NULL);
@@ -275,8 +275,8 @@ static void check_vxlan(Host *host) {
     g_assert_cmpstr(info.make.link, ==, "a");
     g_assert_cmpuint(info.make.id, ==, 42);
     g_assert_cmpuint(info.make.port, ==, 8472);
-    g_assert_true(net_prefix_equal(&info.make.local, &make.local));
-    g_assert_true(net_prefix_equal(&info.make.remote, &make.remote));
+    g_assert_true(ip_equal(&info.make.local, &make.local));
+    g_assert_true(ip_equal(&info.make.remote, &make.remote));
     NetMake nowhere = make;
     g_strlcpy(nowhere.link, "none", sizeof nowhere.link);
     g_autoptr(GError) error = NULL;
@@ -525,7 +525,7 @@ static void test_session(void) {
     NetSession session;
     g_setenv("SSH_CONNECTION", "2001:db8::7 5000 2001:db8::1 22", TRUE);
     g_assert_true(host_session(host, &session));
-    g_autofree char *server = net_ip_text(&session.server);
+    g_autofree char *server = ip_text(&session.server);
     g_assert_cmpstr(server, ==, "2001:db8::1");
     g_unsetenv("SSH_CONNECTION");
 }
@@ -564,7 +564,7 @@ static void test_kernel_addresses(void) {
     query(host, "a", &a);
     for (guint i = 0; i < a.addresses->len; i++) {
         const NetAddress *address = &g_array_index(a.addresses, NetAddress, i);
-        g_assert_cmpint(address->kernel, ==, net_is_link_local(&address->prefix));
+        g_assert_cmpint(address->kernel, ==, ip_is_link_local(&address->prefix));
     }
     expect_routes(host, "a", ""); /* what came with the address is the kernel's */
 }

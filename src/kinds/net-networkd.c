@@ -26,7 +26,7 @@ static GString *begin(void) {
 static void append_ip(GString *out, const char *key, const IpPrefix *ip) {
     if (ip->family == AF_UNSPEC)
         return;
-    g_autofree char *text = net_ip_text(ip);
+    g_autofree char *text = ip_text(ip);
     g_string_append_printf(out, "%s=%s\n", key, text);
 }
 
@@ -58,7 +58,7 @@ static void append_network(GString *out, const NetSpec *spec, const char *master
         g_string_append_printf(out, "IPForward=%s\n",
                                resource_bool(spec->resource, NET_IP_FORWARD) ? "ipv4" : "no");
     for (guint i = 0; i < spec->addresses->len; i++) {
-        g_autofree char *text = net_prefix_text(&g_array_index(spec->addresses, IpPrefix, i));
+        g_autofree char *text = ip_prefix_text(&g_array_index(spec->addresses, IpPrefix, i));
         g_string_append_printf(out, "Address=%s\n", text);
     }
     for (guint i = 0; i < spec->gateways->len; i++)
@@ -66,7 +66,7 @@ static void append_network(GString *out, const NetSpec *spec, const char *master
 }
 
 static void append_route(GString *out, const NetRoute *route) {
-    g_autofree char *destination = net_prefix_text(&route->destination);
+    g_autofree char *destination = ip_prefix_text(&route->destination);
     g_string_append_printf(out, "\n[Route]\nDestination=%s\n", destination);
     append_ip(out, "Gateway", &route->via);
     append_ip(out, "PreferredSource", &route->source);

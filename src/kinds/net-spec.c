@@ -29,13 +29,13 @@ static bool is_set(const Resource *resource, unsigned param) {
 /* --- addresses */
 
 static bool check_host_part(const IpPrefix *address, const char *text, GError **error) {
-    IpPrefix network = net_network_of(address);
-    unsigned full = net_full_length(address);
+    IpPrefix network = ip_network(address);
+    unsigned full = ip_width(address);
     if (address->family != AF_INET || address->length >= full - 1 ||
-        !net_same_ip(&network, address))
+        !ip_same_address(&network, address))
         return true;
     network.bytes[3]++;
-    g_autofree char *right = net_prefix_text(&network);
+    g_autofree char *right = ip_prefix_text(&network);
     return refuse(error, "'%s' is a network, not an address in it; perhaps %s is meant", text,
                   right);
 }
@@ -44,9 +44,9 @@ static bool check_repetition(const GArray *addresses, const IpPrefix *address, c
                              GError **error) {
     for (guint i = 0; i < addresses->len; i++) {
         const IpPrefix *other = &g_array_index(addresses, IpPrefix, i);
-        if (!net_same_ip(other, address))
+        if (!ip_same_address(other, address))
             continue;
-        g_autofree char *first = net_prefix_text(other);
+        g_autofree char *first = ip_prefix_text(other);
         return refuse(error,
                       "'%s' and '%s' are the same address: keep the one with the right length",
                       first, text);
@@ -56,10 +56,10 @@ static bool check_repetition(const GArray *addresses, const IpPrefix *address, c
 
 static bool read_address(const char *text, GArray *addresses, GError **error) {
     IpPrefix address;
-    if (net_ip_parse(text, &address))
+    if (ip_parse(text, &address))
         return refuse(error, "'%s' has no prefix length: write '%s/%u', or that of its network",
                       text, text, address.length);
-    if (!net_prefix_parse(text, &address))
+    if (!ip_prefix_parse(text, &address))
         return refuse(error, "'%s' is no address: write it as 192.0.2.1/24 or 2001:db8::1/64",
                       text);
     if (!check_host_part(&address, text, error) ||
@@ -95,7 +95,7 @@ static bool read_gateway(const char *text, GArray *gateways, GError **error) {
     g_autofree char *line = g_strconcat("default via ", text, NULL);
     IpPrefix ip;
     NetRoute route;
-    if (!net_ip_parse(text, &ip))
+    if (!ip_parse(text, &ip))
         return refuse(error, "'%s' is no address", text);
     return net_route_parse(line, "", &route, error) && add_route(&route, gateways, line, error);
 }
@@ -133,7 +133,7 @@ static bool has_default(const GArray *routes) {
 
 /* Only what is declared counts, so this is asked only where all addresses are. */
 static bool reaches(const NetSpec *spec, const IpPrefix *ip) {
-    if (net_is_link_local(ip))
+    if (ip_is_link_local(ip))
         return true;
     for (guint i = 0; i < spec->addresses->len; i++)
         if (ip_contains(&g_array_index(spec->addresses, IpPrefix, i), ip))
@@ -148,7 +148,7 @@ static bool reaches(const NetSpec *spec, const IpPrefix *ip) {
 
 static bool is_own_address(const NetSpec *spec, const IpPrefix *ip) {
     for (guint i = 0; i < spec->addresses->len; i++)
-        if (net_same_ip(&g_array_index(spec->addresses, IpPrefix, i), ip))
+        if (ip_same_address(&g_array_index(spec->addresses, IpPrefix, i), ip))
             return true;
     return false;
 }
@@ -157,7 +157,7 @@ static bool check_via(const NetSpec *spec, const char *param, const NetRoute *ro
                       GError **error) {
     if (route->via.family == AF_UNSPEC || !spec->has_addresses)
         return true;
-    g_autofree char *via = net_ip_text(&route->via);
+    g_autofree char *via = ip_text(&route->via);
     if (is_own_address(spec, &route->via))
         return refuse(error, "refuse %s '%s': it is this interface's own address", param, via);
     if (route->onlink || spec->purge == NET_PURGE_NONE || reaches(spec, &route->via))
@@ -174,7 +174,7 @@ static bool check_source(const NetSpec *spec, const NetRoute *route, GError **er
     if (route->source.family == AF_UNSPEC || !spec->has_addresses ||
         spec->purge == NET_PURGE_NONE || is_own_address(spec, &route->source))
         return true;
-    g_autofree char *source = net_ip_text(&route->source);
+    g_autofree char *source = ip_text(&route->source);
     return refuse(error, "refuse routes: src %s is none of addrs; add it there", source);
 }
 
@@ -268,7 +268,7 @@ static bool check_id(const NetSpec *spec, GError **error) {
 
 static bool read_ip(const Resource *resource, unsigned param, IpPrefix *ret, GError **error) {
     const char *text = resource_string(resource, param);
-    return text == NULL || net_ip_parse(text, ret) ||
+    return text == NULL || ip_parse(text, ret) ||
            refuse(error, "refuse %s '%s': it is no address", resource->kind->params[param].name,
                   text);
 }
@@ -378,7 +378,7 @@ static void spec_begin(NetSpec *spec, const Resource *resource) {
 static bool check_contradictions(const NetSpec *spec, GError **error) {
     for (guint i = 0; i < spec->no_addresses->len; i++) {
         const IpPrefix *address = &g_array_index(spec->no_addresses, IpPrefix, i);
-        g_autofree char *text = net_prefix_text(address);
+        g_autofree char *text = ip_prefix_text(address);
         if (net_prefixes_have(spec->addresses, address))
             return refuse(error, "'%s' is in addrs and in no_addrs: keep one of them", text);
     }
@@ -414,7 +414,7 @@ void net_spec_clear(NetSpec *spec) {
 
 bool net_prefixes_have(const GArray *prefixes, const IpPrefix *prefix) {
     for (guint i = 0; i < prefixes->len; i++)
-        if (net_prefix_equal(&g_array_index(prefixes, IpPrefix, i), prefix))
+        if (ip_equal(&g_array_index(prefixes, IpPrefix, i), prefix))
             return true;
     return false;
 }
@@ -471,9 +471,9 @@ const char *net_spec_made_otherwise(const NetSpec *spec, const NetInfo *info) {
         return "link";
     if (is_set(spec->resource, NET_ID) && want->id != found->id)
         return "id";
-    if (want->local.family != AF_UNSPEC && !net_same_ip(&want->local, &found->local))
+    if (want->local.family != AF_UNSPEC && !ip_same_address(&want->local, &found->local))
         return "local_ip";
-    if (want->remote.family != AF_UNSPEC && !net_same_ip(&want->remote, &found->remote))
+    if (want->remote.family != AF_UNSPEC && !ip_same_address(&want->remote, &found->remote))
         return "remote_ip";
     if (want->port != 0 && want->port != found->port)
         return "port";

@@ -122,7 +122,7 @@ GArray *net_steps(const NetSpec *spec, const NetInfo *info) {
 
 static bool has_ip(const NetInfo *info, const IpPrefix *ip) {
     for (guint i = 0; i < info->addresses->len; i++)
-        if (net_same_ip(&g_array_index(info->addresses, NetAddress, i).prefix, ip))
+        if (ip_same_address(&g_array_index(info->addresses, NetAddress, i).prefix, ip))
             return true;
     return false;
 }
@@ -153,7 +153,7 @@ typedef struct {
 
 static bool readds_ip(const NetSpec *spec, const IpPrefix *ip) {
     for (guint i = 0; i < spec->addresses->len; i++)
-        if (net_same_ip(&g_array_index(spec->addresses, IpPrefix, i), ip))
+        if (ip_same_address(&g_array_index(spec->addresses, IpPrefix, i), ip))
             return true;
     return false;
 }
@@ -167,13 +167,13 @@ static bool cuts(const Danger *danger, const NetChange *change) {
     case NET_MASTER:
         return here && *change->master != '\0';
     case NET_ADDRESS_DELETE:
-        return net_same_ip(&change->address, &danger->session->server) &&
+        return ip_same_address(&change->address, &danger->session->server) &&
                !readds_ip(danger->spec, &change->address);
     case NET_ROUTE_DELETE:
         return danger->route != NULL && net_route_equal(&change->route, danger->route);
     case NET_ROUTE_REPLACE:
         return danger->route != NULL && net_route_same_place(&change->route, danger->route) &&
-               !net_same_ip(&change->route.via, &danger->route->via);
+               !ip_same_address(&change->route.via, &danger->route->via);
     case NET_LINK_ADD:
     case NET_UP:
     case NET_MTU:

@@ -99,13 +99,13 @@ static GPtrArray *texts_new(void) {
 }
 
 static Value *ip_value(const IpPrefix *ip) {
-    g_autofree char *text = ip->family != 0 ? net_ip_text(ip) : g_strdup("");
+    g_autofree char *text = ip->family != 0 ? ip_text(ip) : g_strdup("");
     return value_new_string(text);
 }
 
 /* Under `gateway` a plain default route is its gateway. */
 static char *gateway_text(const NetRoute *route) {
-    g_autofree char *via = route->via.family != 0 ? net_ip_text(&route->via) : NULL;
+    g_autofree char *via = route->via.family != 0 ? ip_text(&route->via) : NULL;
     g_autofree char *plain = g_strdup_printf("default via %s", via != NULL ? via : "");
     char *whole = net_route_text(route);
     if (strcmp(whole, plain) != 0)
@@ -124,7 +124,7 @@ static Value *found_addresses(const NetSpec *spec, const NetInfo *info) {
     GPtrArray *texts = texts_new();
     for (guint i = 0; i < info->addresses->len; i++) {
         const NetAddress *address = &g_array_index(info->addresses, NetAddress, i);
-        g_autofree char *text = net_prefix_text(&address->prefix);
+        g_autofree char *text = ip_prefix_text(&address->prefix);
         if (net_spec_covers_address(spec, address))
             g_ptr_array_add(texts, g_strconcat(text, address->dynamic ? " dynamic" : "", NULL));
     }
@@ -147,7 +147,7 @@ static Value *found_routes(const NetSpec *spec, const NetInfo *info, unsigned pa
 static Value *wanted_addresses(const NetSpec *spec) {
     GPtrArray *texts = texts_new();
     for (guint i = 0; i < spec->addresses->len; i++)
-        g_ptr_array_add(texts, net_prefix_text(&g_array_index(spec->addresses, IpPrefix, i)));
+        g_ptr_array_add(texts, ip_prefix_text(&g_array_index(spec->addresses, IpPrefix, i)));
     return sorted_list(texts);
 }
 
@@ -424,7 +424,7 @@ static bool check_session(KindRun *run, const NetSpec *spec, const NetInfo *info
     if (steps->len == 0 || !host_session(run->host, &session))
         return true;
     g_autofree char *cut = net_steps_cut_off(spec, info, steps, &session);
-    g_autofree char *client = net_ip_text(&session.client);
+    g_autofree char *client = ip_text(&session.client);
     if (cut == NULL)
         return true;
     if (spec->force) {
@@ -646,7 +646,7 @@ static void reverse_gateway(const NetSpec *spec, const State *before, Resource *
     bool plain = true;
     for (size_t i = 0; list != NULL && i < value_size(list); i++) {
         IpPrefix ip;
-        plain &= net_ip_parse(value_string(value_list_at(list, i)), &ip);
+        plain &= ip_parse(value_string(value_list_at(list, i)), &ip);
     }
     if (list == NULL)
         return;
@@ -662,7 +662,7 @@ static void reverse_gateway(const NetSpec *spec, const State *before, Resource *
         IpPrefix ip;
         const char *text = value_string(value_list_at(list, i));
         g_autofree char *line =
-            net_ip_parse(text, &ip) ? g_strconcat("default via ", text, NULL) : g_strdup(text);
+            ip_parse(text, &ip) ? g_strconcat("default via ", text, NULL) : g_strdup(text);
         value_list_append(all, value_new_string(line));
     }
     resource_put(inverse, NET_GATEWAY, NULL);

@@ -21,9 +21,9 @@ static Host *machine(void) {
     NetAddress addresses[3] = { { .dynamic = false }, { .dynamic = true }, { .kernel = true } };
     NetChange route = { .verb = NET_ROUTE_ADD, .link = "eth0" };
     host_fake_set_link(host, "eth0", "");
-    g_assert_true(net_prefix_parse("192.0.2.9/24", &addresses[0].prefix));
-    g_assert_true(net_prefix_parse("192.0.2.77/24", &addresses[1].prefix));
-    g_assert_true(net_prefix_parse("fe80::1/64", &addresses[2].prefix));
+    g_assert_true(ip_prefix_parse("192.0.2.9/24", &addresses[0].prefix));
+    g_assert_true(ip_prefix_parse("192.0.2.77/24", &addresses[1].prefix));
+    g_assert_true(ip_prefix_parse("fe80::1/64", &addresses[2].prefix));
     for (size_t i = 0; i < G_N_ELEMENTS(addresses); i++)
         host_fake_add_address(host, "eth0", &addresses[i]);
     g_assert_true(net_route_parse("default via 192.0.2.1", "eth0", &route.route, NULL));
@@ -42,7 +42,7 @@ static char *show(Host *host, const char *link) {
     g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < info.addresses->len; i++) {
         const NetAddress *address = &g_array_index(info.addresses, NetAddress, i);
-        g_autofree char *text = net_prefix_text(&address->prefix);
+        g_autofree char *text = ip_prefix_text(&address->prefix);
         if (!address->kernel)
             g_ptr_array_add(words, g_strconcat(text, address->dynamic ? " (dhcp)" : "", NULL));
     }
@@ -62,7 +62,7 @@ static void expect(Host *host, const char *link, const char *wanted) {
 static void tamper(Host *host, NetVerb verb, const char *link, const char *text) {
     NetChange change = { .verb = verb, .link = link, .master = text, .mtu = 1300 };
     if (verb == NET_ADDRESS_ADD || verb == NET_ADDRESS_DELETE)
-        g_assert_true(net_prefix_parse(text, &change.address));
+        g_assert_true(ip_prefix_parse(text, &change.address));
     if (verb >= NET_ROUTE_ADD)
         g_assert_true(net_route_parse(text, link, &change.route, NULL));
     g_assert_true(host_fake_tamper_net(host, &change));

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ip.h"
 #include "lang/facts-private.h"
-#include "lang/net.h"
 
 typedef struct {
     char *interface;
-    NetPrefix prefix;
+    IpPrefix prefix;
 } Address;
 
 static void address_clear(void *data) {
@@ -31,9 +31,8 @@ static GArray *read_routes(Host *host) {
             gateway != 0)
             continue;
         Address route = { .interface = g_strdup(name) };
-        route.prefix = (NetPrefix){ .family = 4,
-                                    .prefix = __builtin_popcount(mask),
-                                    .address = ntohl(destination) };
+        route.prefix = (IpPrefix){ .family = AF_INET, .length = (uint8_t)__builtin_popcount(mask) };
+        memcpy(route.prefix.bytes, &destination, sizeof destination);
         g_array_append_val(routes, route);
     }
     return routes;
@@ -43,26 +42,25 @@ static GArray *read_routes(Host *host) {
  * address. */
 static void place_address(const GArray *routes, Address *address) {
     const Address *best = NULL;
-    const NetPrefix loopback = { .family = 4, .prefix = 8, .address = (NetNumber)127 << 24 };
+    const IpPrefix loopback = { .family = AF_INET, .length = 8, .bytes = { 127 } };
     for (unsigned i = 0; i < routes->len; i++) {
         const Address *route = &g_array_index(routes, Address, i);
-        if (route->prefix.prefix > 0 && net_contains(&route->prefix, &address->prefix) &&
-            (!best || route->prefix.prefix > best->prefix.prefix))
+        if (route->prefix.length > 0 && ip_contains(&route->prefix, &address->prefix) &&
+            (!best || route->prefix.length > best->prefix.length))
             best = route;
     }
     if (best)
-        address->prefix.prefix = best->prefix.prefix;
-    else if (net_contains(&loopback, &address->prefix))
-        address->prefix.prefix = 8;
+        address->prefix.length = best->prefix.length;
+    else if (ip_contains(&loopback, &address->prefix))
+        address->prefix.length = 8;
     address->interface = g_strdup(best                                              ? best->interface
-                                  : net_contains(&loopback, &address->prefix) ? "lo"
+                                  : ip_contains(&loopback, &address->prefix) ? "lo"
                                                                               : "");
 }
 
-static bool knows(const GArray *addresses, const NetPrefix *prefix) {
+static bool knows(const GArray *addresses, const IpPrefix *prefix) {
     for (unsigned i = 0; i < addresses->len; i++)
-        if (g_array_index(addresses, Address, i).prefix.family == prefix->family &&
-            g_array_index(addresses, Address, i).prefix.address == prefix->address)
+        if (ip_same_address(&g_array_index(addresses, Address, i).prefix, prefix))
             return true;
     return false;
 }
@@ -72,12 +70,13 @@ static void read_addresses4(Host *host, GArray *addresses) {
     g_autofree char *text = facts_text(host, "/proc/net/fib_trie");
     g_autoptr(GArray) routes = read_routes(host);
     g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", -1);
-    NetPrefix last = { .family = 0 };
+    IpPrefix last = { .family = AF_UNSPEC };
     for (unsigned i = 0; lines[i]; i++) {
         const char *leaf = strstr(lines[i], "|-- ");
-        if (leaf && !net_parse(leaf + 4, &last, NULL))
-            last.family = 0;
-        if (last.family && strstr(lines[i], "/32 host LOCAL") && !knows(addresses, &last)) {
+        if (leaf && !ip_parse(leaf + 4, &last))
+            last.family = AF_UNSPEC;
+        if (last.family != AF_UNSPEC && strstr(lines[i], "/32 host LOCAL") &&
+            !knows(addresses, &last)) {
             Address address = { .prefix = last };
             place_address(routes, &address);
             g_array_append_val(addresses, address);
@@ -96,16 +95,16 @@ static void read_addresses6(Host *host, GArray *addresses) {
             strlen(digits) != 32 || length > 128)
             continue;
         Address address = { .interface = g_strdup(name) };
-        address.prefix = (NetPrefix){ .family = 6, .prefix = (int)length };
+        address.prefix = (IpPrefix){ .family = AF_INET6, .length = (uint8_t)length };
         for (unsigned j = 0; j < 32; j++)
-            address.prefix.address =
-                address.prefix.address << 4 | (unsigned)MAX(g_ascii_xdigit_value(digits[j]), 0);
+            address.prefix.bytes[j / 2] |=
+                (uint8_t)(MAX(g_ascii_xdigit_value(digits[j]), 0) << (j % 2 ? 0 : 4));
         g_array_append_val(addresses, address);
     }
 }
 
 static int compare_addresses(const void *a, const void *b) {
-    return net_compare(&((const Address *)a)->prefix, &((const Address *)b)->prefix);
+    return ip_compare(&((const Address *)a)->prefix, &((const Address *)b)->prefix);
 }
 
 static GArray *read_addresses(Host *host) {
@@ -131,7 +130,7 @@ Value *facts_interfaces(Host *host) {
         Value *interface = value_new_map(), *list = value_new_list();
         for (unsigned j = 0; j < addresses->len; j++) {
             const Address *address = &g_array_index(addresses, Address, j);
-            g_autofree char *text = net_print(&address->prefix);
+            g_autofree char *text = ip_prefix_text(&address->prefix);
             if (strcmp(address->interface, names[i]) == 0)
                 value_list_append(list, value_new_string(text));
         }
@@ -144,15 +143,15 @@ Value *facts_interfaces(Host *host) {
     return interfaces;
 }
 
-static bool is_local(const NetPrefix *address) {
+static bool is_local(const IpPrefix *address) {
     static const char *const ranges[] = { "127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10" };
     for (unsigned i = 0; i < G_N_ELEMENTS(ranges); i++) {
-        NetPrefix range;
-        bool parsed = net_parse(ranges[i], &range, NULL);
+        IpPrefix range;
+        bool parsed = ip_prefix_parse(ranges[i], &range);
         g_assert(parsed);
-        NetPrefix alone = *address;
-        alone.prefix = net_width(address->family);
-        if (net_contains(&range, &alone))
+        IpPrefix alone = *address;
+        alone.length = (uint8_t)ip_width(address);
+        if (ip_contains(&range, &alone))
             return true;
     }
     return false;
@@ -164,8 +163,8 @@ Value *facts_addresses(Host *host) {
     g_autoptr(GArray) addresses = read_addresses(host);
     Value *list = value_new_list();
     for (unsigned i = 0; i < addresses->len; i++) {
-        const NetPrefix *prefix = &g_array_index(addresses, Address, i).prefix;
-        g_autofree char *text = net_print_address(prefix->family, prefix->address);
+        const IpPrefix *prefix = &g_array_index(addresses, Address, i).prefix;
+        g_autofree char *text = ip_text(prefix);
         if (!is_local(prefix))
             value_list_append(list, value_new_string(text));
     }
