@@ -75,6 +75,7 @@ struct Vertex {
     int retries_used, watch_retries_used;
     unsigned failures;              /* in a row since giving up, for the back-off */
     unsigned backoff;               /* of flapping */
+    unsigned n_moot;                /* failures in a row that were not told */
     uint64_t dirty_since;           /* loop time of the first event not yet answered; 0: none */
     uint64_t next_try;              /* loop time the timer stands for */
     int64_t checked_at, changed_at; /* wall us; 0: never */
@@ -121,6 +122,8 @@ struct Round {
     bool brought;     /* plan: something before it would bring what the plan cannot know */
     bool dirty_again; /* an event came while it ran */
     bool poked;       /* what it depends on was made right while it ran */
+    bool held;        /* its failure waits a moment for news of what it depends on */
+    LoopTimer *hold;  /* ... until then */
     bool undone;      /* what it did was not there any more when it looked again */
     RoundResult result;
     GError *error;

@@ -45,12 +45,22 @@ static void request_all(Engine *engine, void (*request)(Cancel *cancel)) {
             request(engine->vertices[i]->round->cancel);
 }
 
+/* Failures that are held back are told now. */
+static void release_held(Engine *engine) {
+    for (unsigned i = 0; engine->graph && i < graph_size(engine->graph); i++) {
+        Vertex *vertex = engine->vertices[i];
+        if (vertex && vertex->index == i && vertex->round && vertex->round->held)
+            step_round_done(vertex->round);
+    }
+}
+
 void engine_free(Engine *engine) {
     if (!engine)
         return;
     engine->stop_level = 3;
     request_all(engine, cancel_request);
     worker_pool_free(engine->workers);
+    release_held(engine);
     status_remember(engine);
     g_queue_clear(&engine->ready);
     for (unsigned i = 0; engine->graph && i < graph_size(engine->graph); i++)
@@ -75,6 +85,7 @@ void engine_free(Engine *engine) {
 
 void engine_stop(Engine *engine) {
     engine->stop_level++;
+    release_held(engine);
     if (engine->stop_level == 2)
         request_all(engine, cancel_request);
     else if (engine->stop_level > 2)

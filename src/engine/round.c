@@ -81,6 +81,7 @@ static void member_clear(RoundMember *member) {
 void round_free(Round *round) {
     for (unsigned i = 0; i < round->n_members; i++)
         member_clear(&round->members[i]);
+    loop_timer_clear(&round->hold);
     cancel_unref(round->cancel);
     g_clear_error(&round->error);
     g_free(round);

@@ -14,11 +14,16 @@
 /* Rounds in one task of a worker, at most. */
 #define BATCH_MAX 32
 
+/* A failure is told when it is certain that nothing it depends on has changed: who takes away a
+ * group takes its members first, and the second event is still on its way. */
+#define HOLD_FAILURE_US 10000
+
 static void dispatch(void *data);
 
 void step_schedule(Engine *engine) {
     if (!engine->dispatch_timer)
-        loop_timer_set(engine->options.loop, &engine->dispatch_timer, 0, dispatch, engine);
+        loop_timer_set(engine->options.loop, &engine->dispatch_timer,
+                       loop_now(engine->options.loop), dispatch, engine);
 }
 
 /* The vertex at the far end of an edge. */
@@ -240,6 +245,12 @@ static void start_round(Vertex *vertex) {
     }
 }
 
+/* Something it depends on became dirty after it was queued. */
+static void step_back(Vertex *vertex) {
+    step_release(vertex);
+    vertex_set_state(vertex, VERTEX_IDLE);
+}
+
 static void dispatch(void *data) {
     Engine *engine = data;
     uint64_t start = loop_now(engine->options.loop);
@@ -249,7 +260,11 @@ static void dispatch(void *data) {
     engine->batch_size = CLAMP(engine->ready.length / engine->threads, 1, BATCH_MAX);
     while (engine->stop_level == 0 && !engine->next_graph &&
            engine->in_flight < engine->max_in_flight && engine->ready.length > 0) {
-        start_round(g_queue_pop_head(&engine->ready));
+        Vertex *vertex = g_queue_pop_head(&engine->ready);
+        if (vertex->blockers > 0)
+            step_back(vertex);
+        else
+            start_round(vertex);
         if (++turns % 32 == 0 && loop_now(engine->options.loop) - start > DISPATCH_SLICE_US) {
             step_schedule(engine);
             break;
@@ -289,10 +304,25 @@ void step_round_finished(Vertex *vertex, Round *round) {
         step_try_run(vertex); /* settles, or runs again for a notification that came meanwhile */
 }
 
+static bool must_be_held(const Round *round) {
+    const Engine *engine = round->engine;
+    const Vertex *vertex = round->vertex;
+    unsigned n;
+    (void)graph_edges_in(engine->graph, vertex->index, &n);
+    return round->result == ROUND_FAILED && !round->held && n > 0 && engine->options.watch &&
+           engine->stop_level == 0 && !vertex->doomed && !round->poked && vertex->blockers == 0;
+}
+
 void step_round_done(void *data) {
     Round *round = data;
     Engine *engine = round->engine;
     Vertex *vertex = round->vertex;
+    if (must_be_held(round)) {
+        round->held = true;
+        uint64_t until = loop_now(engine->options.loop) + HOLD_FAILURE_US;
+        loop_timer_set(engine->options.loop, &round->hold, until, step_round_done, round);
+        return;
+    }
     engine->in_flight--;
     g_assert(vertex->round == round);
     round->finished = loop_now(engine->options.loop);

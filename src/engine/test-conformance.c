@@ -463,6 +463,76 @@ static void test_mended_while_failing(void) {
     test_run_free(run);
 }
 
+/* Told first of what depends on another one that is not right either: it waits all the same. */
+static void test_told_in_the_wrong_order(void) {
+    TestRun *run = test_run_new();
+    test_graph(run, "a b", "a>b");
+    test_load(run);
+    test_advance(run, SECOND);
+    make_wrong("a b");
+    probe_event(probe("b"));
+    probe_event(probe("a"));
+    test_advance(run, SECOND);
+    g_assert_cmpstr(run->order->str, ==, "a b");
+    test_run_free(run);
+}
+
+static void spoil_late(void *data) {
+    make_wrong("a");
+    probe_event(probe("a"));
+}
+
+/* A failure for something that is just being made right is none. */
+static void test_failed_for_what_changes_just_now(void) {
+    TestRun *run = test_run_new();
+    LoopTimer *late = NULL;
+    run->options.recheck_failed = 60 * SECOND;
+    test_graph(run, "a b", "a>b");
+    test_load(run);
+    test_advance(run, SECOND);
+    make_wrong("b");
+    probe("b")->fail = 1;
+    loop_timer_set(run->loop, &late, loop_now(run->loop) + 4000, spoil_late, NULL);
+    probe_event(probe("b"));
+    test_advance(run, SECOND);
+    g_assert_cmpstr(run->order->str, ==, "b a b");
+    g_assert_null(strstr(run->events->str, "failed"));
+    assert_state(run, "b", "ok");
+    test_run_free(run);
+}
+
+typedef struct {
+    TestRun *run;
+    LoopTimer *timer;
+} Restless;
+
+static void spoil_again(void *data) {
+    Restless *restless = data;
+    make_wrong("a");
+    probe_event(probe("a"));
+    if (probe("a")->applies < 40)
+        loop_timer_set(restless->run->loop, &restless->timer, loop_now(restless->run->loop) + 4000,
+                       spoil_again, restless);
+}
+
+/* ... but it is told however often that changes. */
+static void test_fails_beside_changes(void) {
+    TestRun *run = test_run_new();
+    Restless restless = { run, NULL };
+    run->options.recheck_failed = 60 * SECOND;
+    test_graph(run, "a b", "a>b");
+    test_load(run);
+    test_advance(run, SECOND);
+    make_wrong("b");
+    probe("b")->fail = -1;
+    probe_event(probe("b"));
+    spoil_again(&restless);
+    test_advance(run, SECOND);
+    g_assert_nonnull(strstr(run->events->str, "failed:b"));
+    assert_state(run, "b", "failed");
+    test_run_free(run);
+}
+
 /* A member of a group that cannot be looked at fails the vertex, after the others were made right.
  */
 static void test_group_goes_on(void) {
@@ -826,6 +896,10 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/global-sema-is-serial", test_global_sema_is_serial);
     g_test_add_func("/engine/event-while-failing", test_event_while_failing);
     g_test_add_func("/engine/mended-while-failing", test_mended_while_failing);
+    g_test_add_func("/engine/told-in-the-wrong-order", test_told_in_the_wrong_order);
+    g_test_add_func("/engine/failed-for-what-changes-just-now",
+                    test_failed_for_what_changes_just_now);
+    g_test_add_func("/engine/fails-beside-changes", test_fails_beside_changes);
     g_test_add_func("/engine/retry-and-delay", test_retry_and_delay);
     g_test_add_func("/engine/retry-budget-across-swap", test_retry_budget_across_swap);
     g_test_add_func("/engine/retry-reset", test_retry_reset);

@@ -309,7 +309,7 @@ static void succeed(Vertex *vertex) {
     const Meta *meta = meta_of(vertex);
     g_clear_error(&vertex->error);
     g_clear_pointer(&vertex->right, g_free);
-    vertex->failures = 0;
+    vertex->failures = vertex->n_moot = 0;
     vertex->pending = round->result == ROUND_PENDING;
     vertex->dirty = round->dirty_again;
     if (meta->retry_reset && vertex->retries_used > 0) {
@@ -354,6 +354,15 @@ static bool retries_left(const Vertex *vertex) {
     return retry < 0 || vertex->retries_used < retry;
 }
 
+/* How often in a row a failure may be for what it depends on not being right, before it is told. */
+#define MOOT_MAX 5
+
+/* What it depends on was not right while it failed: it is looked at again when that is. */
+static bool is_moot(const Vertex *vertex, const Round *round) {
+    return (round->poked || vertex->blockers > 0) && vertex->n_moot < MOOT_MAX &&
+           vertex->engine->stop_level == 0;
+}
+
 static void fail(Vertex *vertex) {
     Round *round = vertex->round;
     vertex->quiet = false;
@@ -364,6 +373,14 @@ static void fail(Vertex *vertex) {
         re_arm_doomed(vertex);
         return;
     }
+    if (is_moot(vertex, round)) {
+        vertex->n_moot++;
+        record_half_done(vertex, round);
+        vertex_set_state(vertex, VERTEX_IDLE);
+        step_try_run(vertex);
+        return;
+    }
+    vertex->n_moot = 0;
     record_intent(vertex, round);
     g_clear_error(&vertex->error);
     vertex->error = g_error_copy(round->error);

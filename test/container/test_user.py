@@ -165,6 +165,10 @@ def test_agent_repairs(machine):
     wait_for("the shell", lambda: getent(machine, "passwd", "ada").endswith("/bin/bash"))
     machine.run("gpasswd --delete ada ops")
     wait_for("the group", lambda: "ops" in machine.out("id -nG ada").split())
+    for _ in range(10):  # the user must wait for its group, and not fail for it
+        machine.run("gpasswd --delete ada ops; groupdel ops")
+        wait_for("the group's return", lambda: "ops" in machine.out("id -nG ada").split())
+    assert "failed" not in machine.agent_log()
     machine.run("userdel --remove ada")
     wait_for("the user's return", lambda: getent(machine, "passwd", "ada").startswith("ada:x:2501:"))
     wait_for("the home", lambda: machine.path("/home/ada/.profile").exists())
