@@ -292,8 +292,10 @@ static StateAnswer *run_lease(Memory *memory, const StateCall *call, GError **er
         g_propagate_error(error, error_lease_gone(call->number));
         return NULL;
     }
-    if (call->kind == CALL_REVOKE)
+    if (call->kind == CALL_REVOKE) {
         drop_lease(memory, call->number);
+        view.left_us = 0;
+    }
     return lease_answer(memory, call->number, view.left_us / G_USEC_PER_SEC);
 }
 

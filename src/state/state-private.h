@@ -63,7 +63,7 @@ struct StateWatch {
     int64_t next;      /* the first revision that has not been told; 0: not known yet */
     StateWatchCallback callback;
     void *data;
-    void *job; /* the implementation's */
+    void *job, *reading; /* the implementation's */
     bool telling, stopped, over;
 };
 

@@ -184,6 +184,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StateWatch, state_watch_stop)
 
 /* Of tests: all is gone with it. */
 State *state_open_memory(Loop *loop);
+/* A file of SQLite, made when there is none (0600); one process at a time. Writes are answered when
+ * they are on the disk. */
+State *state_open_sqlite(Loop *loop, const char *path, GError **error);
 
 /* Not inside a callback. Calls that were not answered never are; watches are over. Accepts NULL. */
 void state_free(State *state);

@@ -818,6 +818,53 @@ static void test_concurrent_writers(Store *store) {
     g_assert_cmpint(answer->revision, ==, store->base + g_hash_table_size(revisions));
 }
 
+/* --- across a restart of the store */
+
+static void test_restart(Store *store) {
+    int64_t first = put(store, "k", "one");
+    put(store, "k", "two");
+    put(store, "gone", "x");
+    int64_t last = del(store, "gone");
+    store_restart(store);
+    g_autoptr(StateAnswer) answer = get(store, "k");
+    g_assert_cmpint(answer->revision, ==, last);
+    assert_entry(state_answer_entry(answer), "two", first, first + 1, 2);
+    assert_range(store, &(StateRange){ .revision = first + 2 }, "gone=x k=two", 2, false);
+    g_assert_cmpint(put(store, "k", "three"), ==, last + 1);
+    g_autoptr(Seen) seen = seen_new(store);
+    g_autoptr(StateWatch) all = watch(store, NULL, true, first + 1, seen);
+    assert_seen(store, seen, "2:k=two;3:gone=x;4:gone-;5:k=three");
+}
+
+static void test_restart_compacted(Store *store) {
+    int64_t first = put(store, "k", "one");
+    int64_t at = put(store, "k", "two");
+    put(store, "k", "three");
+    state_answer_unref(must(state_compact(store->state, at, NULL, NULL)));
+    store_restart(store);
+    must_fail(state_range(store->state, &(StateRange){ .revision = first }, NULL, NULL),
+              STATE_ERROR_COMPACTED);
+    assert_range(store, &(StateRange){ .revision = at }, "k=two", 1, false);
+    must_fail(state_compact(store->state, at, NULL, NULL), STATE_ERROR_COMPACTED);
+}
+
+/* It is neither lost, nor does it begin anew for ever. */
+static void test_restart_lease(Store *store) {
+    g_autoptr(StateAnswer) granted = must(state_lease_grant(store->state, 3, NULL, NULL));
+    g_autoptr(StateAnswer) longer = must(state_lease_grant(store->state, 60, NULL, NULL));
+    put_with(store, "a", granted->lease);
+    put_with(store, "b", longer->lease);
+    store_run_for(store, 1000000);
+    store_restart(store);
+    g_autoptr(Seen) seen = seen_new(store);
+    g_autoptr(StateWatch) all = watch(store, NULL, true, store->base + 3, seen);
+    state_answer_unref(must(state_lease_keep(store->state, longer->lease, NULL, NULL)));
+    assert_seen(store, seen, "3:a-");
+    must_fail(state_lease_keep(store->state, granted->lease, NULL, NULL), STATE_ERROR_LEASE_GONE);
+    g_assert_true(is_there(store, "b"));
+    state_answer_unref(must(state_lease_revoke(store->state, longer->lease, NULL, NULL)));
+}
+
 /* --- calls */
 
 static void must_not_come(void *data, StateAnswer *answer, const GError *error) {
@@ -845,7 +892,7 @@ static void test_free_amid_calls(Store *store) {
 
 /* --- all of them over all stores */
 
-static const StoreKind kinds[] = { { "memory", false } };
+static const StoreKind kinds[] = { { "memory", false }, { "sqlite", true } };
 
 typedef struct {
     const char *name;
@@ -880,6 +927,9 @@ static const Case cases[] = {
     { "lease-expires", test_lease_expires, false },
     { "lease-kept-alive", test_lease_kept_alive, false },
     { "concurrent-writers", test_concurrent_writers, false },
+    { "restart", test_restart, true },
+    { "restart-compacted", test_restart_compacted, true },
+    { "restart-lease", test_restart_lease, true },
     { "cancel", test_cancel, false },
     { "free-amid-calls", test_free_amid_calls, false },
 };

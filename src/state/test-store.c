@@ -60,21 +60,29 @@ void store_run_for(Store *store, uint64_t us) {
 
 /* --- life */
 
-static bool start(Store *store, GError **error) {
-    store->state = state_open_memory(store->loop);
-    return store->state != NULL;
+static bool is(const Store *store, const char *kind) {
+    return strcmp(store->kind->kind, kind) == 0;
+}
+
+static void start(Store *store) {
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = g_build_filename(store->dir, "state.db", NULL);
+    if (is(store, "memory"))
+        store->state = state_open_memory(store->loop);
+    else
+        store->state = state_open_sqlite(store->loop, path, &error);
+    g_assert_no_error(error);
 }
 
 Store *store_open(const StoreKind *kind) {
     g_autoptr(GError) error = NULL;
     Store *store = g_new0(Store, 1);
     store->kind = kind;
-    bool timeless = strcmp(kind->kind, "memory") == 0;
-    store->loop = timeless ? loop_new_virtual(&error) : loop_new(&error);
+    store->loop = is(store, "memory") ? loop_new_virtual(&error) : loop_new(&error);
     g_assert_no_error(error);
     store->dir = g_dir_make_tmp("stead-state-XXXXXX", &error);
     g_assert_no_error(error);
-    g_assert_true(start(store, &error));
+    start(store);
     g_autoptr(StateAnswer) emptied = must(state_delete(store->state, NULL, true, NULL, NULL));
     store->base = emptied->revision;
     return store;
@@ -82,12 +90,20 @@ Store *store_open(const StoreKind *kind) {
 
 void store_restart(Store *store) {
     g_assert_true(store->kind->restarts);
+    state_free(store->state);
+    start(store);
 }
 
 void store_close(Store *store) {
     state_free(store->state);
     loop_free(store->loop);
-    (void)g_rmdir(store->dir);
+    static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm",
+                                         "state.db-lock" };
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_build_filename(store->dir, files[i], NULL);
+        (void)g_remove(path);
+    }
+    g_assert_cmpint(g_rmdir(store->dir), ==, 0);
     g_free(store->dir);
     g_free(store);
 }
