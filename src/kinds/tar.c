@@ -53,14 +53,14 @@ const char *tar_text(const Resource *resource, unsigned param) {
     return text != NULL && *text != '\0' ? text : NULL;
 }
 
-static bool parse_format(const char *text, TarballFormat *ret_format) {
+static bool parse_format(const char *text, ArchiveFormat *ret_format) {
     static const struct {
         const char *word;
-        TarballFormat format;
+        ArchiveFormat format;
     } words[] = {
-        { "pax", TARBALL_PAX },     { "4", TARBALL_PAX },   { "0", TARBALL_PAX },
-        { "ustar", TARBALL_USTAR }, { "2", TARBALL_USTAR }, { "gnu", TARBALL_GNU },
-        { "8", TARBALL_GNU },
+        { "pax", ARCHIVE_PAX },     { "4", ARCHIVE_PAX },   { "0", ARCHIVE_PAX },
+        { "ustar", ARCHIVE_USTAR }, { "2", ARCHIVE_USTAR }, { "gnu", ARCHIVE_GNU },
+        { "8", ARCHIVE_GNU },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
         if (strcmp(words[i].word, text) == 0) {
@@ -114,7 +114,7 @@ static const char *find_problem(const Resource *resource) {
     bool slash = g_str_has_suffix(path, "/");
     bool has_inputs = inputs != NULL && value_size(inputs) > 0;
     int64_t strip = resource_int(resource, TAR_STRIP, 0);
-    TarballFormat format;
+    ArchiveFormat format;
     g_auto(GStrv) parts = g_strsplit(source != NULL ? source : "", "/", -1);
     if (strcmp(path, "/") == 0)
         return "path must not be the root directory";

@@ -1,5 +1,6 @@
 #pragma once
-/* Archives to trees and trees to archives, in memory, with libarchive. */
+/* Archives to trees and trees to archives, in memory, of any kind. */
+#include "bundle/archive-out.h"
 #include "kinds/file-tree.h"
 
 /* Entries of a tar or zip archive, compressed or not. strip: leading parts of each path to drop;
@@ -7,18 +8,9 @@
  * devices, more than LIMIT_FILE_CONTENT bytes. */
 FileTree *tarball_read(GBytes *archive, unsigned strip, GError **error);
 
-typedef enum { TARBALL_PAX, TARBALL_USTAR, TARBALL_GNU } TarballFormat;
-typedef enum {
-    COMPRESS_NONE,
-    COMPRESS_GZIP,
-    COMPRESS_BZIP2,
-    COMPRESS_XZ,
-    COMPRESS_ZSTD
-} TarballCompression;
-
 typedef struct {
-    TarballFormat format;
-    TarballCompression compression;
+    ArchiveFormat format;
+    ArchiveCompression compression;
     bool attributes; /* modes, owners and times as found; otherwise equal trees give equal bytes */
 } TarballOptions;
 
@@ -31,4 +23,4 @@ typedef struct {
 GBytes *tarball_write(KindRun *run, const TarballPart *parts, size_t n_parts,
                       const TarballOptions *options, GError **error);
 /* By the end of a name: ".tar.gz", ".tgz", ... */
-TarballCompression tarball_compression_of(const char *path);
+ArchiveCompression tarball_compression_of(const char *path);
