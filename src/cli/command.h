@@ -21,11 +21,11 @@ typedef enum {
 /* Everything options can say; each command lists those it takes. Strings are owned. */
 typedef struct {
     char *root, *state, *values, *secrets, *out, *format, *since, *until, *kind, *output_dir, *only,
-        *except;
+        *except, *key, *comment, *message, *previous, *digest;
     char **env, **force, **kinds;
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
     gboolean verbose, yes, junit, replace, all_files, all_packages, with_secrets, overwrite, check;
-    int parallel, sema, flap, limit;
+    int parallel, sema, flap, limit, record;
     double converged_timeout, timeout;
 } Arguments;
 
@@ -60,4 +60,4 @@ extern const Option option_root, option_state, option_json, option_noop, option_
     option_converged_timeout, option_timeout, option_verify, option_no_autoedges, option_out,
     option_quiet, option_format, option_since, option_until, option_kind, option_limit,
     option_corrective, option_flap, option_junit, option_verbose, option_replace, option_force,
-    option_kinds, option_check;
+    option_kinds, option_check, option_key;

@@ -161,3 +161,6 @@ const Option option_check = {
     "check",   0,    G_OPTION_ARG_NONE,
     TO(check), NULL, "Try the program KIND, a path, out and say what is wrong with it",
 };
+const Option option_key = {
+    "key", 0, G_OPTION_ARG_FILENAME, TO(key), "KEY", "The file of a key; to verify also its line",
+};

@@ -1,0 +1,30 @@
+#pragma once
+/*
+ * The bundles that a host keeps on its disk, so that it can go on without anybody: the last one
+ * that was good, the one before it, and the newest. Nothing there is trusted: statement, signature
+ * and digest are verified each time it is opened and loaded.
+ *
+ * record-12.signed and record-12.bundle, for owner root alone; `good` names the good records, the
+ * newest first; `last` is the statement of the newest record ever accepted, so that no older one is
+ * taken again.
+ */
+#include "bundle/sign-statement.h"
+
+typedef struct Keep Keep;
+
+/* Makes the directory when it is not there. A damaged `last` is an error, with what to do: without
+ * it an old deploy could come back. */
+Keep *keep_open(const char *directory, KeyList *keys, GError **error);
+void keep_free(Keep *keep); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Keep, keep_free)
+void keep_set_keys(Keep *keep, KeyList *keys); /* a newer list */
+const Statement *keep_last(const Keep *keep);  /* NULL: nothing was ever accepted */
+
+/* Verifies a deploy and what it deploys, and keeps both, durably. Refused for any reason, nothing
+ * of it is kept. The same record again is fine. */
+Bundle *keep_accept(Keep *keep, GBytes *signed_text, GBytes *packed, GError **error);
+/* The host converged with this record, which is kept: it is what a start goes on with. */
+bool keep_set_good(Keep *keep, uint64_t record, GError **error);
+/* The last good one, or when it is not what was accepted, the one before; NULL: there is none.
+ * problems (of GError): what is wrong with those that were passed over. */
+Bundle *keep_load(Keep *keep, Statement *ret_statement, GPtrArray *problems);

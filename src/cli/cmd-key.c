@@ -1,0 +1,295 @@
+/* stead key: the keys that deploys are signed with, and lists of them. */
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/plural.h"
+#include "bundle/disk.h"
+#include "bundle/sign-keys.h"
+#include "cli/commands.h"
+#include "cli/printer.h"
+
+#define PUBLIC_SUFFIX ".pub"
+
+typedef struct {
+    const Arguments *arguments;
+    Printer *printer;
+} Context;
+
+static void tell_key(const Context *context, const char *event, const char *line,
+                     const char *file) {
+    if (!printer_is_json(context->printer)) {
+        printer_line(context->printer, STYLE_PLAIN, "%s", line);
+        return;
+    }
+    Value *map = value_new_map();
+    value_map_set(map, "public", value_new_string(line));
+    value_map_set(map, "file", value_new_string(file));
+    printer_json(context->printer, event, map);
+}
+
+/* --- one key */
+
+static char *default_comment(void) {
+    return g_strdup_printf("%s@%s", g_get_user_name(), g_get_host_name());
+}
+
+static bool save_pair(const SigningKey *key, const char *file, const char *line, GError **error) {
+    g_autofree char *public_file = g_strconcat(file, PUBLIC_SUFFIX, NULL);
+    g_autofree char *text = g_strconcat(line, "\n", NULL);
+    if (!signing_key_save(key, file, error))
+        return false;
+    if (disk_replace(public_file, text, strlen(text), 0644, error))
+        return true;
+    (void)unlink(file); /* the pair is made again */
+    return false;
+}
+
+static bool new_key(const Context *context, char **words, GError **error) {
+    const char *given = context->arguments->comment;
+    g_autofree char *comment = given != NULL ? g_strdup(given) : default_comment();
+    g_autoptr(SigningKey) key = signing_key_new(error);
+    if (key == NULL)
+        return false;
+    g_autofree char *line = public_key_line(signing_key_public(key), comment);
+    PublicKey again;
+    if (!public_key_parse(line, &again, NULL, NULL)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "--comment: write one line of at most %d bytes", KEY_COMMENT_MAX);
+        return false;
+    }
+    if (!save_pair(key, words[0], line, error))
+        return false;
+    tell_key(context, "key", line, words[0]);
+    return true;
+}
+
+/* What the .pub file beside a private key says about who has it. */
+static char *comment_beside(const char *file, const PublicKey *key) {
+    g_autofree char *path = g_strconcat(file, PUBLIC_SUFFIX, NULL);
+    g_autoptr(KeyList) list = key_list_load(path, NULL);
+    if (list != NULL && public_key_equal(&key_list_at(list, 0)->key, key))
+        return g_strdup(key_list_at(list, 0)->comment);
+    return g_path_get_basename(file);
+}
+
+static Value *key_value(const ListedKey *key, const char *line) {
+    Value *map = value_new_map();
+    value_map_set(map, "public", value_new_string(line));
+    value_map_set(map, "retired", value_new_bool(key->retired));
+    if (key->retired)
+        value_map_set(map, "last_record", value_new_int((int64_t)key->last_record));
+    return map;
+}
+
+static void show_list(const Context *context, const KeyList *list) {
+    Value *keys = value_new_list();
+    if (key_list_number(list) > 0 && !printer_is_json(context->printer))
+        printer_line(context->printer, STYLE_STRONG, "list %" G_GUINT64_FORMAT ", %u %s",
+                     key_list_number(list), key_list_size(list),
+                     plural(key_list_size(list), "key", "keys"));
+    for (unsigned i = 0; i < key_list_size(list); i++) {
+        const ListedKey *key = key_list_at(list, i);
+        g_autofree char *line = public_key_line(&key->key, key->comment);
+        value_list_append(keys, key_value(key, line));
+        if (printer_is_json(context->printer))
+            continue;
+        if (key->retired)
+            printer_line(context->printer, STYLE_DIM, "%s: retired after record %" G_GUINT64_FORMAT,
+                         line, key->last_record);
+        else
+            printer_line(context->printer, STYLE_PLAIN, "%s", line);
+    }
+    if (!printer_is_json(context->printer)) {
+        value_unref(keys);
+        return;
+    }
+    Value *map = value_new_map();
+    value_map_set(map, "number", value_new_int((int64_t)key_list_number(list)));
+    value_map_set(map, "keys", keys);
+    printer_json(context->printer, "keys", map);
+}
+
+static bool is_private(const char *file) {
+    static const char start[] = "-----BEGIN";
+    g_autoptr(GBytes) text = disk_read(file, KEY_CHAIN_MAX, NULL);
+    return text != NULL && g_str_has_prefix(g_bytes_get_data(text, NULL), start);
+}
+
+static bool show(const Context *context, char **words, GError **error) {
+    if (!is_private(words[0])) {
+        g_autoptr(KeyList) list = key_list_load(words[0], error);
+        if (list != NULL)
+            show_list(context, list);
+        return list != NULL;
+    }
+    g_autoptr(SigningKey) key = signing_key_load(words[0], error);
+    if (key == NULL)
+        return false;
+    g_autofree char *comment = comment_beside(words[0], signing_key_public(key));
+    g_autofree char *line = public_key_line(signing_key_public(key), comment);
+    tell_key(context, "key", line, words[0]);
+    return true;
+}
+
+/* --- lists */
+
+static SigningKey *signer(const Context *context, GError **error) {
+    if (context->arguments->key != NULL)
+        return signing_key_load(context->arguments->key, error);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "--key FILE is missing: a private key of the list signs its next one");
+    return NULL;
+}
+
+/* One public key, from a file or as it is printed. */
+static bool one_key(const char *word, PublicKey *ret_key, char **ret_comment, GError **error) {
+    g_autoptr(KeyList) list = key_list_load(word, error);
+    if (list == NULL)
+        return false;
+    if (key_list_size(list) != 1) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "'%s' has several keys; name one",
+                    word);
+        return false;
+    }
+    *ret_key = key_list_at(list, 0)->key;
+    *ret_comment = g_strdup(key_list_at(list, 0)->comment);
+    return true;
+}
+
+static bool save_list(const Context *context, const KeyList *list, const char *file,
+                      GError **error) {
+    const char *chain = key_list_chain(list);
+    if (!disk_replace(file, chain, strlen(chain), 0644, error))
+        return false;
+    show_list(context, list);
+    return true;
+}
+
+/* The chain in file; when there is no file, a first list of the signer's key alone. */
+static KeyList *list_of(const char *file, const SigningKey *key, const char *key_file,
+                        GError **error) {
+    GError *problem = NULL;
+    KeyList *list = key_list_load(file, &problem);
+    if (list != NULL && key_list_number(list) == 0) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "'%s' has public keys, but is no signed list; name a new file, and add them "
+                    "to it one by one",
+                    file);
+        g_clear_pointer(&list, key_list_unref);
+    }
+    if (problem == NULL)
+        return list;
+    if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
+        g_propagate_error(error, problem);
+        return NULL;
+    }
+    g_clear_error(&problem);
+    const PublicKey *public = signing_key_public(key);
+    g_autofree char *comment = comment_beside(key_file, public);
+    return key_list_add(NULL, public, comment, key, error);
+}
+
+static bool add(const Context *context, char **words, GError **error) {
+    PublicKey added;
+    g_autofree char *comment = NULL;
+    g_autoptr(SigningKey) key = signer(context, error);
+    if (key == NULL || !one_key(words[1], &added, &comment, error))
+        return false;
+    g_autoptr(KeyList) list = list_of(words[0], key, context->arguments->key, error);
+    if (list == NULL)
+        return false;
+    bool first = key_list_number(list) == 1 && key_list_size(list) == 1 &&
+                 public_key_equal(&key_list_at(list, 0)->key, &added) &&
+                 !g_file_test(words[0], G_FILE_TEST_EXISTS);
+    g_autoptr(KeyList) next =
+        first ? key_list_ref(list) : key_list_add(list, &added, comment, key, error);
+    return next != NULL && save_list(context, next, words[0], error);
+}
+
+static bool retire(const Context *context, char **words, GError **error) {
+    PublicKey removed;
+    g_autofree char *comment = NULL;
+    g_autoptr(SigningKey) key = signer(context, error);
+    if (key == NULL || !one_key(words[1], &removed, &comment, error))
+        return false;
+    g_autoptr(KeyList) list = key_list_load(words[0], error);
+    g_autoptr(KeyList) next =
+        list != NULL ? key_list_retire(list, &removed, (uint64_t)MAX(0, context->arguments->record),
+                                       key, error)
+                     : NULL;
+    return next != NULL && save_list(context, next, words[0], error);
+}
+
+static const struct {
+    const char *name, *words;
+    unsigned n_words;
+    bool (*run)(const Context *context, char **words, GError **error);
+} verbs[] = {
+    { "new", "FILE", 1, new_key },
+    { "show", "FILE", 1, show },
+    { "add", "LIST PUBLIC", 2, add },
+    { "retire", "LIST PUBLIC", 2, retire },
+};
+
+static bool run_verb(const Context *context, char **words, GError **error) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        if (strcmp(verbs[i].name, words[0]) != 0)
+            continue;
+        if (g_strv_length(words + 1) == verbs[i].n_words)
+            return verbs[i].run(context, words + 1, error);
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "stead key %s: write %s", words[0],
+                    verbs[i].words);
+        return false;
+    }
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "stead key: no such verb '%s': use new, show, add or retire", words[0]);
+    return false;
+}
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Printer) printer = printer_new(arguments);
+    g_autoptr(GError) error = NULL;
+    Context context = { arguments, printer };
+    if (run_verb(&context, words, &error))
+        return EXIT_DONE;
+    printer_error(printer, error);
+    return EXIT_REFUSED;
+}
+
+#define TO(member) offsetof(Arguments, member)
+
+static const Option option_comment = {
+    "comment", 0, G_OPTION_ARG_STRING, TO(comment), "TEXT", "Who has the key (default: USER@HOST)",
+};
+static const Option option_last_record = {
+    "record",   0,   G_OPTION_ARG_INT,
+    TO(record), "N", "The last record for which a retired key counts (default 0: none)",
+};
+
+static const Option *const options[] = {
+    &option_key, &option_comment, &option_last_record, &option_json, &option_no_color, NULL,
+};
+
+const Command command_key = {
+    .name = "key",
+    .arguments = "new FILE | show FILE | add LIST PUBLIC | retire LIST PUBLIC",
+    .min_arguments = 1,
+    .max_arguments = 3,
+    .summary = "Make keys that sign deploys, and lists of keys that count",
+    .help = "new writes a private ed25519 key, for the caller alone to read, and FILE.pub, one "
+            "line to hand out.\n"
+            "show prints that line of a private key, or the keys of a list. add and retire write "
+            "the next list\n"
+            "of keys whose signatures count behind the earlier ones in LIST; --key signs it and "
+            "must be in the\n"
+            "list before it. The first add makes LIST, with the key of --key. PUBLIC is a file or "
+            "the line itself.\n"
+            "A retired key counts for records up to --record and never again; hosts that know any "
+            "list in LIST\n"
+            "follow to its end by themselves.",
+    .example = "stead key new deploy.key",
+    .options = options,
+    .run = run,
+};
