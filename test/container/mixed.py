@@ -139,7 +139,8 @@ def snapshot(machine: Machine) -> dict[str, object]:
                  f"ls /var/lib/dpkg/info | grep '^{line.split()[0]}\\.' || :")}
     seen["packages asked for"] = machine.out("apt-mark showmanual").split()
     seen["packages held"] = machine.out("apt-mark showhold").split()
-    seen["packages half done"] = machine.out("dpkg --audit; ls /var/lib/dpkg/updates /var/cache/apt/archives/*.deb 2>&-; :")
+    # dpkg keeps an empty tmp.i ready for its next note while it works; one that is killed leaves it, and the next takes it.
+    seen["packages half done"] = machine.out("dpkg --audit; ls -I tmp.i /var/lib/dpkg/updates /var/cache/apt/archives/*.deb 2>&-; :")
     seen["mounts"] = mounts(machine)
     seen["at work"] = machine.run("ps -e -o comm= 2>&- || cat /proc/[0-9]*/comm", check=False).stdout.split().count("stead")
     return seen
