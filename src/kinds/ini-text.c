@@ -174,7 +174,13 @@ IniFound ini_find(GBytes *bytes, const IniEntry *entry, char **ret_value) {
 
 /* --- setting */
 
-/* Several lines are what ini_find() gave, put back. */
+/* Blanks around it are lost without quotes. */
+static bool is_padded(const char *value) {
+    size_t size = strlen(value);
+    return size > 0 && (is_blank(value[0]) || is_blank(value[size - 1]));
+}
+
+/* Several lines, and blanks around a value, are what ini_find() gave, put back. */
 static void append_value(const Ini *ini, const IniEntry *entry, char quote, GString *out) {
     static const char quotes[] = { [INI_QUOTE_KEEP] = '\0',
                                    [INI_QUOTE_NONE] = '\0',
@@ -184,6 +190,8 @@ static void append_value(const Ini *ini, const IniEntry *entry, char quote, GStr
         quote = quotes[entry->quote];
     else if (strchr(entry->value, '\n') != NULL)
         quote = '\0';
+    else if (quote == '\0' && is_padded(entry->value))
+        quote = '"';
     if (quote != '\0')
         g_string_append_c(out, quote);
     for (const char *c = entry->value; *c != '\0'; c++) {
