@@ -179,14 +179,22 @@ AptJob apt_job_new(RealHost *self, const PackageAction *actions, size_t n_action
 
 /* --- commands, and what they need first */
 
-static bool run_plain(const AptJob *job, char **argv, const char *what, GError **error) {
+/* *ret_complaint: all that a command that failed has printed; NULL: it did not fail. */
+static bool run_unlocked(const AptJob *job, char **argv, char **ret_complaint, GError **error) {
     g_auto(HostCommandResult) result = { 0 };
     if (!wait_for_lock(job, error) ||
         !apt_run(job->self, argv, job->env, job->cancel, &result, error))
         return false;
-    if (result.exit_status == 0)
+    *ret_complaint = result.exit_status != 0 ? apt_text(result.output) : NULL;
+    return true;
+}
+
+static bool run_plain(const AptJob *job, char **argv, const char *what, GError **error) {
+    g_autofree char *text = NULL;
+    if (!run_unlocked(job, argv, &text, error))
+        return false;
+    if (text == NULL)
         return true;
-    g_autofree char *text = apt_text(result.output);
     g_autofree char *reason = apt_failure(text);
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s: %s", what, reason);
     return false;
@@ -243,13 +251,11 @@ static bool mend(AptJob *job, const char *text, bool *ret_again, GError **error)
 
 bool apt_job_run(AptJob *job, char **argv, GError **error) {
     for (bool again = true; again;) {
-        g_auto(HostCommandResult) result = { 0 };
-        if (!wait_for_lock(job, error) ||
-            !apt_run(job->self, argv, job->env, job->cancel, &result, error))
+        g_autofree char *text = NULL;
+        if (!run_unlocked(job, argv, &text, error))
             return false;
-        if (result.exit_status == 0)
+        if (text == NULL)
             return true;
-        g_autofree char *text = apt_text(result.output);
         if (!mend(job, text, &again, error))
             return false;
         if (again)

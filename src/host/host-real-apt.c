@@ -174,24 +174,29 @@ static bool is_done(const DpkgStatus *status, const PackageAction *action) {
     g_assert_not_reached();
 }
 
-/* Of what can be seen in the database. */
-static bool all_done(const AptJob *job, const PackageAction *actions, size_t n_actions) {
+/* Those from the one verb to the other, of what can be seen in the database. */
+static bool are_done(const AptJob *job, const PackageAction *actions, size_t n_actions,
+                     PackageVerb first, PackageVerb last) {
     PackageDatabase *database = job->self->packages;
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&database->lock);
-    if (!package_database_load(job->self, NULL))
-        return false;
-    for (size_t i = 0; i < n_actions; i++)
-        if (actions[i].verb <= PACKAGE_PURGE && !is_done(database->status, &actions[i]))
+    bool loaded = false;
+    for (size_t i = 0; i < n_actions; i++) {
+        if (actions[i].verb < first || actions[i].verb > last)
+            continue;
+        loaded = loaded || package_database_load(job->self, NULL);
+        if (!loaded || !is_done(database->status, &actions[i]))
             return false;
+    }
     return true;
+}
+
+static bool all_done(const AptJob *job, const PackageAction *actions, size_t n_actions) {
+    return are_done(job, actions, n_actions, 0, PACKAGE_PURGE);
 }
 
 /* Whether a version that was asked for is there; what else a command had to do is not looked at. */
 static bool none_open(const AptJob *job, const PackageAction *actions, size_t n_actions) {
-    for (size_t i = 0; i < n_actions; i++)
-        if (actions[i].verb == PACKAGE_VERSION && !all_done(job, &actions[i], 1))
-            return false;
-    return true;
+    return are_done(job, actions, n_actions, PACKAGE_VERSION, PACKAGE_VERSION);
 }
 
 /* apt fails whenever some package cannot be configured, also one that nobody asked about. */
