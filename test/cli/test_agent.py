@@ -175,14 +175,26 @@ def test_the_log_is_that_of_the_guide(site):
     assert lines()[-1].startswith("stopped by SIGTERM")
 
 
-def test_a_quiet_start_says_that_all_is_right(site):
-    site.write('file "/srv/x" { content = "x" }')
+def test_the_log_is_that_of_the_readme(site):
+    """It begins with one line when all is right."""
+    readme = (REPOSITORY / "README.md").read_text()
+    shown = re.search(r"keep it so; .*\n((?:    [^$\n].*\n)+)", readme).group(1)
+    site.write(re.search(r"    \$ cat site.lua\n((?:    [^$\n].*\n)+)", readme).group(1))
     assert site.apply().code == 0
     with logging_agent(site) as (_, lines):
         eventually(lines, "the line at the start")
-        assert as_in_the_guide(lines()[0], site) == "keeping /etc/stead/site.lua: 1 resource, all right after TIME"
         time.sleep(0.1)
         assert len(lines()) == 1
+        site.write("drift", site.path("/srv/hello.txt"))
+        eventually(lambda: lines("repaired"), "the repair")
+        found = [as_in_the_guide(line, site) for line in lines()]
+    shown = shown.replace("/home/ada/site.lua", str(site.file))
+    assert found == [as_in_the_guide(line.strip(), site) for line in shown.splitlines()]
+
+
+def test_a_quiet_agent_is_quiet(site):
+    site.write('file "/srv/x" { content = "x" }')
+    assert site.apply().code == 0
     with logging_agent(site, "--quiet") as (_, lines):
         site.path("/srv/x").unlink()
         eventually(lambda: content(site.path("/srv/x")) == "x")
