@@ -426,7 +426,8 @@ static const struct {
     [ACTION_RESTART] = { "!", "restart", STYLE_CHANGE },
 };
 
-static void print_diff(Printer *printer, const char *diff) {
+static void print_diff(Printer *printer, const char *what, const char *diff) {
+    printer_line(printer, STYLE_PLAIN, "      %s:", what);
     g_auto(GStrv) lines = g_strsplit(diff, "\n", -1);
     for (char **line = lines; *line; line++) {
         Style style = (*line)[0] == '+' ? STYLE_GOOD : (*line)[0] == '-' ? STYLE_BAD : STYLE_DIM;
@@ -437,8 +438,7 @@ static void print_diff(Printer *printer, const char *diff) {
 
 static void print_change(Printer *printer, const Change *change) {
     if (change->diff) {
-        printer_line(printer, STYLE_PLAIN, "      %s:", change->property);
-        print_diff(printer, change->diff);
+        print_diff(printer, change->property, change->diff);
         return;
     }
     g_autofree char *text =
@@ -494,6 +494,8 @@ static void print_item(Printer *printer, const PlanItem *item) {
                  : reload ? "reload"
                           : plan_looks[action].word,
                  name, end, tail);
+    if (item->changes->lines)
+        print_diff(printer, CHANGE_LINES, item->changes->lines);
     for (unsigned i = 0; i < item->changes->changes->len; i++) {
         const Change *change = &g_array_index(item->changes->changes, Change, i);
         if (is_worth_a_line(item, change))

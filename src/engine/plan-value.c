@@ -67,6 +67,8 @@ static Value *change_to_value(const PlanItem *item) {
 
 static Value *diffs_of(const PlanItem *item) {
     Value *diffs = value_new_map();
+    if (item->changes && item->changes->lines)
+        value_map_set(diffs, CHANGE_LINES, value_new_string(item->changes->lines));
     for (unsigned i = 0; item->changes && i < item->changes->changes->len; i++) {
         const Change *change = &g_array_index(item->changes->changes, Change, i);
         if (change->diff)
@@ -94,6 +96,8 @@ static Value *item_to_value(const PlanItem *item) {
     value_map_set(map, "notified", value_new_bool(item->refreshed));
     value_map_set(map, "noop", value_new_bool(item->pending));
     value_map_set(map, "uncertain", value_new_bool(item->changes && item->changes->uncertain));
+    if (item->note)
+        value_map_set(map, "note", value_new_string(item->note));
     if (item->error)
         value_map_set(map, "error", value_new_string(item->error));
     return map;

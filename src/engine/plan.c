@@ -31,6 +31,7 @@ static Changes *changes_copy(const Changes *changes) {
     copy->action = changes->action;
     copy->routine = changes->routine;
     copy->uncertain = changes->uncertain;
+    copy->lines = g_strdup(changes->lines);
     for (unsigned i = 0; i < changes->changes->len; i++) {
         const Change *change = &g_array_index(changes->changes, Change, i);
         changes_add(copy, change->property, value_ref(change->before), value_ref(change->after),

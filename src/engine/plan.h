@@ -52,7 +52,7 @@ bool plan_has_errors(const Plan *plan);
 
 /* {format_version, graph_digest, graph, resource_changes, resource_drift, errored}. Every change:
  * {address, type, name, origin, removal, change: {actions, before, after, after_unknown,
- * before_sensitive, after_sensitive}, diffs, notified, uncertain, error}. */
+ * before_sensitive, after_sensitive}, diffs, notified, uncertain, note, error}. */
 Value *plan_to_value(const Plan *plan);
 Value *changes_to_value(const Changes *changes); /* list of {property, before, after} */
 

@@ -94,6 +94,7 @@ void changes_free(Changes *changes) {
     if (!changes)
         return;
     g_array_unref(changes->changes);
+    g_free(changes->lines);
     g_free(changes);
 }
 

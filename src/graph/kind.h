@@ -79,11 +79,15 @@ typedef struct {
 typedef struct {
     Action action;
     GArray *changes; /* of Change */
+    char *lines;     /* owned text diff of the lines of a file that all of them come to, or NULL */
     bool routine;    /* nothing was found wrong: done whenever there is reason to look; no drift */
     bool uncertain;  /* plan: whether or what happens is decided only when applied */
     bool intended; /* what is wanted is not what was applied last: a source was edited; no drift */
     bool sourced;  /* ... may be so: properties are to be compared with those applied last */
 } Changes;
+
+/* What lines are called where properties have their names. */
+#define CHANGE_LINES "line"
 
 /* Properties that begin so list (as strings) what else is done. Which of several resources does it
  * first, and is told to do it, is not said: see plan_approves(). */

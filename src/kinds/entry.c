@@ -112,13 +112,12 @@ static void add_attributes(KindRun *run, const Entry *entry, Changes *changes) {
                     name_value(accounts_group_name(run->host, wanted->gid)), NULL);
 }
 
-/* The lines that change are shown with the first property. */
-static void add_text(KindRun *run, const Entry *entry, Changes *changes) {
+static void add_lines(KindRun *run, const Entry *entry, Changes *changes) {
     if (changes->changes->len == 0 || changes->uncertain || has_secret(run->resource))
         return;
     Edit edit = edit_of(run, entry);
     links_begin(entry);
-    g_array_index(changes->changes, Change, 0).diff = edit_diff(run, &edit);
+    changes->lines = edit_diff(run, &edit);
     links_end(entry);
 }
 
@@ -127,7 +126,7 @@ bool entry_diff(KindRun *run, const Entry *entry, const State *actual, Changes *
     if (entry->absent && !actual->exists)
         return true;
     add_differences(run, entry, actual, changes);
-    add_text(run, entry, changes);
+    add_lines(run, entry, changes);
     add_attributes(run, entry, changes);
     if (entry->absent)
         changes->action = ACTION_REMOVE;

@@ -195,6 +195,8 @@ static char *changes_text(const Changes *changes) {
         if (change->diff != NULL)
             g_string_append_printf(text, "\n%s", change->diff);
     }
+    if (changes->lines != NULL)
+        g_string_append_printf(text, "\n%s", changes->lines);
     return g_string_free(text, FALSE);
 }
 
@@ -261,7 +263,8 @@ static bool value_fits(const Value *planned, const Value *real) {
 }
 
 static bool changes_fit(const Changes *planned, const Changes *real) {
-    if (planned->action != real->action || planned->changes->len != real->changes->len)
+    if (planned->action != real->action || planned->changes->len != real->changes->len ||
+        g_strcmp0(planned->lines, real->lines) != 0)
         return false;
     for (unsigned i = 0; i < real->changes->len; i++) {
         const Change *p = &g_array_index(planned->changes, Change, i);

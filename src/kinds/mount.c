@@ -258,7 +258,22 @@ static bool check_number(const Resource *resource, unsigned param, GError **erro
     return false;
 }
 
+/* Everybody may read fstab and the table of mounts. */
+static bool check_no_secret(const Resource *resource, GError **error) {
+    for (unsigned i = 0; i < N_PARAMS; i++)
+        if (resource->params[i] != NULL && value_is_secret(resource->params[i])) {
+            g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                        "refuse a secret in '%s': everybody may read it in fstab; write it into a "
+                        "file of mode 0600 and name that, as in credentials=FILE",
+                        params[i].name);
+            return false;
+        }
+    return true;
+}
+
 static bool mount_validate(const Resource *resource, GError **error) {
+    if (!check_no_secret(resource, error))
+        return false;
     const char *path = resource_string(resource, P_PATH);
     const char *device = resource_string(resource, P_DEVICE);
     g_autofree char *options = joined_options(resource);
@@ -383,12 +398,11 @@ static Edit edit_of(const KindRun *run) {
     };
 }
 
-/* The line that changes, with the first property. */
-static void add_text(KindRun *run, Changes *changes) {
+static void add_lines(KindRun *run, Changes *changes) {
     if (!has_line_change(changes))
         return;
     Edit edit = edit_of(run);
-    g_array_index(changes->changes, Change, 0).diff = edit_diff(run, &edit);
+    changes->lines = edit_diff(run, &edit);
 }
 
 /* Also what a plan cannot know: then it is no matter of the plan. */
@@ -467,7 +481,7 @@ static bool mount_diff(KindRun *run, const State *actual, Changes *changes, GErr
         return true;
     }
     diff_line(&look, &wants, changes);
-    add_text(run, changes);
+    add_lines(run, changes);
     if (!diff_live(run, &look, &wants, changes, &state, error))
         return false;
     if (changes->changes->len > 0)

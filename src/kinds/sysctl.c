@@ -308,7 +308,7 @@ static bool sysctl_diff(KindRun *run, const State *actual, Changes *changes, GEr
         Edit edit = edit_of(run);
         const Value *value = resource_get(resource, P_VALUE);
         if (value == NULL || !value_is_secret(value))
-            g_array_index(changes->changes, Change, 0).diff = edit_diff(run, &edit);
+            changes->lines = edit_diff(run, &edit);
     }
     note_winner(run);
     return true;

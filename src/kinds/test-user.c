@@ -459,6 +459,27 @@ static void test_finishes_home(void) {
     kind_test_expect_error(test, bob, "it belongs to user 'ada'");
 }
 
+/* What its package, or a file, brings is no matter. */
+static void test_missing_shell(void) {
+    g_autoptr(Host) host = furnished();
+    g_autoptr(KindTest) test = kind_test_new(host);
+    g_autoptr(Resource) user = kind_test_resource(&kind_user, "ada", "shell=/bin/zsh", NULL);
+    g_autoptr(KindRound) tree = kind_test_plan(test, user);
+    g_assert_cmpstr(tree->note, ==, NULL); /* no machine */
+    make_directory(host, "/bin");
+    write_file(host, "/bin/sh", "", 0755);
+    g_autoptr(KindRound) plan = kind_test_plan(test, user);
+    g_assert_no_error(plan->error);
+    g_assert_nonnull(strstr(plan->note, "its shell '/bin/zsh' does not exist"));
+    test->brought = true;
+    g_autoptr(KindRound) brought = kind_test_plan(test, user);
+    g_assert_cmpstr(brought->note, ==, NULL);
+    test->brought = false;
+    write_file(host, "/bin/zsh", "", 0755);
+    g_autoptr(KindRound) done = kind_test_converge(test, user, ACTION_CREATE);
+    g_assert_cmpstr(done->note, ==, NULL);
+}
+
 /* --- removal --- */
 
 static void test_absent(void) {
@@ -467,7 +488,7 @@ static void test_absent(void) {
     g_autoptr(Resource) bob = kind_test_resource(&kind_user, "bob", "state=absent", NULL);
     make_directory(host, "/home/bob");
     g_autoptr(KindRound) round = kind_test_converge(test, bob, ACTION_REMOVE);
-    g_assert_cmpstr(round->note, ==, "kept home '/home/bob'");
+    g_assert_cmpstr(round->note, ==, NULL); /* said by the changes */
     g_assert_cmpstr(value_string(changes_find(round->changes, "keeps")->after), ==, "/home/bob");
     g_assert_false(has_line(host, "/etc/passwd", "bob:"));
     g_assert_false(has_line(host, "/etc/group", "bob:"));
@@ -732,6 +753,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/kinds/user/default-subids", test_default_subids);
     g_test_add_func("/kinds/user/home-modes", test_home_modes);
     g_test_add_func("/kinds/user/missing-group", test_missing_group);
+    g_test_add_func("/kinds/user/missing-shell", test_missing_shell);
     g_test_add_func("/kinds/user/change", test_change);
     g_test_add_func("/kinds/user/password-ages", test_password_ages);
     g_test_add_func("/kinds/user/inactive-and-locked", test_inactive_and_locked);

@@ -234,11 +234,7 @@ static bool remove_accounts(KindRun *run, const User *user, GError **error) {
 }
 
 bool user_remove(KindRun *run, const User *user, const UserRemoval *how, GError **error) {
-    if (!check_removable(run, user, how, error) || !end_linger(run, user, error) ||
-        (how->purge_home && !user_home_remove(run, user, error)) ||
-        !remove_accounts(run, user, error))
-        return false;
-    if (!how->purge_home && host_exists(run->host, user->home))
-        kind_run_note(run, "kept home '%s'", user->home);
-    return true;
+    return check_removable(run, user, how, error) && end_linger(run, user, error) &&
+           (!how->purge_home || user_home_remove(run, user, error)) &&
+           remove_accounts(run, user, error);
 }

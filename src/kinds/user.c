@@ -75,7 +75,9 @@ static const Param params[N_PARAMS] = {
                   "Remove the user although processes run as it; they go on without a name.",
                   .fallback = "false" },
     [P_SHELL] = { "shell", PARAM_PATH, PARAM_PROPERTY,
-                  "Its login shell. A new user gets the one of /etc/default/useradd, or /bin/sh." },
+                  "Its login shell. A new user gets the one of /etc/default/useradd, or /bin/sh. "
+                  "The "
+                  "package of its name and the file of that path come first by themselves." },
     [P_COMMENT] = { "comment", PARAM_STRING, PARAM_PROPERTY,
                     "Its full name or purpose (the GECOS field)." },
     [P_PASSWORD] = { "password", PARAM_STRING, PARAM_PROPERTY | PARAM_RECEIVES | PARAM_SECRET,
@@ -515,6 +517,24 @@ static bool diff_locked(KindRun *run, const Changes *changes, GError **error) {
     return false;
 }
 
+/* Only told: a mount or a deployment may bring it before anybody logs in. A tree without /bin/sh is
+ * no machine to log in to. */
+static void note_shell(KindRun *run, const Changes *changes) {
+    const char *shell = resource_string(run->resource, P_SHELL);
+    g_autoptr(GError) problem = NULL;
+    FileInfo info;
+    if (!shell || !changes_find(changes, params[P_SHELL].name) || run->brought || run->note ||
+        run->reason == REASON_VERIFY || host_stat(run->host, shell, &info, &problem) ||
+        !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND) ||
+        !host_exists(run->host, "/bin/sh"))
+        return;
+    kind_run_note(
+        run,
+        "its shell '%s' does not exist, so nobody can log in as '%s'; declare the package "
+        "that brings it",
+        shell, run->resource->name);
+}
+
 static bool user_diff(KindRun *run, const State *actual, Changes *changes, GError **error) {
     static const unsigned compared[] = { P_UID,     P_GID,     P_GROUP,     P_GROUPS,   P_HOMEDIR,
                                          P_SHELL,   P_COMMENT, P_PASSWORD,  P_LOCKED,   P_EXPIRY,
@@ -529,6 +549,7 @@ static bool user_diff(KindRun *run, const State *actual, Changes *changes, GErro
     if (changes->changes->len == 0)
         return true;
     changes->action = actual->exists ? ACTION_CHANGE : ACTION_CREATE;
+    note_shell(run, changes);
     return (!changes_find(changes, "uid") || check_uid_free(run, error)) &&
            diff_home(run, actual, changes, error) && diff_locked(run, changes, error);
 }
@@ -797,6 +818,16 @@ static bool user_watch(Watcher *watcher, const Resource *resource, GError **erro
             watcher_host(watcher, HOST_WATCH_FILE, plain, error));
 }
 
+/* Many packages bring a shell of their name. */
+static void want_shell(const Resource *resource, AutoEdges *edges) {
+    const char *shell = resource_string(resource, P_SHELL);
+    if (!shell || account_wants_absent(resource, P_STATE))
+        return;
+    g_autofree char *program = g_path_get_basename(shell);
+    auto_edges_want_all(edges, "path", shell);
+    auto_edges_want_all(edges, "package", program);
+}
+
 static void user_auto_edges(const Resource *resource, AutoEdges *edges) {
     static const struct {
         unsigned param;
@@ -824,6 +855,7 @@ static void user_auto_edges(const Resource *resource, AutoEdges *edges) {
     const char *home = resource_string(resource, P_HOMEDIR);
     if (home && first && resource_bool(resource, P_MANAGEHOME))
         auto_edges_want_parent(edges, home);
+    want_shell(resource, edges);
 }
 
 /* Puts back what this resource set, as it was before. A password comes back only while it is in

@@ -117,3 +117,35 @@ def test_plan_tells_of_a_timer_without_its_program(site):
     site.write(timer + 'file "/usr/local/bin/job" { content = "x", mode = "0755", force = true }\n'
                'file "/usr/" {}\nfile "/usr/local/" {}\nfile "/usr/local/bin/" {}\n')
     assert "note: " not in site.run("plan").out
+
+
+def test_a_line_of_a_file_is_shown_as_such(site):
+    site.write('host "db" { ip = "10.0.0.2", aliases = { "db1" } }\nhostname "machine" { hostname = "web" }\n')
+    (site.root / "etc/hosts").write_text("127.0.0.1 localhost\n10.0.0.1 db\n")
+    text = stead("plan", site.file, "--root", site.root).stdout
+    shown = text[text.index("change host 'db'"):].splitlines()
+    assert shown[1] == "      line:", text
+    assert "        -10.0.0.1 db" in shown and any(line.startswith("        +10.0.0.2") for line in shown), text
+    assert '      ip: "10.0.0.1" -> "10.0.0.2"' in shown, text
+    (change,) = [c for c in site.plan()["resource_changes"] if c["type"] == "host"]
+    assert list(change["diffs"]) == ["line"] and "-10.0.0.1 db" in change["diffs"]["line"], change
+
+
+def test_no_secret_gets_into_fstab(site):
+    (site.directory / "secrets.yaml").write_text("p: hunter2\n")
+    site.write('mount "/mnt/x" { device = "//srv/x", fstype = "cifs", options = "password=" .. secret "p" }\n')
+    done = stead("check", site.file, "--secrets", site.directory / "secrets.yaml")
+    assert done.returncode == 1 and "site.lua:1: mount '/mnt/x': refuse a secret in 'options'" in done.stderr, done
+    assert "credentials=FILE" in done.stderr and "hunter2" not in done.stderr + done.stdout
+
+
+def test_notes_of_a_plan_are_in_its_json(site):
+    site.write('user "ada" { shell = "/bin/zsh" }\n')
+    (site.root / "bin").mkdir()
+    (site.root / "bin/sh").write_text("")
+    text = stead("plan", site.file, "--root", site.root).stdout
+    (note,) = [line.removeprefix("      note: ") for line in text.splitlines() if "      note: " in line]
+    (change,) = site.plan()["resource_changes"]
+    assert change["note"] == note and "its shell '/bin/zsh' does not exist" in note, change
+    site.write('user "ada" { shell = "/bin/zsh" }\nfile "/bin/zsh" { content = "", mode = "0755" }\n')
+    assert "note: " not in stead("plan", site.file, "--root", site.root).stdout
