@@ -114,6 +114,7 @@ static bool run_to_end(Apply *apply, Loop *loop, Graph *graph, GError **error) {
                        apply);
     apply->loop = loop;
     apply->started = loop_now(loop);
+    printer_show_places(apply->session->printer);
     if (printer_shows_progress(apply->session->printer))
         loop_timer_set(loop, &apply->tick, apply->started + TICK_US, on_tick, apply);
     bool ran = engine_load(apply->engine, graph, error);

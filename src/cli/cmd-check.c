@@ -1,8 +1,36 @@
 /* stead check: evaluates and validates, without looking at the host's state. */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+#include "base/error.h"
 #include "base/json.h"
 #include "base/plural.h"
 #include "cli/commands.h"
 #include "cli/session.h"
+
+/* Something that a kind takes from beside the configuration, as a program or template would. */
+static GError *find_missing(const Resource *resource) {
+    g_autofree char *path = resource->kind->beside ? resource->kind->beside(resource) : NULL;
+    if (!path || g_access(path, F_OK) == 0)
+        return NULL;
+    const char *reason = g_strerror(errno);
+    g_autofree char *name = resource_show(resource);
+    g_autofree char *origin = origin_show(resource->origin);
+    return g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG, "%s: %s: read '%s': %s",
+                       origin ? origin : "", name, path, reason);
+}
+
+static bool check_beside(const Session *session, const Graph *graph) {
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
+    for (unsigned i = 0; i < graph_size(graph); i++) {
+        GError *problem = find_missing(graph_resource(graph, i));
+        if (problem)
+            g_ptr_array_add(problems, problem);
+    }
+    printer_problems(session->printer, problems);
+    return problems->len == 0;
+}
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
@@ -10,6 +38,8 @@ static int run(const Arguments *arguments, char **words) {
         return EXIT_REFUSED;
     g_auto(LangResult) result = { 0 };
     if (!session_load(session, words[0], &result))
+        return EXIT_REFUSED;
+    if (!check_beside(session, result.graph))
         return EXIT_REFUSED;
     unsigned resources = graph_size(result.graph), edges = graph_edge_count(result.graph);
     if (printer_is_json(session->printer)) {
@@ -43,6 +73,7 @@ const Command command_check = {
             "reference and edge, and prints how many resources and edges there are. All problems "
             "are shown,\n"
             "not only the first.\n"
+            "Files that resources take from beside FILE must be there.\n"
             "Nothing of the host is looked at except the facts the configuration reads.",
     .example = "stead check site.lua",
     .options = options,

@@ -23,7 +23,7 @@
 #define FAILURES_REPEATED  20
 
 struct Printer {
-    bool json, color, quiet, verbose, terminal;
+    bool json, color, quiet, verbose, terminal, places;
     bool journal; /* what reads stderr knows priorities */
     FILE *out;    /* of lines of text */
     int64_t started, last_progress;
@@ -83,6 +83,10 @@ void printer_free(Printer *printer) {
     fflush(stdout);
     g_ptr_array_unref(printer->failures);
     g_free(printer);
+}
+
+void printer_show_places(Printer *printer) {
+    printer->places = true;
 }
 
 bool printer_is_json(const Printer *printer) {
@@ -289,6 +293,22 @@ static char *change_list(const Changes *changes) {
     return g_string_free(text, FALSE);
 }
 
+/* "site.lua:3: file '/x'", as problems of a configuration begin; what left it has no place there.
+ */
+static char *placed_name(const Resource *resource, OnRemove removal) {
+    g_autofree char *name = resource_show(resource);
+    g_autofree char *origin = removal == ON_REMOVE_DEFAULT ? origin_show(resource->origin) : NULL;
+    return origin ? g_strdup_printf("%s: %s", origin, name) : g_steal_pointer(&name);
+}
+
+static char *event_name(const Printer *printer, const EngineEvent *event) {
+    if (!event->resource)
+        return g_strdup("");
+    return printer->places && event->type == ENGINE_FAILED
+               ? placed_name(event->resource, event->removal)
+               : resource_show(event->resource);
+}
+
 static void event_as_json(Printer *printer, const EngineEvent *event) {
     Value *map = value_new_map();
     if (event->resource) {
@@ -309,6 +329,12 @@ static void event_as_json(Printer *printer, const EngineEvent *event) {
         value_map_set(map, "duration_us", value_new_int((int64_t)event->duration));
     if (event->error)
         value_map_set(map, "error", value_new_string(event->error->message));
+    g_autofree char *origin =
+        event->type == ENGINE_FAILED && event->resource && event->removal == ON_REMOVE_DEFAULT
+            ? origin_show(event->resource->origin)
+            : NULL;
+    if (origin)
+        value_map_set(map, "origin", value_new_string(origin));
     if (event->first) {
         g_autofree char *first = resource_show(event->first);
         value_map_set(map, "first", value_new_string(first));
@@ -326,7 +352,7 @@ static void event_as_json(Printer *printer, const EngineEvent *event) {
 
 static void event_as_text(Printer *printer, const EngineEvent *event) {
     const EventLook *look = &looks[event->type];
-    g_autofree char *name = event->resource ? resource_show(event->resource) : g_strdup("");
+    g_autofree char *name = event_name(printer, event);
     const char *style = printer_style(printer, look->style),
                *end = printer_style(printer, STYLE_PLAIN);
     g_autofree char *note = event->note ? clean(event->note) : NULL;
@@ -377,7 +403,8 @@ static void note_failure(Printer *printer, const EngineEvent *event) {
     bool failed = event->type == ENGINE_FAILED;
     if (!event->resource || event->type > ENGINE_FAILED || (!failed && !printer->failures->len))
         return;
-    g_autofree char *name = resource_show(event->resource);
+    g_autofree char *name = printer->places ? placed_name(event->resource, event->removal)
+                                            : resource_show(event->resource);
     int at = find_failure(printer, name);
     if (at >= 0)
         (void)g_ptr_array_remove_index(printer->failures, (unsigned)at);
@@ -473,7 +500,8 @@ static char *remarks_of(const PlanItem *item) {
 }
 
 static void print_item(Printer *printer, const PlanItem *item) {
-    g_autofree char *name = resource_show(item->resource);
+    g_autofree char *name =
+        item->error ? placed_name(item->resource, item->removal) : resource_show(item->resource);
     const char *end = printer_style(printer, STYLE_PLAIN);
     if (item->error || item->reported) {
         Style style = item->error ? STYLE_BAD : STYLE_CHANGE;

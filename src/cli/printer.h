@@ -37,6 +37,8 @@ void printer_progress(Printer *printer, const char *format, ...)
     G_GNUC_PRINTF(2, 3); /* terminal only, replaced */
 
 /* Engine events as they come (a listener), and plans. */
+/* Failures begin with the line of the configuration that declares what failed. */
+void printer_show_places(Printer *printer);
 void printer_event(Printer *printer, const EngineEvent *event);
 /* One resource of engine_visit_status() that could not be worked on. */
 void printer_blocked(Printer *printer, const Value *status);

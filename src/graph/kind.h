@@ -170,6 +170,9 @@ struct Kind {
 
     /* Pure check of all parameters together. NULL: nothing beyond types. */
     bool (*validate)(const Resource *resource, GError **error);
+    /* The path of what is taken from beside the configuration, for `stead check`; caller frees.
+     * NULL, also as an answer: nothing is. */
+    char *(*beside)(const Resource *resource);
     /* Fills actual. Absent is no error: exists = false. */
     bool (*observe)(KindRun *run, State *actual, GError **error);
     /* What apply would do. NULL: kind_diff_properties(). Refreshes add ACTION_RESTART or _RUN when

@@ -514,6 +514,7 @@ const Kind kind_apt_source = {
     .params = params,
     .n_params = N_PARAMS,
     .validate = source_validate,
+    .beside = local_key,
     .observe = source_observe,
     .diff = source_diff,
     .apply = source_apply,

@@ -76,6 +76,12 @@ static const Param file_params[] = {
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(file_params) == FILE_N_ROWS);
 
+static char *file_beside(const Resource *resource) {
+    g_auto(FileSpec) spec;
+    file_spec_init(&spec, resource);
+    return spec.from == FROM_LOCAL && !spec.absent ? g_strdup(spec.source) : NULL;
+}
+
 static bool watch_source(Watcher *watcher, const FileSpec *spec, GError **error) {
     HostWatchClass class = spec->type == FILE_DIRECTORY ? HOST_WATCH_TREE : HOST_WATCH_FILE;
     if (spec->from == FROM_LOCAL)
@@ -162,6 +168,7 @@ const Kind kind_file = {
     .n_params = G_N_ELEMENTS(file_params),
     .flags = KIND_QUICK,
     .validate = file_validate,
+    .beside = file_beside,
     .observe = file_observe,
     .diff = file_diff,
     .settled = file_settled,

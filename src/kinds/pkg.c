@@ -326,6 +326,12 @@ static Resource *pkg_reverse(const Resource *resource, const State *before, OnRe
     return undo;
 }
 
+static char *pkg_beside(const Resource *resource) {
+    bool local;
+    g_autofree char *path = pkg_archive_path(resource, &local);
+    return local ? g_steal_pointer(&path) : NULL;
+}
+
 const Kind kind_pkg = {
     .name = "pkg",
     .summary = "Keep a package installed, newest, at a version, held or removed",
@@ -379,6 +385,7 @@ const Kind kind_pkg = {
     .n_outputs = G_N_ELEMENTS(outputs),
     .flags = KIND_BRINGS,
     .validate = pkg_validate,
+    .beside = pkg_beside,
     .observe = pkg_observe,
     .diff = pkg_diff,
     .foresee = pkg_foresee,

@@ -106,6 +106,12 @@ static void tar_spec_clear(TarSpec *spec) {
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TarSpec, tar_spec_clear)
 
+static char *tar_beside(const Resource *resource) {
+    g_auto(TarSpec) spec = { 0 };
+    tar_spec_init(&spec, resource);
+    return spec.local && !spec.absent ? g_steal_pointer(&spec.source) : NULL;
+}
+
 static const char *find_problem(const Resource *resource) {
     const Value *inputs = resource_get(resource, TAR_INPUTS);
     const char *source = tar_text(resource, TAR_SOURCE);
@@ -305,6 +311,7 @@ const Kind kind_tar = {
     .params = tar_params,
     .n_params = G_N_ELEMENTS(tar_params),
     .validate = tar_validate,
+    .beside = tar_beside,
     .observe = tar_observe,
     .diff = tar_diff,
     .apply = tar_apply,

@@ -149,3 +149,28 @@ def test_notes_of_a_plan_are_in_its_json(site):
     assert change["note"] == note and "its shell '/bin/zsh' does not exist" in note, change
     site.write('user "ada" { shell = "/bin/zsh" }\nfile "/bin/zsh" { content = "", mode = "0755" }\n')
     assert "note: " not in stead("plan", site.file, "--root", site.root).stdout
+
+
+@pytest.mark.parametrize("resource", [
+    'file "/etc/motd" { source = "files/motd" }',
+    'file "/etc/conf/" { source = "files/conf/", recurse = true }',
+    'tar "/opt/x/" { source = "files/x.tar" }',
+    'pkg "hello" { source = "files/x.deb" }',
+])
+def test_check_finds_what_is_not_beside_the_configuration(site, resource):
+    site.write(f"-- first line\n{resource}\n")
+    done = stead("check", site.file)
+    assert done.returncode == 1, done
+    name = resource.split("{", maxsplit=1)[0].strip().replace('"', "'")
+    assert f"site.lua:2: {name}: read '{site.directory}/files/" in done.stderr, done.stderr
+    assert done.stderr.endswith("No such file or directory\n"), done.stderr
+
+
+def test_failures_begin_with_their_line(site):
+    site.write('-- first line\nfile "/etc/motd" { source = "files/motd" }\n')
+    plan = stead("plan", "site.lua", "--root", site.root, cwd=site.directory)
+    assert "  x site.lua:2: file '/etc/motd': " in plan.stdout, plan
+    done = stead("apply", "site.lua", "--root", site.root, "--state", site.directory / "own", cwd=site.directory)
+    assert "\nfailed site.lua:2: file '/etc/motd': " in "\n" + done.stdout, done
+    (failed,) = site.run("apply", "--json").of("failed")
+    assert failed["origin"].endswith("/site.lua:2"), failed
