@@ -8,11 +8,18 @@
 #include "cli/session.h"
 #include "cli/time-text.h"
 #include "graph/meta.h"
+#include "graph/resource.h"
 
 static const char *fate_of(const LedgerEntry *entry) {
     if (entry->on_remove != ON_REMOVE_DEFAULT)
         return on_remove_name((OnRemove)entry->on_remove);
     return entry->created ? "remove" : "restore";
+}
+
+/* Without the line: those above it may have come and gone since the entry was written. */
+static const char *file_of(const LedgerEntry *entry) {
+    const char *file = origin_parse(entry->origin).file;
+    return file ? file : "";
 }
 
 static void entry_as_json(Printer *printer, const LedgerEntry *entry) {
@@ -22,7 +29,7 @@ static void entry_as_json(Printer *printer, const LedgerEntry *entry) {
     value_map_set(map, "created", value_new_bool(entry->created));
     value_map_set(map, "protect", value_new_bool(entry->protect));
     value_map_set(map, "on_remove", value_new_string(on_remove_name((OnRemove)entry->on_remove)));
-    value_map_set(map, "origin", value_new_string(entry->origin ? entry->origin : ""));
+    value_map_set(map, "origin", value_new_string(file_of(entry)));
     value_map_set(map, "since", value_new_int(entry->since));
     value_map_set(map, "changed", value_new_int(entry->changed));
     if (entry->preimage)
@@ -38,7 +45,7 @@ static void list_entry(void *data, const LedgerEntry *entry) {
     }
     printer_line(printer, STYLE_PLAIN, "%s '%s' (%s, leaves by: %s%s) %s", entry->kind, entry->name,
                  entry->created ? "created" : "adopted", fate_of(entry),
-                 entry->protect ? ", protected" : "", entry->origin ? entry->origin : "");
+                 entry->protect ? ", protected" : "", file_of(entry));
 }
 
 static int list(Session *session, char **words) {

@@ -37,7 +37,8 @@ static void add_entry(void *data, const LedgerEntry *entry) {
     value_map_set(status, "kind", value_new_string(entry->kind));
     value_map_set(status, "name", value_new_string(entry->name));
     value_map_set(status, "state", value_new_string("ok"));
-    value_map_set(status, "origin", value_new_string(entry->origin ? entry->origin : ""));
+    const char *file = origin_parse(entry->origin).file; /* its lines may have moved since */
+    value_map_set(status, "origin", value_new_string(file ? file : ""));
     if (entry->changed)
         value_map_set(status, "changed", value_new_int(entry->changed));
     g_ptr_array_add(from->list, status);
@@ -213,8 +214,9 @@ static void explain(Session *session, const Value *status) {
     Printer *printer = session->printer;
     print_short(printer, status);
     const char *origin = value_map_string(status, "origin", NULL);
-    if (origin)
-        printer_line(printer, STYLE_PLAIN, "  declared at %s", origin);
+    if (origin && *origin)
+        printer_line(printer, STYLE_PLAIN, "  declared %s %s",
+                     origin_parse(origin).line > 0 ? "at" : "in", origin);
     print_causes(printer, value_map_get(status, "causes"));
     const char *idle = value_map_string(status, "idle", NULL);
     if (idle)

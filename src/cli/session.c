@@ -18,6 +18,17 @@ static bool read_inputs(Session *session, GError **error) {
     return true;
 }
 
+/* A pipe or the like is nobody else's. */
+static void warn_of_readers(const Session *session) {
+    const char *file = session->arguments->secrets;
+    struct stat found;
+    if (!file || stat(file, &found) < 0 || !S_ISREG(found.st_mode) || !(found.st_mode & S_IROTH))
+        return;
+    g_autofree char *quoted = g_shell_quote(file);
+    printer_warning(session->printer, "everybody may read the secrets in '%s': chmod 600 %s", file,
+                    quoted);
+}
+
 Session *session_open(const Arguments *arguments) {
     g_autoptr(Session) session = g_new0(Session, 1);
     g_autoptr(GError) error = NULL;
@@ -34,6 +45,7 @@ Session *session_open(const Arguments *arguments) {
         printer_error(session->printer, error);
         return NULL;
     }
+    warn_of_readers(session);
     return g_steal_pointer(&session);
 }
 

@@ -231,11 +231,13 @@ static void leave(Search *search, const LedgerEntry *entry) {
     }
     g_ptr_array_add(search->leaving, leaving);
     if (!name && entry->protect) {
+        const char *file = origin_parse(entry->origin).file; /* its lines may have moved since */
         g_set_error(
             &search->error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-            "refuse to %s %s '%s': it was declared with protect = true at %s and is gone from "
+            "refuse to %s %s '%s': it was declared with protect = true in %s and is gone from "
             "the configuration; declare it again, or apply it once with protect = false first",
-            on_remove_name(leaving->how), entry->kind, entry->name, entry->origin);
+            on_remove_name(leaving->how), entry->kind, entry->name,
+            file ? file : "the configuration");
         return;
     }
     if (leaving->how != ON_REMOVE_REMOVE && leaving->how != ON_REMOVE_RESTORE)

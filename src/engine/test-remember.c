@@ -413,7 +413,7 @@ static void test_protected(void) {
     g_autoptr(GError) error = NULL;
     g_assert_false(engine_load(fixture.run->engine, fixture.run->graph, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED);
-    g_assert_true(strstr(error->message, "protect = true at test:1") != NULL);
+    g_assert_true(strstr(error->message, "protect = true in test and") != NULL);
     g_autofree char *state = test_state(fixture.run, "a");
     g_assert_cmpstr(state, ==, "ok"); /* the running graph stays */
     teardown(&fixture);

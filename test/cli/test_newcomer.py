@@ -174,3 +174,33 @@ def test_failures_begin_with_their_line(site):
     assert "\nfailed site.lua:2: file '/etc/motd': " in "\n" + done.stdout, done
     (failed,) = site.run("apply", "--json").of("failed")
     assert failed["origin"].endswith("/site.lua:2"), failed
+
+
+def test_ledger_shows_no_line_that_has_moved(site):
+    site.write('file "/x" { content = "x", protect = true }\n')
+    assert site.run("apply").code == 0
+    site.write('-- a new first line\nfile "/x" { content = "x", protect = true }\n')
+    assert site.run("apply").code == 0
+    assert site.run("ledger", "list").out.splitlines()[0].endswith(f") {site.file}")
+    assert [e["origin"] for e in site.run("ledger", "list", "--json").of("entry")] == [str(site.file)]
+    assert f"  declared in {site.file}\n" in site.run("why", "file", "/x").out
+    site.write("\n")
+    refused = site.run("apply")
+    assert refused.code != 0 and f"protect = true in {site.file} and is gone" in refused.out + refused.err, refused
+
+
+def test_secrets_that_everybody_may_read(site):
+    secrets = site.directory / "secrets.yaml"
+    secrets.write_text("p: hunter2\n")
+    secrets.chmod(0o644)
+    site.write('file "/x" { content = secret "p", mode = "0600" }\n')
+    call = ["plan", site.file, "--root", site.root, "--state", site.directory / "own"]
+    open_file = stead(*call, "--secrets", secrets)
+    assert open_file.stderr == (f"stead: warning: everybody may read the secrets in '{secrets}': "
+                                f"chmod 600 '{secrets}'\n"), open_file
+    secrets.chmod(0o640)
+    assert stead(*call, "--secrets", secrets).stderr == ""
+    values = site.directory / "values.yaml"
+    values.write_text("p: 1\n")
+    values.chmod(0o644)
+    assert stead(*call, "--secrets", secrets, "--values", values).stderr == ""
