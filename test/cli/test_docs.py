@@ -18,7 +18,7 @@ def stead(*arguments, **options):
 
 def examples():
     for document in DOCUMENTS:
-        for n, text in enumerate(re.findall(r"^```lua\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)):
+        for n, text in enumerate(re.findall(r"^```lua(?: title=firewall.lua)?\n(.*?)^```", document.read_text(), re.DOTALL | re.MULTILINE)):
             yield pytest.param(text, id=f"{document.stem}-{n}")
 
 
@@ -117,6 +117,7 @@ def walk(tmp_path):
     text = (REPOSITORY / "doc/guide.md").read_text()
     for name, content in re.findall(r"^```\w+ title=(\S+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         (tmp_path / name).write_text(content)
+    (tmp_path / "secrets.yaml").chmod(0o600)
     (tmp_path / "shop-1.0").mkdir()
     (tmp_path / "shop-1.0/index.html").write_text("shop\n")
     subprocess.run(["tar", "czf", "shop-1.0.tar.gz", "shop-1.0"], cwd=tmp_path, check=True)
@@ -130,6 +131,16 @@ def test_walk_through_of_the_guide_passes_its_own_test(walk):
     assert stead("check", "site.lua", *INPUTS, cwd=walk).returncode == 0
     done = stead("test", "site.test.lua", cwd=walk)
     assert done.returncode == 0, done.stdout
+    assert done.stdout in (REPOSITORY / "doc/guide.md").read_text().replace("\n    ", "\n")
+    missing = stead("check", "site.lua", "--secrets", "secrets.yaml", cwd=walk).stderr.splitlines()[0]
+    assert f"\n    {missing}\n" in (REPOSITORY / "doc/guide.md").read_text()
+
+
+def test_firewall_of_the_guide_passes_its_own_test(walk):
+    (walk / "shop.conf.tmpl").write_text("listen {{ port }};\n")
+    (walk / "nftables.conf").write_text("table inet filter {}\n")
+    done = stead("test", "firewall.test.lua", cwd=walk)
+    assert done.returncode == 0 and done.stdout.count("\n") == 3, done.stdout
     assert done.stdout in (REPOSITORY / "doc/guide.md").read_text().replace("\n    ", "\n")
 
 
