@@ -416,7 +416,7 @@ def test_failures_are_told_again_after_a_long_run(site):
         run = site.run("apply", "--parallel", "1")
         assert run.code == 4, run
         tail = run.out[run.out.index("\nfailed:\n"):].splitlines()[2:-1]
-        assert len([line for line in tail if line.startswith("  file '/proc")]) == min(count, 20)
+        assert len([line for line in tail if line.startswith(f"  {site.file}:1: file '/proc")]) == min(count, 20)
         assert ("  and 5 more; stead status" in tail) == (count == 25)
     site.write('file "/proc1/x/y" { content = "x" }')
     site.run("apply")  # undoes the rest
