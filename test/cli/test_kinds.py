@@ -1,4 +1,5 @@
 """Kinds as the whole program runs them, where unit tests do not reach."""
+import re
 import subprocess
 
 from scratch import STEAD, eventually
@@ -17,6 +18,9 @@ def test_every_example_of_the_manual_is_valid(tmp_path):
     for line in subprocess.run([STEAD, "kinds", "--json"], capture_output=True, text=True, check=True).stdout.splitlines():
         kind = json.loads(line)
         (tmp_path / "site.lua").write_text(kind["example"])
+        for name in re.findall(r'(?:source|key) = "([^"/ ][^" ]*)"', kind["example"]):  # beside the configuration
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
         secrets = tmp_path / "secrets.yaml"
         secrets.write_text("{}\n")
         done = subprocess.run([STEAD, "check", tmp_path / "site.lua"], capture_output=True, text=True, check=False)
