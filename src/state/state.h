@@ -188,6 +188,16 @@ State *state_open_memory(Loop *loop);
  * they are on the disk. */
 State *state_open_sqlite(Loop *loop, const char *path, GError **error);
 
+typedef struct {
+    const char *urls;              /* of one member or several, separated by commas */
+    const char *ca;                /* PEM text; NULL: the authorities this host trusts */
+    const char *certificate, *key; /* PEM texts of ours; NULL: none */
+    const char *user, *password;   /* NULL: none */
+} StateEtcdOptions;
+
+/* etcd >= 3.4. Does not wait for it: calls tell what is wrong. */
+State *state_open_etcd(Loop *loop, const StateEtcdOptions *options, GError **error);
+
 /* Not inside a callback. Calls that were not answered never are; watches are over. Accepts NULL. */
 void state_free(State *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(State, state_free)

@@ -892,7 +892,7 @@ static void test_free_amid_calls(Store *store) {
 
 /* --- all of them over all stores */
 
-static const StoreKind kinds[] = { { "memory", false }, { "sqlite", true } };
+static const StoreKind kinds[] = { { "memory", false }, { "sqlite", true }, { "etcd", true } };
 
 typedef struct {
     const char *name;
@@ -958,5 +958,7 @@ int main(int argc, char **argv) {
             Run run = { &kinds[i], &cases[j] };
             g_test_add_data_func_full(path, g_memdup2(&run, sizeof run), run_case, g_free);
         }
-    return g_test_run();
+    int result = g_test_run();
+    stores_end();
+    return result;
 }

@@ -1,6 +1,7 @@
 #pragma once
 /* For tests: stores of each kind, opened empty, restarted, and waited for. */
 #include "state/state.h"
+#include "state/test-etcd.h"
 
 typedef struct {
     const char *kind; /* "memory", "sqlite", "etcd" */
@@ -12,7 +13,8 @@ typedef struct {
     Loop *loop;
     State *state;
     char *dir;
-    int64_t base; /* its revision when the test began */
+    EtcdServers *etcd; /* shared by all tests of the process */
+    int64_t base;      /* its revision when the test began */
 } Store;
 
 /* Returns NULL, with the test marked as skipped, where this kind cannot be had. */
@@ -22,6 +24,9 @@ void store_close(Store *store);
 void store_restart(Store *store);
 
 /* Runs the loop until holds() says so; fails the test after 30 s. */
+/* What all tests shared. */
+void stores_end(void);
+
 void store_run_until(Store *store, bool (*holds)(void *data), void *data);
 void store_run_for(Store *store, uint64_t us);
 

@@ -1,0 +1,360 @@
+#include "state/etcd-json.h"
+
+#include <string.h>
+
+#include "base/json.h"
+
+#define BAD_ANSWER "read the answer of etcd: it is none of its API v3"
+
+/* --- what is asked: text, because a value of a megabyte is copied often enough */
+
+static void add_text(GString *json, const char *name, const char *text) {
+    char last = json->len > 0 ? json->str[json->len - 1] : '{';
+    if (last != '{' && last != '[')
+        g_string_append_c(json, ',');
+    g_string_append_printf(json, "\"%s\":\"%s\"", name, text);
+}
+
+static void add_number(GString *json, const char *name, int64_t number) {
+    char text[24];
+    (void)g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, number);
+    if (number != 0)
+        add_text(json, name, text);
+}
+
+static void add_flag(GString *json, const char *name, bool flag) {
+    if (flag)
+        g_string_append_printf(json, "%s\"%s\":true", json->str[json->len - 1] == '{' ? "" : ",",
+                               name);
+}
+
+static void add_bytes(GString *json, const char *name, GBytes *bytes) {
+    gsize size;
+    const guchar *data = g_bytes_get_data(bytes, &size);
+    gint state = 0, save = 0;
+    add_text(json, name, "");
+    g_string_truncate(json, json->len - 1); /* its closing quote */
+    gsize start = json->len;
+    g_string_set_size(json, start + (size / 3 + 1) * 4 + 4);
+    gsize written = g_base64_encode_step(data, size, FALSE, json->str + start, &state, &save);
+    written += g_base64_encode_close(FALSE, json->str + start + written, &state, &save);
+    g_string_set_size(json, start + written);
+    g_string_append_c(json, '"');
+}
+
+/* As etcd has it, an end of one zero byte is beyond all keys. */
+static void add_keys(GString *json, GBytes *key, GBytes *end) {
+    g_autoptr(GBytes) beyond = g_bytes_new_static("", 1);
+    add_bytes(json, "key", key);
+    if (end != NULL)
+        add_bytes(json, "range_end", g_bytes_get_size(end) > 0 ? end : beyond);
+}
+
+static void add_op_body(GString *json, const Op *op) {
+    add_keys(json, op->key, op->end);
+    switch (op->kind) {
+    case OP_PUT:
+        add_bytes(json, "value", op->value);
+        add_number(json, "lease", op->lease);
+        return;
+    case OP_RANGE:
+        add_number(json, "revision", op->revision);
+        add_number(json, "limit", op->limit);
+        add_flag(json, "keys_only", op->keys_only);
+        return;
+    case OP_DELETE:
+        return;
+    }
+}
+
+static void add_ops(GString *json, const char *name, const GPtrArray *ops) {
+    static const char *const names[] = {
+        [OP_PUT] = "request_put", [OP_DELETE] = "request_delete_range", [OP_RANGE] = "request_range"
+    };
+    g_string_append_printf(json, ",\"%s\":[", name);
+    for (unsigned i = 0; i < ops->len; i++) {
+        const Op *op = g_ptr_array_index(ops, i);
+        g_string_append_printf(json, "%s{\"%s\":{", i > 0 ? "," : "", names[op->kind]);
+        add_op_body(json, op);
+        g_string_append(json, "}}");
+    }
+    g_string_append_c(json, ']');
+}
+
+static void add_compare(GString *json, const Compare *compare) {
+    static const struct {
+        const char *target, *member;
+    } fields[] = { [STATE_VERSION] = { "VERSION", "version" },
+                   [STATE_CREATE_REVISION] = { "CREATE", "create_revision" },
+                   [STATE_MOD_REVISION] = { "MOD", "mod_revision" },
+                   [STATE_LEASE] = { "LEASE", "lease" },
+                   [STATE_VALUE] = { "VALUE", "value" } };
+    static const char *const relations[] = { [STATE_EQUAL] = "EQUAL",
+                                             [STATE_NOT_EQUAL] = "NOT_EQUAL",
+                                             [STATE_LESS] = "LESS",
+                                             [STATE_GREATER] = "GREATER" };
+    char number[24];
+    (void)g_snprintf(number, sizeof number, "%" G_GINT64_FORMAT, compare->number);
+    add_bytes(json, "key", compare->key);
+    add_text(json, "target", fields[compare->field].target);
+    add_text(json, "result", relations[compare->relation]);
+    if (compare->field == STATE_VALUE)
+        add_bytes(json, "value", compare->value);
+    else
+        add_text(json, fields[compare->field].member, number);
+}
+
+static void add_txn(GString *json, const StateTxn *txn) {
+    g_string_append(json, "\"compare\":[");
+    for (unsigned i = 0; i < txn->compares->len; i++) {
+        g_string_append(json, i > 0 ? ",{" : "{");
+        add_compare(json, g_ptr_array_index(txn->compares, i));
+        g_string_append_c(json, '}');
+    }
+    g_string_append_c(json, ']');
+    add_ops(json, "success", txn->branches[STATE_THEN]);
+    add_ops(json, "failure", txn->branches[STATE_ELSE]);
+}
+
+const char *etcd_path(const StateCall *call) {
+    static const char *const paths[] = {
+        [CALL_RANGE] = "kv/range",        [CALL_TXN] = "kv/txn",
+        [CALL_COMPACT] = "kv/compaction", [CALL_GRANT] = "lease/grant",
+        [CALL_KEEP] = "lease/keepalive",  [CALL_REVOKE] = "lease/revoke",
+        [CALL_LOOK] = "lease/timetolive",
+    };
+    return paths[call->kind];
+}
+
+GBytes *etcd_request(const StateCall *call) {
+    GString *json = g_string_new("{");
+    switch (call->kind) {
+    case CALL_RANGE:
+        add_op_body(json, call_range(call));
+        break;
+    case CALL_TXN:
+        add_txn(json, call->txn);
+        break;
+    case CALL_COMPACT:
+        add_number(json, "revision", call->number);
+        break;
+    case CALL_GRANT:
+        add_number(json, "TTL", MAX(call->number, STATE_MIN_TTL));
+        break;
+    case CALL_KEEP:
+    case CALL_REVOKE:
+    case CALL_LOOK:
+        add_number(json, "ID", call->number);
+        break;
+    }
+    g_string_append_c(json, '}');
+    return g_string_free_to_bytes(json);
+}
+
+/* Large messages come in fragments: else one may have a thousand values. */
+GBytes *etcd_watch_request(const StateWatch *watch, int64_t from) {
+    GString *json = g_string_new("{\"create_request\":{");
+    add_keys(json, watch->key, watch->end);
+    add_number(json, "start_revision", from);
+    add_flag(json, "progress_notify", true);
+    add_flag(json, "fragment", true);
+    g_string_append(json, "}}");
+    return g_string_free_to_bytes(json);
+}
+
+GBytes *etcd_login_request(const char *user, const char *password) {
+    g_autoptr(Value) map = value_new_map();
+    value_map_set(map, "name", value_new_string(user));
+    value_map_set(map, "password", value_new_string(password));
+    char *json = json_print(map, JSON_COMPACT);
+    return g_bytes_new_take(json, strlen(json));
+}
+
+/* --- what is answered */
+
+int64_t etcd_number(const Value *map, const char *key) {
+    const Value *value = map != NULL ? value_map_get(map, key) : NULL;
+    if (value_type(value) == VALUE_INT)
+        return value_int(value);
+    return value_type(value) == VALUE_STRING ? g_ascii_strtoll(value_string(value), NULL, 10) : 0;
+}
+
+static const Value *member(const Value *map, const char *key, ValueType type) {
+    const Value *value = value_type(map) == VALUE_MAP ? value_map_get(map, key) : NULL;
+    return value_type(value) == type ? value : NULL;
+}
+
+static GBytes *get_bytes(const Value *map, const char *key) {
+    const char *text = value_map_string(map, key, "");
+    gsize size;
+    guchar *data = g_base64_decode(text, &size);
+    return g_bytes_new_take(data, size);
+}
+
+/* value: whether it is meant to have one */
+static StateEntry *entry_of(const Value *kv, bool value) {
+    g_autoptr(GBytes) key = get_bytes(kv, "key");
+    g_autoptr(GBytes) content = value ? get_bytes(kv, "value") : NULL;
+    StateEntry *entry = entry_new(key, content);
+    entry->create_revision = etcd_number(kv, "create_revision");
+    entry->mod_revision = etcd_number(kv, "mod_revision");
+    entry->version = etcd_number(kv, "version");
+    entry->lease = etcd_number(kv, "lease");
+    return entry;
+}
+
+static bool bad_answer(GError **error) {
+    g_set_error_literal(error, STATE_ERROR, STATE_ERROR_FAILED, BAD_ANSWER);
+    return false;
+}
+
+static bool read_range(const Op *op, const Value *response, StateAnswer *answer, GError **error) {
+    StateResult *result = answer_add_range(answer);
+    const Value *kvs = member(response, "kvs", VALUE_LIST);
+    for (size_t i = 0; kvs != NULL && i < value_size(kvs); i++) {
+        const Value *kv = value_list_at(kvs, i);
+        if (value_type(kv) != VALUE_MAP)
+            return bad_answer(error);
+        g_ptr_array_add(result->entries, entry_of(kv, !op->keys_only));
+    }
+    result->count = (uint64_t)etcd_number(response, "count");
+    result->more = value_map_bool(response, "more", false);
+    return true;
+}
+
+static bool read_op(const Op *op, const Value *response, StateAnswer *answer, GError **error) {
+    const Value *body;
+    switch (op->kind) {
+    case OP_PUT:
+        answer_add(answer);
+        return true;
+    case OP_DELETE:
+        body = member(response, "response_delete_range", VALUE_MAP);
+        answer_add(answer)->count = (uint64_t)etcd_number(body, "deleted");
+        return true;
+    case OP_RANGE:
+        body = member(response, "response_range", VALUE_MAP);
+        return body != NULL ? read_range(op, body, answer, error) : bad_answer(error);
+    }
+    g_assert_not_reached();
+}
+
+static bool read_txn(const StateTxn *txn, const Value *value, StateAnswer *answer, GError **error) {
+    answer->succeeded = value_map_bool(value, "succeeded", false);
+    const GPtrArray *ops = txn->branches[answer->succeeded ? STATE_THEN : STATE_ELSE];
+    const Value *responses = member(value, "responses", VALUE_LIST);
+    if ((responses != NULL ? value_size(responses) : 0) != ops->len)
+        return bad_answer(error);
+    for (unsigned i = 0; i < ops->len; i++)
+        if (!read_op(g_ptr_array_index(ops, i), value_list_at(responses, i), answer, error))
+            return false;
+    return true;
+}
+
+static bool read_lease(const StateCall *call, const Value *value, StateAnswer *answer,
+                       GError **error) {
+    answer->lease = call->kind == CALL_REVOKE ? call->number : etcd_number(value, "ID");
+    answer->ttl = etcd_number(value, "TTL");
+    if (call->kind == CALL_REVOKE || answer->ttl > 0)
+        return true;
+    /* A lease looked at in its last second has 0; one that is gone -1. */
+    if (call->kind == CALL_LOOK && answer->ttl == 0)
+        return true;
+    g_propagate_error(error, error_lease_gone(call->number));
+    return false;
+}
+
+StateAnswer *etcd_answer(const StateCall *call, const Value *value, GError **error) {
+    /* Keeping alive is a stream of one answer. */
+    const Value *body = call->kind == CALL_KEEP ? member(value, "result", VALUE_MAP) : value;
+    const Value *header = member(body, "header", VALUE_MAP);
+    if (header == NULL) {
+        (void)bad_answer(error);
+        return NULL;
+    }
+    g_autoptr(StateAnswer) answer = answer_new(etcd_number(header, "revision"));
+    bool good = true;
+    if (call->kind == CALL_RANGE)
+        good = read_range(call_range(call), body, answer, error);
+    else if (call->kind == CALL_TXN)
+        good = read_txn(call->txn, body, answer, error);
+    else if (call->kind != CALL_COMPACT)
+        good = read_lease(call, body, answer, error);
+    return good ? g_steal_pointer(&answer) : NULL;
+}
+
+GPtrArray *etcd_events(const Value *result, GError **error) {
+    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+    const Value *list = member(result, "events", VALUE_LIST);
+    for (size_t i = 0; list != NULL && i < value_size(list); i++) {
+        const Value *event = value_list_at(list, i);
+        const Value *kv = member(event, "kv", VALUE_MAP);
+        if (kv == NULL) {
+            (void)bad_answer(error);
+            return NULL;
+        }
+        bool deleted = strcmp(value_map_string(event, "type", "PUT"), "DELETE") == 0;
+        g_ptr_array_add(events, entry_of(kv, !deleted));
+    }
+    return g_steal_pointer(&events);
+}
+
+/* --- what is refused: etcd's own words, from its api/v3rpc/rpctypes/error.go */
+
+static const struct {
+    const char *words;
+    EtcdFate fate;
+    StateErrorCode code;
+} refusals[] = {
+    { "required revision has been compacted", ETCD_REFUSED, STATE_ERROR_COMPACTED },
+    { "required revision is a future revision", ETCD_REFUSED, STATE_ERROR_FUTURE_REVISION },
+    { "requested lease not found", ETCD_REFUSED, STATE_ERROR_LEASE_GONE },
+    { "request is too large", ETCD_REFUSED, STATE_ERROR_TOO_LARGE },
+    { "too many operations in txn request", ETCD_REFUSED, STATE_ERROR_TOO_LARGE },
+    { "too large lease TTL", ETCD_REFUSED, STATE_ERROR_TOO_LARGE },
+    { "received message larger than max", ETCD_REFUSED, STATE_ERROR_TOO_LARGE },
+    { "duplicate key given in txn request", ETCD_REFUSED, STATE_ERROR_INVALID },
+    { "key is not provided", ETCD_REFUSED, STATE_ERROR_INVALID },
+    { "database space exceeded", ETCD_REFUSED, STATE_ERROR_NO_SPACE },
+    { "permission denied", ETCD_REFUSED, STATE_ERROR_DENIED },
+    { "authentication failed", ETCD_REFUSED, STATE_ERROR_DENIED },
+    { "authentication is not enabled", ETCD_REFUSED, STATE_ERROR_DENIED },
+    { "user name not found", ETCD_REFUSED, STATE_ERROR_DENIED },
+    { "invalid auth token", ETCD_LOGIN, STATE_ERROR_DENIED },
+    { "user name is empty", ETCD_LOGIN, STATE_ERROR_DENIED },
+    { "revision in header is old", ETCD_LOGIN, STATE_ERROR_DENIED },
+    { "revision of auth store is old", ETCD_LOGIN, STATE_ERROR_DENIED },
+    /* Before they reach the log of the cluster. */
+    { "no leader", ETCD_ELSEWHERE, STATE_ERROR_UNAVAILABLE },
+    { "too many requests", ETCD_ELSEWHERE, STATE_ERROR_UNAVAILABLE },
+    { "not capable", ETCD_ELSEWHERE, STATE_ERROR_UNAVAILABLE },
+};
+
+EtcdFate etcd_fate_of_text(const char *message, GError **error) {
+    for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
+        if (strstr(message, refusals[i].words) == NULL)
+            continue;
+        g_set_error(error, STATE_ERROR, (int)refusals[i].code, "ask etcd: %s", message);
+        return refusals[i].fate;
+    }
+    g_set_error(error, STATE_ERROR, STATE_ERROR_UNAVAILABLE, "ask etcd: %s", message);
+    return ETCD_UNKNOWN;
+}
+
+EtcdFate etcd_fate(unsigned status, GBytes *body, GError **error) {
+    gsize size;
+    const char *text = g_bytes_get_data(body, &size);
+    g_autoptr(Value) value = size > 0 ? json_parse(text, size, "etcd", NULL) : NULL;
+    const char *message =
+        value_type(value) == VALUE_MAP ? value_map_string(value, "error", NULL) : NULL;
+    if (message != NULL)
+        return etcd_fate_of_text(message, error);
+    if (status == 404 || status == 405) {
+        g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED,
+                    "ask etcd: what answers has no API v3 (HTTP %u): is it etcd 3.4 or later?",
+                    status);
+        return ETCD_REFUSED;
+    }
+    g_set_error(error, STATE_ERROR, STATE_ERROR_UNAVAILABLE, "ask etcd: HTTP %u", status);
+    return ETCD_UNKNOWN;
+}

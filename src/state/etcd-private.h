@@ -1,0 +1,34 @@
+#pragma once
+/* Private to state: what the files of the store in etcd share. */
+#include "http/client.h"
+#include "state/etcd-json.h"
+#include "state/state-private.h"
+
+typedef struct {
+    State state;
+    HttpClient *http;
+    char **members;             /* their addresses, without a slash at the end */
+    unsigned n_members, member; /* the one that is asked */
+    char *user, *password;      /* NULL: without */
+    char *token;                /* a header; NULL: none yet */
+    HttpCall *login;
+} Etcd;
+
+Etcd *etcd_of(State *state);
+
+/* Asks one member; replied as of http_client_send(). */
+HttpCall *etcd_send(Etcd *etcd, unsigned member, const char *path, GBytes *body, HttpAsk ask,
+                    HttpReplied replied, void *data);
+
+/* The member failed: others are asked first from now on. Returns which. */
+unsigned etcd_leave(Etcd *etcd, unsigned member);
+
+/* Who we are has to be told (again). Calls that wait go on, or fail, when that is done. */
+bool etcd_can_login(const Etcd *etcd);
+void etcd_login(Etcd *etcd);
+
+/* etcd-watch.c */
+void etcd_watch(StateWatch *watch);
+void etcd_unwatch(StateWatch *watch);
+bool etcd_watch_waits(const StateWatch *watch); /* for a login */
+void etcd_watch_go_on(StateWatch *watch, const GError *error);

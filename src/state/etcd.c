@@ -1,0 +1,314 @@
+/*
+ * A store in a cluster of etcd, version 3.4 or later, through its JSON gateway. One member is asked
+ * until it fails, then the next. A call is sent again by itself only when it cannot have been done,
+ * or when doing it twice is the same as once; a write whose answer was lost is told as that.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "state/etcd-private.h"
+
+/* etcd itself gives up after 7 s. */
+#define CALL_TIMEOUT (10ull * G_USEC_PER_SEC)
+/* Every member is asked so often. */
+#define ROUNDS   2u
+#define PAUSE_US 100000u /* between rounds */
+
+/* What is done about a call; its job. */
+typedef struct {
+    Etcd *etcd;
+    StateCall *call;
+    GBytes *body;
+    unsigned member, tries;
+    HttpCall *http;   /* it was sent */
+    LoopTimer *pause; /* it will be */
+    bool waits;       /* for a login */
+    bool logged_in;   /* for this call alone; once is enough */
+} Attempt;
+
+Etcd *etcd_of(State *state) {
+    return (Etcd *)(void *)state;
+}
+
+HttpCall *etcd_send(Etcd *etcd, unsigned member, const char *path, GBytes *body, HttpAsk ask,
+                    HttpReplied replied, void *data) {
+    g_autofree char *url = g_strconcat(etcd->members[member], "/v3/", path, NULL);
+    /* A member that has lost the others says so at once, instead of letting us wait. */
+    const char *headers[] = { "Content-Type: application/json", "Grpc-Metadata-hasleader: true",
+                              etcd->token, NULL };
+    ask.url = url;
+    ask.headers = headers;
+    ask.body = body;
+    return http_client_send(etcd->http, &ask, replied, data);
+}
+
+unsigned etcd_leave(Etcd *etcd, unsigned member) {
+    if (etcd->member == member)
+        etcd->member = (member + 1) % etcd->n_members;
+    return (member + 1) % etcd->n_members;
+}
+
+/* --- calls */
+
+static void attempt_free(Attempt *attempt) {
+    loop_timer_clear(&attempt->pause);
+    g_clear_pointer(&attempt->http, http_call_cancel);
+    g_bytes_unref(attempt->body);
+    g_free(attempt);
+}
+
+/* Takes answer and error over. */
+static void finish(Attempt *attempt, StateAnswer *answer, GError *error) {
+    StateCall *call = attempt->call;
+    attempt_free(attempt);
+    call_answer(call, answer, error);
+}
+
+/* Whether doing it twice is as good as once. A lease that nobody knows of expires. */
+static bool may_repeat(const StateCall *call) {
+    return call->kind == CALL_KEEP || call->kind == CALL_GRANT || !call_is_write(call);
+}
+
+static void on_reply(void *data, const HttpReply *reply, const GError *error);
+
+static void send(Attempt *attempt) {
+    Etcd *etcd = attempt->etcd;
+    if (etcd->user != NULL && etcd->token == NULL) {
+        attempt->waits = true;
+        etcd_login(etcd);
+        return;
+    }
+    HttpAsk ask = { .timeout = CALL_TIMEOUT,
+                    .once = !may_repeat(attempt->call),
+                    .reply_limit = STATE_LIMIT_RANGE / 3 * 4 + (32u << 20) };
+    attempt->http = etcd_send(etcd, attempt->member, etcd_path(attempt->call), attempt->body, ask,
+                              on_reply, attempt);
+}
+
+static void on_pause(void *data) {
+    send(data);
+}
+
+/* Takes error over: what the last member said. */
+static void try_next(Attempt *attempt, GError *error) {
+    Etcd *etcd = attempt->etcd;
+    attempt->member = etcd_leave(etcd, attempt->member);
+    attempt->tries++;
+    if (attempt->tries == ROUNDS * etcd->n_members) {
+        finish(attempt, NULL, error);
+        return;
+    }
+    g_error_free(error);
+    bool again = attempt->tries % etcd->n_members == 0;
+    loop_timer_set(etcd->state.loop, &attempt->pause,
+                   loop_now(etcd->state.loop) + (again ? PAUSE_US : 0), on_pause, attempt);
+}
+
+static void answer_lost(Attempt *attempt, const char *why) {
+    finish(attempt, NULL,
+           g_error_new(STATE_ERROR, STATE_ERROR_UNKNOWN_OUTCOME, "%s; it may be done or not", why));
+}
+
+static void on_no_reply(Attempt *attempt, const HttpReply *reply, const GError *error) {
+    if (error->code == STEAD_ERROR_LIMIT)
+        finish(attempt, NULL, error_range_large());
+    else if (reply->sent && !may_repeat(attempt->call))
+        answer_lost(attempt, error->message);
+    else
+        try_next(attempt,
+                 g_error_new_literal(STATE_ERROR, STATE_ERROR_UNAVAILABLE, error->message));
+}
+
+static void on_refused(Attempt *attempt, const HttpReply *reply) {
+    g_autoptr(GError) error = NULL;
+    switch (etcd_fate(reply->status, reply->body, &error)) {
+    case ETCD_LOGIN:
+        if (attempt->logged_in || !etcd_can_login(attempt->etcd))
+            break;
+        attempt->logged_in = attempt->waits = true;
+        etcd_login(attempt->etcd);
+        return;
+    case ETCD_UNKNOWN:
+        if (!may_repeat(attempt->call)) {
+            answer_lost(attempt, error->message);
+            return;
+        }
+        try_next(attempt, g_steal_pointer(&error));
+        return;
+    case ETCD_ELSEWHERE:
+        try_next(attempt, g_steal_pointer(&error));
+        return;
+    case ETCD_REFUSED:
+        break;
+    }
+    finish(attempt, NULL, g_steal_pointer(&error));
+}
+
+static void on_answer(Attempt *attempt, const HttpReply *reply) {
+    GError *error = NULL;
+    gsize size;
+    const char *text = g_bytes_get_data(reply->body, &size);
+    g_autoptr(Value) value = size > 0 ? json_parse(text, size, "etcd", NULL) : NULL;
+    const Value *problem = value_type(value) == VALUE_MAP ? value_map_get(value, "error") : NULL;
+    StateAnswer *answer = NULL;
+    if (value_type(problem) == VALUE_MAP) /* of a stream */
+        (void)etcd_fate_of_text(value_map_string(problem, "message", "?"), &error);
+    else
+        answer = etcd_answer(attempt->call, value, &error);
+    finish(attempt, answer, error);
+}
+
+static void on_reply(void *data, const HttpReply *reply, const GError *error) {
+    Attempt *attempt = data;
+    attempt->http = NULL;
+    if (error != NULL)
+        on_no_reply(attempt, reply, error);
+    else if (reply->status == 200)
+        on_answer(attempt, reply);
+    else
+        on_refused(attempt, reply);
+}
+
+static void etcd_start(StateCall *call) {
+    Etcd *etcd = etcd_of(call->state);
+    Attempt *attempt = g_new0(Attempt, 1);
+    *attempt = (Attempt){ .etcd = etcd, .call = call, .member = etcd->member };
+    attempt->body = etcd_request(call);
+    call->job = attempt;
+    send(attempt);
+}
+
+static void etcd_cancel(StateCall *call) {
+    attempt_free(call->job);
+}
+
+/* --- who we are */
+
+bool etcd_can_login(const Etcd *etcd) {
+    return etcd->user != NULL;
+}
+
+static StateCall *waiting_call(Etcd *etcd) {
+    for (GList *link = etcd->state.calls.head; link != NULL; link = link->next) {
+        StateCall *call = link->data;
+        if (call->job != NULL && ((Attempt *)call->job)->waits)
+            return call;
+    }
+    return NULL;
+}
+
+static StateWatch *waiting_watch(Etcd *etcd) {
+    for (GList *link = etcd->state.watches.head; link != NULL; link = link->next)
+        if (etcd_watch_waits(link->data))
+            return link->data;
+    return NULL;
+}
+
+/* Takes what waits one at a time: each may start or end others. */
+static void go_on(Etcd *etcd, const GError *error) {
+    StateCall *call;
+    StateWatch *watch;
+    while ((call = waiting_call(etcd)) != NULL) {
+        Attempt *attempt = call->job;
+        attempt->waits = false;
+        if (error == NULL)
+            send(attempt);
+        else if (error->code == STATE_ERROR_UNAVAILABLE)
+            try_next(attempt, g_error_copy(error));
+        else
+            finish(attempt, NULL, g_error_copy(error));
+    }
+    while ((watch = waiting_watch(etcd)) != NULL)
+        etcd_watch_go_on(watch, error);
+}
+
+static void on_login(void *data, const HttpReply *reply, const GError *problem) {
+    Etcd *etcd = data;
+    g_autoptr(GError) error = NULL;
+    etcd->login = NULL;
+    gsize size;
+    const char *text = g_bytes_get_data(reply->body, &size);
+    if (problem != NULL) {
+        g_set_error_literal(&error, STATE_ERROR, STATE_ERROR_UNAVAILABLE, problem->message);
+    } else if (reply->status != 200) {
+        (void)etcd_fate(reply->status, reply->body, &error);
+        g_prefix_error(&error, "log in as '%s': ", etcd->user);
+    } else {
+        g_autoptr(Value) value = json_parse(text, size, "etcd", NULL);
+        const char *token =
+            value_type(value) == VALUE_MAP ? value_map_string(value, "token", "") : "";
+        etcd->token = g_strconcat("Authorization: ", token, NULL);
+    }
+    if (error != NULL && error->code == STATE_ERROR_UNAVAILABLE)
+        etcd->member = (etcd->member + 1) % etcd->n_members;
+    go_on(etcd, error);
+}
+
+void etcd_login(Etcd *etcd) {
+    if (etcd->login != NULL)
+        return;
+    g_clear_pointer(&etcd->token, g_free);
+    g_autoptr(GBytes) body = etcd_login_request(etcd->user, etcd->password);
+    etcd->login = etcd_send(etcd, etcd->member, "auth/authenticate", body,
+                            (HttpAsk){ .timeout = CALL_TIMEOUT }, on_login, etcd);
+}
+
+/* --- life */
+
+static void etcd_free(State *state) {
+    Etcd *etcd = etcd_of(state);
+    http_client_free(etcd->http);
+    g_strfreev(etcd->members);
+    g_free(etcd->user);
+    g_free(etcd->password);
+    g_free(etcd->token);
+    g_free(etcd);
+}
+
+static bool take_members(Etcd *etcd, const char *urls, GError **error) {
+    etcd->members = g_strsplit(urls, ",", 0);
+    etcd->n_members = g_strv_length(etcd->members);
+    for (unsigned i = 0; i < etcd->n_members; i++) {
+        char *url = etcd->members[i];
+        if (!g_str_has_prefix(url, "http://") && !g_str_has_prefix(url, "https://")) {
+            g_set_error(error, STATE_ERROR, STATE_ERROR_INVALID,
+                        "open etcd: '%s' is no address; write http://HOST:2379 or "
+                        "https://HOST:2379",
+                        url);
+            return false;
+        }
+        for (size_t end = strlen(url); url[end - 1] == '/'; end--)
+            url[end - 1] = '\0';
+    }
+    if (etcd->n_members > 0)
+        return true;
+    g_set_error_literal(error, STATE_ERROR, STATE_ERROR_INVALID,
+                        "open etcd: no address; write http://HOST:2379 or https://HOST:2379");
+    return false;
+}
+
+State *state_open_etcd(Loop *loop, const StateEtcdOptions *options, GError **error) {
+    static const StateClass class = {
+        .kind = "etcd",
+        .start = etcd_start,
+        .cancel = etcd_cancel,
+        .watch = etcd_watch,
+        .unwatch = etcd_unwatch,
+        .free = etcd_free,
+    };
+    HttpClientOptions tls = { options->ca, options->certificate, options->key };
+    Etcd *etcd = g_new0(Etcd, 1);
+    state_init(&etcd->state, &class, loop);
+    etcd->user = g_strdup(options->user);
+    etcd->password = g_strdup(options->password != NULL ? options->password : "");
+    g_autoptr(GError) problem = NULL;
+    if (take_members(etcd, options->urls, error)) {
+        etcd->http = http_client_new(loop, &tls, &problem);
+        if (etcd->http != NULL)
+            return &etcd->state;
+        g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED, "open etcd: %s", problem->message);
+    }
+    state_free(&etcd->state);
+    return NULL;
+}
