@@ -21,11 +21,14 @@ typedef enum {
 /* Everything options can say; each command lists those it takes. Strings are owned. */
 typedef struct {
     char *root, *state, *values, *secrets, *out, *format, *since, *until, *kind, *output_dir, *only,
-        *except, *key, *comment, *message, *previous, *digest;
+        *except, *key, *comment, *message, *previous, *digest, *store, *store_ca, *store_cert,
+        *store_key, *store_user, *store_password_file, *lease;
     char **env, **force, **kinds;
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
     gboolean verbose, yes, junit, replace, all_files, all_packages, with_secrets, overwrite, check;
+    gboolean prefix, keys_only;
     int parallel, sema, flap, limit, record;
+    int64_t revision;
     double converged_timeout, timeout;
 } Arguments;
 

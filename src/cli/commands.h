@@ -15,6 +15,7 @@ extern const Command command_key;
 extern const Command command_kinds;
 extern const Command command_ledger;
 extern const Command command_plan;
+extern const Command command_state;
 extern const Command command_status;
 extern const Command command_test;
 extern const Command command_types;

@@ -37,12 +37,30 @@ static GOptionEntry *entries_of(const Command *command, Arguments *arguments) {
 }
 
 static void arguments_clear(Arguments *arguments) {
-    char **strings[] = { &arguments->root,       &arguments->state,   &arguments->values,
-                         &arguments->secrets,    &arguments->out,     &arguments->format,
-                         &arguments->since,      &arguments->until,   &arguments->kind,
-                         &arguments->output_dir, &arguments->only,    &arguments->except,
-                         &arguments->key,        &arguments->comment, &arguments->message,
-                         &arguments->previous,   &arguments->digest };
+    char **strings[] = { &arguments->root,
+                         &arguments->state,
+                         &arguments->values,
+                         &arguments->secrets,
+                         &arguments->out,
+                         &arguments->format,
+                         &arguments->since,
+                         &arguments->until,
+                         &arguments->kind,
+                         &arguments->output_dir,
+                         &arguments->only,
+                         &arguments->except,
+                         &arguments->key,
+                         &arguments->comment,
+                         &arguments->message,
+                         &arguments->previous,
+                         &arguments->digest,
+                         &arguments->store,
+                         &arguments->store_ca,
+                         &arguments->store_cert,
+                         &arguments->store_key,
+                         &arguments->store_user,
+                         &arguments->store_password_file,
+                         &arguments->lease };
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_clear_pointer(strings[i], g_free);
     g_clear_pointer(&arguments->env, g_strfreev);

@@ -84,27 +84,27 @@ static void add_ops(GString *json, const char *name, const GPtrArray *ops) {
 static void add_compare(GString *json, const Compare *compare) {
     static const struct {
         const char *target, *member;
-    } fields[] = { [STATE_VERSION] = { "VERSION", "version" },
-                   [STATE_CREATE_REVISION] = { "CREATE", "create_revision" },
-                   [STATE_MOD_REVISION] = { "MOD", "mod_revision" },
-                   [STATE_LEASE] = { "LEASE", "lease" },
-                   [STATE_VALUE] = { "VALUE", "value" } };
-    static const char *const relations[] = { [STATE_EQUAL] = "EQUAL",
-                                             [STATE_NOT_EQUAL] = "NOT_EQUAL",
-                                             [STATE_LESS] = "LESS",
-                                             [STATE_GREATER] = "GREATER" };
+    } fields[] = { [STORE_VERSION] = { "VERSION", "version" },
+                   [STORE_CREATE_REVISION] = { "CREATE", "create_revision" },
+                   [STORE_MOD_REVISION] = { "MOD", "mod_revision" },
+                   [STORE_LEASE] = { "LEASE", "lease" },
+                   [STORE_VALUE] = { "VALUE", "value" } };
+    static const char *const relations[] = { [STORE_EQUAL] = "EQUAL",
+                                             [STORE_NOT_EQUAL] = "NOT_EQUAL",
+                                             [STORE_LESS] = "LESS",
+                                             [STORE_GREATER] = "GREATER" };
     char number[24];
     (void)g_snprintf(number, sizeof number, "%" G_GINT64_FORMAT, compare->number);
     add_bytes(json, "key", compare->key);
     add_text(json, "target", fields[compare->field].target);
     add_text(json, "result", relations[compare->relation]);
-    if (compare->field == STATE_VALUE)
+    if (compare->field == STORE_VALUE)
         add_bytes(json, "value", compare->value);
     else
         add_text(json, fields[compare->field].member, number);
 }
 
-static void add_txn(GString *json, const StateTxn *txn) {
+static void add_txn(GString *json, const StoreTxn *txn) {
     g_string_append(json, "\"compare\":[");
     for (unsigned i = 0; i < txn->compares->len; i++) {
         g_string_append(json, i > 0 ? ",{" : "{");
@@ -112,11 +112,11 @@ static void add_txn(GString *json, const StateTxn *txn) {
         g_string_append_c(json, '}');
     }
     g_string_append_c(json, ']');
-    add_ops(json, "success", txn->branches[STATE_THEN]);
-    add_ops(json, "failure", txn->branches[STATE_ELSE]);
+    add_ops(json, "success", txn->branches[STORE_THEN]);
+    add_ops(json, "failure", txn->branches[STORE_ELSE]);
 }
 
-const char *etcd_path(const StateCall *call) {
+const char *etcd_path(const StoreCall *call) {
     static const char *const paths[] = {
         [CALL_RANGE] = "kv/range",        [CALL_TXN] = "kv/txn",
         [CALL_COMPACT] = "kv/compaction", [CALL_GRANT] = "lease/grant",
@@ -126,7 +126,7 @@ const char *etcd_path(const StateCall *call) {
     return paths[call->kind];
 }
 
-GBytes *etcd_request(const StateCall *call) {
+GBytes *etcd_request(const StoreCall *call) {
     GString *json = g_string_new("{");
     switch (call->kind) {
     case CALL_RANGE:
@@ -139,7 +139,7 @@ GBytes *etcd_request(const StateCall *call) {
         add_number(json, "revision", call->number);
         break;
     case CALL_GRANT:
-        add_number(json, "TTL", MAX(call->number, STATE_MIN_TTL));
+        add_number(json, "TTL", MAX(call->number, STORE_MIN_TTL));
         break;
     case CALL_KEEP:
     case CALL_REVOKE:
@@ -152,7 +152,7 @@ GBytes *etcd_request(const StateCall *call) {
 }
 
 /* Large messages come in fragments: else one may have a thousand values. */
-GBytes *etcd_watch_request(const StateWatch *watch, int64_t from) {
+GBytes *etcd_watch_request(const StoreWatch *watch, int64_t from) {
     GString *json = g_string_new("{\"create_request\":{");
     add_keys(json, watch->key, watch->end);
     add_number(json, "start_revision", from);
@@ -192,10 +192,10 @@ static GBytes *get_bytes(const Value *map, const char *key) {
 }
 
 /* value: whether it is meant to have one */
-static StateEntry *entry_of(const Value *kv, bool value) {
+static StoreEntry *entry_of(const Value *kv, bool value) {
     g_autoptr(GBytes) key = get_bytes(kv, "key");
     g_autoptr(GBytes) content = value ? get_bytes(kv, "value") : NULL;
-    StateEntry *entry = entry_new(key, content);
+    StoreEntry *entry = entry_new(key, content);
     entry->create_revision = etcd_number(kv, "create_revision");
     entry->mod_revision = etcd_number(kv, "mod_revision");
     entry->version = etcd_number(kv, "version");
@@ -204,12 +204,12 @@ static StateEntry *entry_of(const Value *kv, bool value) {
 }
 
 static bool bad_answer(GError **error) {
-    g_set_error_literal(error, STATE_ERROR, STATE_ERROR_FAILED, BAD_ANSWER);
+    g_set_error_literal(error, STORE_ERROR, STORE_ERROR_FAILED, BAD_ANSWER);
     return false;
 }
 
-static bool read_range(const Op *op, const Value *response, StateAnswer *answer, GError **error) {
-    StateResult *result = answer_add_range(answer);
+static bool read_range(const Op *op, const Value *response, StoreAnswer *answer, GError **error) {
+    StoreResult *result = answer_add_range(answer);
     const Value *kvs = member(response, "kvs", VALUE_LIST);
     for (size_t i = 0; kvs != NULL && i < value_size(kvs); i++) {
         const Value *kv = value_list_at(kvs, i);
@@ -222,7 +222,7 @@ static bool read_range(const Op *op, const Value *response, StateAnswer *answer,
     return true;
 }
 
-static bool read_op(const Op *op, const Value *response, StateAnswer *answer, GError **error) {
+static bool read_op(const Op *op, const Value *response, StoreAnswer *answer, GError **error) {
     const Value *body;
     switch (op->kind) {
     case OP_PUT:
@@ -239,9 +239,9 @@ static bool read_op(const Op *op, const Value *response, StateAnswer *answer, GE
     g_assert_not_reached();
 }
 
-static bool read_txn(const StateTxn *txn, const Value *value, StateAnswer *answer, GError **error) {
+static bool read_txn(const StoreTxn *txn, const Value *value, StoreAnswer *answer, GError **error) {
     answer->succeeded = value_map_bool(value, "succeeded", false);
-    const GPtrArray *ops = txn->branches[answer->succeeded ? STATE_THEN : STATE_ELSE];
+    const GPtrArray *ops = txn->branches[answer->succeeded ? STORE_THEN : STORE_ELSE];
     const Value *responses = member(value, "responses", VALUE_LIST);
     if ((responses != NULL ? value_size(responses) : 0) != ops->len)
         return bad_answer(error);
@@ -251,7 +251,7 @@ static bool read_txn(const StateTxn *txn, const Value *value, StateAnswer *answe
     return true;
 }
 
-static bool read_lease(const StateCall *call, const Value *value, StateAnswer *answer,
+static bool read_lease(const StoreCall *call, const Value *value, StoreAnswer *answer,
                        GError **error) {
     answer->lease = call->kind == CALL_REVOKE ? call->number : etcd_number(value, "ID");
     answer->ttl = etcd_number(value, "TTL");
@@ -264,7 +264,7 @@ static bool read_lease(const StateCall *call, const Value *value, StateAnswer *a
     return false;
 }
 
-StateAnswer *etcd_answer(const StateCall *call, const Value *value, GError **error) {
+StoreAnswer *etcd_answer(const StoreCall *call, const Value *value, GError **error) {
     /* Keeping alive is a stream of one answer. */
     const Value *body = call->kind == CALL_KEEP ? member(value, "result", VALUE_MAP) : value;
     const Value *header = member(body, "header", VALUE_MAP);
@@ -272,7 +272,7 @@ StateAnswer *etcd_answer(const StateCall *call, const Value *value, GError **err
         (void)bad_answer(error);
         return NULL;
     }
-    g_autoptr(StateAnswer) answer = answer_new(etcd_number(header, "revision"));
+    g_autoptr(StoreAnswer) answer = answer_new(etcd_number(header, "revision"));
     bool good = true;
     if (call->kind == CALL_RANGE)
         good = read_range(call_range(call), body, answer, error);
@@ -284,7 +284,7 @@ StateAnswer *etcd_answer(const StateCall *call, const Value *value, GError **err
 }
 
 GPtrArray *etcd_events(const Value *result, GError **error) {
-    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     const Value *list = member(result, "events", VALUE_LIST);
     for (size_t i = 0; list != NULL && i < value_size(list); i++) {
         const Value *event = value_list_at(list, i);
@@ -304,40 +304,40 @@ GPtrArray *etcd_events(const Value *result, GError **error) {
 static const struct {
     const char *words;
     EtcdFate fate;
-    StateErrorCode code;
+    StoreErrorCode code;
 } refusals[] = {
-    { "required revision has been compacted", ETCD_REFUSED, STATE_ERROR_COMPACTED },
-    { "required revision is a future revision", ETCD_REFUSED, STATE_ERROR_FUTURE_REVISION },
-    { "requested lease not found", ETCD_REFUSED, STATE_ERROR_LEASE_GONE },
-    { "request is too large", ETCD_REFUSED, STATE_ERROR_TOO_LARGE },
-    { "too many operations in txn request", ETCD_REFUSED, STATE_ERROR_TOO_LARGE },
-    { "too large lease TTL", ETCD_REFUSED, STATE_ERROR_TOO_LARGE },
-    { "received message larger than max", ETCD_REFUSED, STATE_ERROR_TOO_LARGE },
-    { "duplicate key given in txn request", ETCD_REFUSED, STATE_ERROR_INVALID },
-    { "key is not provided", ETCD_REFUSED, STATE_ERROR_INVALID },
-    { "database space exceeded", ETCD_REFUSED, STATE_ERROR_NO_SPACE },
-    { "permission denied", ETCD_REFUSED, STATE_ERROR_DENIED },
-    { "authentication failed", ETCD_REFUSED, STATE_ERROR_DENIED },
-    { "authentication is not enabled", ETCD_REFUSED, STATE_ERROR_DENIED },
-    { "user name not found", ETCD_REFUSED, STATE_ERROR_DENIED },
-    { "invalid auth token", ETCD_LOGIN, STATE_ERROR_DENIED },
-    { "user name is empty", ETCD_LOGIN, STATE_ERROR_DENIED },
-    { "revision in header is old", ETCD_LOGIN, STATE_ERROR_DENIED },
-    { "revision of auth store is old", ETCD_LOGIN, STATE_ERROR_DENIED },
+    { "required revision has been compacted", ETCD_REFUSED, STORE_ERROR_COMPACTED },
+    { "required revision is a future revision", ETCD_REFUSED, STORE_ERROR_FUTURE_REVISION },
+    { "requested lease not found", ETCD_REFUSED, STORE_ERROR_LEASE_GONE },
+    { "request is too large", ETCD_REFUSED, STORE_ERROR_TOO_LARGE },
+    { "too many operations in txn request", ETCD_REFUSED, STORE_ERROR_TOO_LARGE },
+    { "too large lease TTL", ETCD_REFUSED, STORE_ERROR_TOO_LARGE },
+    { "received message larger than max", ETCD_REFUSED, STORE_ERROR_TOO_LARGE },
+    { "duplicate key given in txn request", ETCD_REFUSED, STORE_ERROR_INVALID },
+    { "key is not provided", ETCD_REFUSED, STORE_ERROR_INVALID },
+    { "database space exceeded", ETCD_REFUSED, STORE_ERROR_NO_SPACE },
+    { "permission denied", ETCD_REFUSED, STORE_ERROR_DENIED },
+    { "authentication failed", ETCD_REFUSED, STORE_ERROR_DENIED },
+    { "authentication is not enabled", ETCD_REFUSED, STORE_ERROR_DENIED },
+    { "user name not found", ETCD_REFUSED, STORE_ERROR_DENIED },
+    { "invalid auth token", ETCD_LOGIN, STORE_ERROR_DENIED },
+    { "user name is empty", ETCD_LOGIN, STORE_ERROR_DENIED },
+    { "revision in header is old", ETCD_LOGIN, STORE_ERROR_DENIED },
+    { "revision of auth store is old", ETCD_LOGIN, STORE_ERROR_DENIED },
     /* Before they reach the log of the cluster. */
-    { "no leader", ETCD_ELSEWHERE, STATE_ERROR_UNAVAILABLE },
-    { "too many requests", ETCD_ELSEWHERE, STATE_ERROR_UNAVAILABLE },
-    { "not capable", ETCD_ELSEWHERE, STATE_ERROR_UNAVAILABLE },
+    { "no leader", ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },
+    { "too many requests", ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },
+    { "not capable", ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },
 };
 
 EtcdFate etcd_fate_of_text(const char *message, GError **error) {
     for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
         if (strstr(message, refusals[i].words) == NULL)
             continue;
-        g_set_error(error, STATE_ERROR, (int)refusals[i].code, "ask etcd: %s", message);
+        g_set_error(error, STORE_ERROR, (int)refusals[i].code, "ask etcd: %s", message);
         return refusals[i].fate;
     }
-    g_set_error(error, STATE_ERROR, STATE_ERROR_UNAVAILABLE, "ask etcd: %s", message);
+    g_set_error(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE, "ask etcd: %s", message);
     return ETCD_UNKNOWN;
 }
 
@@ -350,11 +350,11 @@ EtcdFate etcd_fate(unsigned status, GBytes *body, GError **error) {
     if (message != NULL)
         return etcd_fate_of_text(message, error);
     if (status == 404 || status == 405) {
-        g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED,
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED,
                     "ask etcd: what answers has no API v3 (HTTP %u): is it etcd 3.4 or later?",
                     status);
         return ETCD_REFUSED;
     }
-    g_set_error(error, STATE_ERROR, STATE_ERROR_UNAVAILABLE, "ask etcd: HTTP %u", status);
+    g_set_error(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE, "ask etcd: HTTP %u", status);
     return ETCD_UNKNOWN;
 }

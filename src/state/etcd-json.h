@@ -5,20 +5,20 @@
  * https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/ and the messages of rpc.proto.
  */
 #include "base/value.h"
-#include "state/state-private.h"
+#include "state/store-private.h"
 
 /* The path after /v3/ and the body of a call's request. */
-const char *etcd_path(const StateCall *call);
-GBytes *etcd_request(const StateCall *call);
-GBytes *etcd_watch_request(const StateWatch *watch, int64_t from);
+const char *etcd_path(const StoreCall *call);
+GBytes *etcd_request(const StoreCall *call);
+GBytes *etcd_watch_request(const StoreWatch *watch, int64_t from);
 GBytes *etcd_login_request(const char *user, const char *password);
 
 /* Of a call that was answered with status 200; NULL with error. */
-StateAnswer *etcd_answer(const StateCall *call, const Value *value, GError **error);
+StoreAnswer *etcd_answer(const StoreCall *call, const Value *value, GError **error);
 
 /* A number that may be left out, as text or not. */
 int64_t etcd_number(const Value *map, const char *key);
-/* The changes of a message of a watch, of StateEntry. NULL with error. */
+/* The changes of a message of a watch, of StoreEntry. NULL with error. */
 GPtrArray *etcd_events(const Value *result, GError **error);
 
 /* What an answer other than 200 means. */

@@ -2,10 +2,10 @@
 /* Private to state: what the files of the store in etcd share. */
 #include "http/client.h"
 #include "state/etcd-json.h"
-#include "state/state-private.h"
+#include "state/store-private.h"
 
 typedef struct {
-    State state;
+    Store state;
     HttpClient *http;
     char **members;             /* their addresses, without a slash at the end */
     unsigned n_members, member; /* the one that is asked */
@@ -14,7 +14,7 @@ typedef struct {
     HttpCall *login;
 } Etcd;
 
-Etcd *etcd_of(State *state);
+Etcd *etcd_of(Store *state);
 
 /* Asks one member; replied as of http_client_send(). */
 HttpCall *etcd_send(Etcd *etcd, unsigned member, const char *path, GBytes *body, HttpAsk ask,
@@ -28,7 +28,7 @@ bool etcd_can_login(const Etcd *etcd);
 void etcd_login(Etcd *etcd);
 
 /* etcd-watch.c */
-void etcd_watch(StateWatch *watch);
-void etcd_unwatch(StateWatch *watch);
-bool etcd_watch_waits(const StateWatch *watch); /* for a login */
-void etcd_watch_go_on(StateWatch *watch, const GError *error);
+void etcd_watch(StoreWatch *watch);
+void etcd_unwatch(StoreWatch *watch);
+bool etcd_watch_waits(const StoreWatch *watch); /* for a login */
+void etcd_watch_go_on(StoreWatch *watch, const GError *error);

@@ -20,13 +20,13 @@
 /* The job of a watch. */
 typedef struct {
     Etcd *etcd;
-    StateWatch *watch;
+    StoreWatch *watch;
     unsigned member;
     HttpCall *http;
     LoopTimer *pause;
     uint64_t pause_us;
     GByteArray *line; /* the beginning of a message */
-    GPtrArray *held;  /* of StateEntry: of a revision that is not whole yet */
+    GPtrArray *held;  /* of StoreEntry: of a revision that is not whole yet */
     bool waits;       /* for a login */
     bool logged_in;   /* since it was open */
 } Stream;
@@ -34,7 +34,7 @@ typedef struct {
 static void connect(Stream *stream);
 
 static GPtrArray *entries_new(void) {
-    return g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+    return g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
 }
 
 static void on_pause(void *data) {
@@ -92,7 +92,7 @@ static void on_cancelled(Stream *stream, const Value *result) {
         return;
     }
     /* Also said of a token that is not known any more. */
-    if (etcd_fate_of_text(reason, &error) == ETCD_REFUSED && error->code == STATE_ERROR_DENIED)
+    if (etcd_fate_of_text(reason, &error) == ETCD_REFUSED && error->code == STORE_ERROR_DENIED)
         login_and_connect(stream, error);
     else
         reconnect(stream);
@@ -103,12 +103,12 @@ static GPtrArray *take_whole(Stream *stream, bool fragment) {
     GPtrArray *held = stream->held;
     unsigned whole = held->len;
     while (fragment && whole > 0 &&
-           ((StateEntry *)held->pdata[whole - 1])->mod_revision ==
-               ((StateEntry *)held->pdata[held->len - 1])->mod_revision)
+           ((StoreEntry *)held->pdata[whole - 1])->mod_revision ==
+               ((StoreEntry *)held->pdata[held->len - 1])->mod_revision)
         whole--;
     stream->held = entries_new();
     for (unsigned i = whole; i < held->len; i++)
-        g_ptr_array_add(stream->held, state_entry_ref(g_ptr_array_index(held, i)));
+        g_ptr_array_add(stream->held, store_entry_ref(g_ptr_array_index(held, i)));
     g_ptr_array_set_size(held, (int)whole);
     return held;
 }
@@ -121,14 +121,14 @@ static bool on_events(Stream *stream, const Value *result, int64_t revision) {
         return false;
     }
     for (unsigned i = 0; i < events->len; i++) {
-        StateEntry *entry = g_ptr_array_index(events, i);
+        StoreEntry *entry = g_ptr_array_index(events, i);
         if (entry->mod_revision >= stream->watch->next)
-            g_ptr_array_add(stream->held, state_entry_ref(entry));
+            g_ptr_array_add(stream->held, store_entry_ref(entry));
     }
     bool fragment = value_map_bool(result, "fragment", false);
     g_autoptr(GPtrArray) whole = take_whole(stream, fragment);
     if (whole->len > 0)
-        revision = ((StateEntry *)whole->pdata[whole->len - 1])->mod_revision;
+        revision = ((StoreEntry *)whole->pdata[whole->len - 1])->mod_revision;
     bool news = whole->len > 0 || (events->len == 0 && revision >= stream->watch->next);
     return !news || watch_tell(stream->watch, revision, whole);
 }
@@ -199,7 +199,7 @@ static void connect(Stream *stream) {
                              on_end, stream);
 }
 
-void etcd_watch(StateWatch *watch) {
+void etcd_watch(StoreWatch *watch) {
     Etcd *etcd = etcd_of(watch->state);
     Stream *stream = g_new0(Stream, 1);
     *stream = (Stream){ .etcd = etcd, .watch = watch, .member = etcd->member };
@@ -210,7 +210,7 @@ void etcd_watch(StateWatch *watch) {
     connect(stream);
 }
 
-void etcd_unwatch(StateWatch *watch) {
+void etcd_unwatch(StoreWatch *watch) {
     Stream *stream = g_steal_pointer(&watch->job);
     loop_timer_clear(&stream->pause);
     g_clear_pointer(&stream->http, http_call_cancel);
@@ -219,17 +219,17 @@ void etcd_unwatch(StateWatch *watch) {
     g_free(stream);
 }
 
-bool etcd_watch_waits(const StateWatch *watch) {
+bool etcd_watch_waits(const StoreWatch *watch) {
     const Stream *stream = watch->job;
     return stream != NULL && stream->waits;
 }
 
-void etcd_watch_go_on(StateWatch *watch, const GError *error) {
+void etcd_watch_go_on(StoreWatch *watch, const GError *error) {
     Stream *stream = watch->job;
     stream->waits = false;
     if (error == NULL)
         connect(stream);
-    else if (error->code == STATE_ERROR_UNAVAILABLE)
+    else if (error->code == STORE_ERROR_UNAVAILABLE)
         reconnect(stream);
     else
         watch_fail(watch, 0, error);

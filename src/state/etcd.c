@@ -18,7 +18,7 @@
 /* What is done about a call; its job. */
 typedef struct {
     Etcd *etcd;
-    StateCall *call;
+    StoreCall *call;
     GBytes *body;
     unsigned member, tries;
     HttpCall *http;   /* it was sent */
@@ -27,7 +27,7 @@ typedef struct {
     bool logged_in;   /* for this call alone; once is enough */
 } Attempt;
 
-Etcd *etcd_of(State *state) {
+Etcd *etcd_of(Store *state) {
     return (Etcd *)(void *)state;
 }
 
@@ -59,14 +59,14 @@ static void attempt_free(Attempt *attempt) {
 }
 
 /* Takes answer and error over. */
-static void finish(Attempt *attempt, StateAnswer *answer, GError *error) {
-    StateCall *call = attempt->call;
+static void finish(Attempt *attempt, StoreAnswer *answer, GError *error) {
+    StoreCall *call = attempt->call;
     attempt_free(attempt);
     call_answer(call, answer, error);
 }
 
 /* Whether doing it twice is as good as once. A lease that nobody knows of expires. */
-static bool may_repeat(const StateCall *call) {
+static bool may_repeat(const StoreCall *call) {
     return call->kind == CALL_KEEP || call->kind == CALL_GRANT || !call_is_write(call);
 }
 
@@ -81,7 +81,7 @@ static void send(Attempt *attempt) {
     }
     HttpAsk ask = { .timeout = CALL_TIMEOUT,
                     .once = !may_repeat(attempt->call),
-                    .reply_limit = STATE_LIMIT_RANGE / 3 * 4 + (32u << 20) };
+                    .reply_limit = STORE_LIMIT_RANGE / 3 * 4 + (32u << 20) };
     attempt->http = etcd_send(etcd, attempt->member, etcd_path(attempt->call), attempt->body, ask,
                               on_reply, attempt);
 }
@@ -107,7 +107,7 @@ static void try_next(Attempt *attempt, GError *error) {
 
 static void answer_lost(Attempt *attempt, const char *why) {
     finish(attempt, NULL,
-           g_error_new(STATE_ERROR, STATE_ERROR_UNKNOWN_OUTCOME, "%s; it may be done or not", why));
+           g_error_new(STORE_ERROR, STORE_ERROR_UNKNOWN_OUTCOME, "%s; it may be done or not", why));
 }
 
 static void on_no_reply(Attempt *attempt, const HttpReply *reply, const GError *error) {
@@ -117,7 +117,7 @@ static void on_no_reply(Attempt *attempt, const HttpReply *reply, const GError *
         answer_lost(attempt, error->message);
     else
         try_next(attempt,
-                 g_error_new_literal(STATE_ERROR, STATE_ERROR_UNAVAILABLE, error->message));
+                 g_error_new_literal(STORE_ERROR, STORE_ERROR_UNAVAILABLE, error->message));
 }
 
 static void on_refused(Attempt *attempt, const HttpReply *reply) {
@@ -151,7 +151,7 @@ static void on_answer(Attempt *attempt, const HttpReply *reply) {
     const char *text = g_bytes_get_data(reply->body, &size);
     g_autoptr(Value) value = size > 0 ? json_parse(text, size, "etcd", NULL) : NULL;
     const Value *problem = value_type(value) == VALUE_MAP ? value_map_get(value, "error") : NULL;
-    StateAnswer *answer = NULL;
+    StoreAnswer *answer = NULL;
     if (value_type(problem) == VALUE_MAP) /* of a stream */
         (void)etcd_fate_of_text(value_map_string(problem, "message", "?"), &error);
     else
@@ -170,7 +170,7 @@ static void on_reply(void *data, const HttpReply *reply, const GError *error) {
         on_refused(attempt, reply);
 }
 
-static void etcd_start(StateCall *call) {
+static void etcd_start(StoreCall *call) {
     Etcd *etcd = etcd_of(call->state);
     Attempt *attempt = g_new0(Attempt, 1);
     *attempt = (Attempt){ .etcd = etcd, .call = call, .member = etcd->member };
@@ -179,7 +179,7 @@ static void etcd_start(StateCall *call) {
     send(attempt);
 }
 
-static void etcd_cancel(StateCall *call) {
+static void etcd_cancel(StoreCall *call) {
     attempt_free(call->job);
 }
 
@@ -189,16 +189,16 @@ bool etcd_can_login(const Etcd *etcd) {
     return etcd->user != NULL;
 }
 
-static StateCall *waiting_call(Etcd *etcd) {
+static StoreCall *waiting_call(Etcd *etcd) {
     for (GList *link = etcd->state.calls.head; link != NULL; link = link->next) {
-        StateCall *call = link->data;
+        StoreCall *call = link->data;
         if (call->job != NULL && ((Attempt *)call->job)->waits)
             return call;
     }
     return NULL;
 }
 
-static StateWatch *waiting_watch(Etcd *etcd) {
+static StoreWatch *waiting_watch(Etcd *etcd) {
     for (GList *link = etcd->state.watches.head; link != NULL; link = link->next)
         if (etcd_watch_waits(link->data))
             return link->data;
@@ -207,14 +207,14 @@ static StateWatch *waiting_watch(Etcd *etcd) {
 
 /* Takes what waits one at a time: each may start or end others. */
 static void go_on(Etcd *etcd, const GError *error) {
-    StateCall *call;
-    StateWatch *watch;
+    StoreCall *call;
+    StoreWatch *watch;
     while ((call = waiting_call(etcd)) != NULL) {
         Attempt *attempt = call->job;
         attempt->waits = false;
         if (error == NULL)
             send(attempt);
-        else if (error->code == STATE_ERROR_UNAVAILABLE)
+        else if (error->code == STORE_ERROR_UNAVAILABLE)
             try_next(attempt, g_error_copy(error));
         else
             finish(attempt, NULL, g_error_copy(error));
@@ -230,7 +230,7 @@ static void on_login(void *data, const HttpReply *reply, const GError *problem) 
     gsize size;
     const char *text = g_bytes_get_data(reply->body, &size);
     if (problem != NULL) {
-        g_set_error_literal(&error, STATE_ERROR, STATE_ERROR_UNAVAILABLE, problem->message);
+        g_set_error_literal(&error, STORE_ERROR, STORE_ERROR_UNAVAILABLE, problem->message);
     } else if (reply->status != 200) {
         (void)etcd_fate(reply->status, reply->body, &error);
         g_prefix_error(&error, "log in as '%s': ", etcd->user);
@@ -240,7 +240,7 @@ static void on_login(void *data, const HttpReply *reply, const GError *problem) 
             value_type(value) == VALUE_MAP ? value_map_string(value, "token", "") : "";
         etcd->token = g_strconcat("Authorization: ", token, NULL);
     }
-    if (error != NULL && error->code == STATE_ERROR_UNAVAILABLE)
+    if (error != NULL && error->code == STORE_ERROR_UNAVAILABLE)
         etcd->member = (etcd->member + 1) % etcd->n_members;
     go_on(etcd, error);
 }
@@ -256,7 +256,7 @@ void etcd_login(Etcd *etcd) {
 
 /* --- life */
 
-static void etcd_free(State *state) {
+static void etcd_free(Store *state) {
     Etcd *etcd = etcd_of(state);
     http_client_free(etcd->http);
     g_strfreev(etcd->members);
@@ -272,7 +272,7 @@ static bool take_members(Etcd *etcd, const char *urls, GError **error) {
     for (unsigned i = 0; i < etcd->n_members; i++) {
         char *url = etcd->members[i];
         if (!g_str_has_prefix(url, "http://") && !g_str_has_prefix(url, "https://")) {
-            g_set_error(error, STATE_ERROR, STATE_ERROR_INVALID,
+            g_set_error(error, STORE_ERROR, STORE_ERROR_INVALID,
                         "open etcd: '%s' is no address; write http://HOST:2379 or "
                         "https://HOST:2379",
                         url);
@@ -283,13 +283,13 @@ static bool take_members(Etcd *etcd, const char *urls, GError **error) {
     }
     if (etcd->n_members > 0)
         return true;
-    g_set_error_literal(error, STATE_ERROR, STATE_ERROR_INVALID,
+    g_set_error_literal(error, STORE_ERROR, STORE_ERROR_INVALID,
                         "open etcd: no address; write http://HOST:2379 or https://HOST:2379");
     return false;
 }
 
-State *state_open_etcd(Loop *loop, const StateEtcdOptions *options, GError **error) {
-    static const StateClass class = {
+Store *store_open_etcd(Loop *loop, const StoreEtcdOptions *options, GError **error) {
+    static const StoreClass class = {
         .kind = "etcd",
         .start = etcd_start,
         .cancel = etcd_cancel,
@@ -299,7 +299,7 @@ State *state_open_etcd(Loop *loop, const StateEtcdOptions *options, GError **err
     };
     HttpClientOptions tls = { options->ca, options->certificate, options->key };
     Etcd *etcd = g_new0(Etcd, 1);
-    state_init(&etcd->state, &class, loop);
+    store_init(&etcd->state, &class, loop);
     etcd->user = g_strdup(options->user);
     etcd->password = g_strdup(options->password != NULL ? options->password : "");
     g_autoptr(GError) problem = NULL;
@@ -307,8 +307,8 @@ State *state_open_etcd(Loop *loop, const StateEtcdOptions *options, GError **err
         etcd->http = http_client_new(loop, &tls, &problem);
         if (etcd->http != NULL)
             return &etcd->state;
-        g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED, "open etcd: %s", problem->message);
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "open etcd: %s", problem->message);
     }
-    state_free(&etcd->state);
+    store_free(&etcd->state);
     return NULL;
 }

@@ -3,49 +3,49 @@
  * others can be compared with it. Every call is done by a message, so in the order of the calls.
  */
 #include "state/leases.h"
-#include "state/state-private.h"
+#include "state/store-private.h"
 #include "state/watchers.h"
 
 typedef struct {
-    State state;
-    GTree *keys;    /* GBytes -> GPtrArray of StateEntry: what a key was, in order */
-    GPtrArray *log; /* of StateEntry: all changes after compacted, in order */
+    Store state;
+    GTree *keys;    /* GBytes -> GPtrArray of StoreEntry: what a key was, in order */
+    GPtrArray *log; /* of StoreEntry: all changes after compacted, in order */
     int64_t revision, compacted;
     Leases *leases;
     Watchers *watchers;
-    const StateCall *running; /* NULL: none, or it was cancelled by a watch that it made tell */
+    const StoreCall *running; /* NULL: none, or it was cancelled by a watch that it made tell */
 } Memory;
 
-static Memory *memory_of(State *state) {
+static Memory *memory_of(Store *state) {
     return (Memory *)(void *)state;
 }
 
 /* --- reading */
 
 /* As it was at revision; NULL: it was not there. */
-static StateEntry *version_at(const GPtrArray *versions, int64_t revision) {
+static StoreEntry *version_at(const GPtrArray *versions, int64_t revision) {
     for (unsigned i = versions->len; i-- > 0;) {
-        StateEntry *entry = g_ptr_array_index(versions, i);
+        StoreEntry *entry = g_ptr_array_index(versions, i);
         if (entry->mod_revision <= revision)
             return entry->version > 0 ? entry : NULL;
     }
     return NULL;
 }
 
-static StateEntry *entry_at(const Memory *memory, GBytes *key, int64_t revision) {
+static StoreEntry *entry_at(const Memory *memory, GBytes *key, int64_t revision) {
     const GPtrArray *versions = g_tree_lookup(memory->keys, key);
     return versions != NULL ? version_at(versions, revision) : NULL;
 }
 
 /* Calls visit with each entry of the keys there were at revision, in order. */
-typedef void (*Visitor)(void *data, StateEntry *entry);
+typedef void (*Visitor)(void *data, StoreEntry *entry);
 
 static void visit(const Memory *memory, GBytes *key, GBytes *end, int64_t revision, Visitor visitor,
                   void *data) {
     GTreeNode *node = g_tree_lower_bound(memory->keys, key);
     for (; node != NULL && keys_hold(key, end, g_tree_node_key(node));
          node = g_tree_node_next(node)) {
-        StateEntry *entry = version_at(g_tree_node_value(node), revision);
+        StoreEntry *entry = version_at(g_tree_node_value(node), revision);
         if (entry != NULL)
             visitor(data, entry);
     }
@@ -53,20 +53,20 @@ static void visit(const Memory *memory, GBytes *key, GBytes *end, int64_t revisi
 
 typedef struct {
     const Op *op;
-    StateResult *result;
+    StoreResult *result;
     size_t size;
 } Gathering;
 
-static void gather(void *data, StateEntry *entry) {
+static void gather(void *data, StoreEntry *entry) {
     Gathering *gathering = data;
-    StateResult *result = gathering->result;
+    StoreResult *result = gathering->result;
     result->count++;
     if (gathering->op->limit > 0 && result->entries->len == gathering->op->limit) {
         result->more = true;
         return;
     }
     bool keys_only = gathering->op->keys_only;
-    StateEntry *copy = keys_only ? entry_new(entry->key, NULL) : state_entry_ref(entry);
+    StoreEntry *copy = keys_only ? entry_new(entry->key, NULL) : store_entry_ref(entry);
     if (keys_only) {
         copy->create_revision = entry->create_revision;
         copy->mod_revision = entry->mod_revision;
@@ -78,16 +78,16 @@ static void gather(void *data, StateEntry *entry) {
     g_ptr_array_add(result->entries, copy);
 }
 
-static bool read_range(const Memory *memory, const Op *op, int64_t revision, StateAnswer *answer,
+static bool read_range(const Memory *memory, const Op *op, int64_t revision, StoreAnswer *answer,
                        GError **error) {
     Gathering gathering = { op, answer_add_range(answer), 0 };
     visit(memory, op->key, op->end, revision, gather, &gathering);
-    if (gathering.size > STATE_LIMIT_RANGE)
+    if (gathering.size > STORE_LIMIT_RANGE)
         g_propagate_error(error, error_range_large());
-    return gathering.size <= STATE_LIMIT_RANGE;
+    return gathering.size <= STORE_LIMIT_RANGE;
 }
 
-static StateAnswer *run_range(const Memory *memory, const Op *op, GError **error) {
+static StoreAnswer *run_range(const Memory *memory, const Op *op, GError **error) {
     int64_t revision = op->revision > 0 ? op->revision : memory->revision;
     if (revision > memory->revision)
         g_propagate_error(error, error_future(revision, memory->revision));
@@ -95,33 +95,33 @@ static StateAnswer *run_range(const Memory *memory, const Op *op, GError **error
         g_propagate_error(error, error_compacted(revision, memory->compacted));
     if (*error != NULL)
         return NULL;
-    g_autoptr(StateAnswer) answer = answer_new(memory->revision);
+    g_autoptr(StoreAnswer) answer = answer_new(memory->revision);
     return read_range(memory, op, revision, answer, error) ? g_steal_pointer(&answer) : NULL;
 }
 
 /* --- changing: everything of a transaction gets the revision after the present one */
 
-static void add_version(Memory *memory, StateEntry *entry) {
+static void add_version(Memory *memory, StoreEntry *entry) {
     GPtrArray *versions = g_tree_lookup(memory->keys, entry->key);
     if (versions == NULL) {
-        versions = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+        versions = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
         g_tree_insert(memory->keys, g_bytes_ref(entry->key), versions);
     }
     entry->mod_revision = memory->revision + 1;
     g_ptr_array_add(versions, entry);
-    g_ptr_array_add(memory->log, state_entry_ref(entry));
+    g_ptr_array_add(memory->log, store_entry_ref(entry));
 }
 
 static void put(Memory *memory, const Op *op) {
-    const StateEntry *before = entry_at(memory, op->key, memory->revision + 1);
-    StateEntry *entry = entry_new(op->key, op->value);
+    const StoreEntry *before = entry_at(memory, op->key, memory->revision + 1);
+    StoreEntry *entry = entry_new(op->key, op->value);
     entry->lease = op->lease;
     entry->version = before != NULL ? before->version + 1 : 1;
     entry->create_revision = before != NULL ? before->create_revision : memory->revision + 1;
     add_version(memory, entry);
 }
 
-static void collect(void *data, StateEntry *entry) {
+static void collect(void *data, StoreEntry *entry) {
     g_ptr_array_add(data, g_bytes_ref(entry->key));
 }
 
@@ -138,9 +138,9 @@ static void commit(Memory *memory, unsigned from) {
     if (memory->log->len == from)
         return;
     memory->revision++;
-    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     for (unsigned i = from; i < memory->log->len; i++)
-        g_ptr_array_add(events, state_entry_ref(g_ptr_array_index(memory->log, i)));
+        g_ptr_array_add(events, store_entry_ref(g_ptr_array_index(memory->log, i)));
     watchers_publish(memory->watchers, memory->revision, events);
 }
 
@@ -159,14 +159,14 @@ static bool check_leases(const Memory *memory, const GPtrArray *ops, GError **er
 /* A range of a transaction was too large: nothing of it stays. */
 static void take_back(Memory *memory, unsigned from) {
     while (memory->log->len > from) {
-        const StateEntry *entry = g_ptr_array_index(memory->log, memory->log->len - 1);
+        const StoreEntry *entry = g_ptr_array_index(memory->log, memory->log->len - 1);
         GPtrArray *versions = g_tree_lookup(memory->keys, entry->key);
         g_ptr_array_set_size(versions, (int)versions->len - 1);
         g_ptr_array_set_size(memory->log, (int)memory->log->len - 1);
     }
 }
 
-static bool run_op(Memory *memory, const Op *op, StateAnswer *answer, GError **error) {
+static bool run_op(Memory *memory, const Op *op, StoreAnswer *answer, GError **error) {
     switch (op->kind) {
     case OP_RANGE:
         return read_range(memory, op, memory->revision + 1, answer, error);
@@ -190,11 +190,11 @@ static bool all_hold(const Memory *memory, const GPtrArray *compares) {
     return true;
 }
 
-static StateAnswer *run_txn(Memory *memory, const StateTxn *txn, GError **error) {
+static StoreAnswer *run_txn(Memory *memory, const StoreTxn *txn, GError **error) {
     bool holds = all_hold(memory, txn->compares);
-    const GPtrArray *ops = txn->branches[holds ? STATE_THEN : STATE_ELSE];
+    const GPtrArray *ops = txn->branches[holds ? STORE_THEN : STORE_ELSE];
     unsigned from = memory->log->len;
-    g_autoptr(StateAnswer) answer = answer_new(memory->revision);
+    g_autoptr(StoreAnswer) answer = answer_new(memory->revision);
     answer->succeeded = holds;
     if (!check_leases(memory, ops, error))
         return NULL;
@@ -215,16 +215,16 @@ static gboolean compact_key(void *key, void *value, void *data) {
     GPtrArray *versions = value;
     const Memory *memory = data;
     unsigned gone = versions->len;
-    while (gone > 0 && ((StateEntry *)versions->pdata[gone - 1])->mod_revision > memory->compacted)
+    while (gone > 0 && ((StoreEntry *)versions->pdata[gone - 1])->mod_revision > memory->compacted)
         gone--;
-    if (gone > 0 && ((StateEntry *)versions->pdata[gone - 1])->version > 0)
+    if (gone > 0 && ((StoreEntry *)versions->pdata[gone - 1])->version > 0)
         gone--; /* what the key was at that revision */
     if (gone > 0)
         g_ptr_array_remove_range(versions, 0, gone);
     return FALSE; /* go on */
 }
 
-static StateAnswer *run_compact(Memory *memory, int64_t revision, GError **error) {
+static StoreAnswer *run_compact(Memory *memory, int64_t revision, GError **error) {
     if (revision > memory->revision)
         g_propagate_error(error, error_future(revision, memory->revision));
     else if (revision <= memory->compacted)
@@ -235,7 +235,7 @@ static StateAnswer *run_compact(Memory *memory, int64_t revision, GError **error
     g_tree_foreach(memory->keys, compact_key, memory);
     unsigned gone = 0;
     while (gone < memory->log->len &&
-           ((StateEntry *)memory->log->pdata[gone])->mod_revision <= revision)
+           ((StoreEntry *)memory->log->pdata[gone])->mod_revision <= revision)
         gone++;
     if (gone > 0)
         g_ptr_array_remove_range(memory->log, 0, gone);
@@ -249,7 +249,7 @@ typedef struct {
     GPtrArray *keys; /* of GBytes */
 } Attached;
 
-static void find_attached(void *data, StateEntry *entry) {
+static void find_attached(void *data, StoreEntry *entry) {
     Attached *attached = data;
     if (entry->lease == attached->lease)
         g_ptr_array_add(attached->keys, g_bytes_ref(entry->key));
@@ -271,20 +271,20 @@ static void on_expired(void *data, int64_t lease) {
     drop_lease(data, lease);
 }
 
-static StateAnswer *lease_answer(const Memory *memory, int64_t lease, int64_t ttl_s) {
-    StateAnswer *answer = answer_new(memory->revision);
+static StoreAnswer *lease_answer(const Memory *memory, int64_t lease, int64_t ttl_s) {
+    StoreAnswer *answer = answer_new(memory->revision);
     answer->lease = lease;
     answer->ttl = ttl_s;
     return answer;
 }
 
-static StateAnswer *run_grant(Memory *memory, int64_t ttl_s) {
-    int64_t lease = leases_pick(memory->leases), granted = MAX(ttl_s, STATE_MIN_TTL);
+static StoreAnswer *run_grant(Memory *memory, int64_t ttl_s) {
+    int64_t lease = leases_pick(memory->leases), granted = MAX(ttl_s, STORE_MIN_TTL);
     leases_add(memory->leases, lease, granted, granted * G_USEC_PER_SEC);
     return lease_answer(memory, lease, granted);
 }
 
-static StateAnswer *run_lease(Memory *memory, const StateCall *call, GError **error) {
+static StoreAnswer *run_lease(Memory *memory, const StoreCall *call, GError **error) {
     LeaseView view;
     bool is_there = call->kind == CALL_KEEP ? leases_keep(memory->leases, call->number, &view)
                                             : leases_look(memory->leases, call->number, &view);
@@ -301,7 +301,7 @@ static StateAnswer *run_lease(Memory *memory, const StateCall *call, GError **er
 
 /* --- the table */
 
-static StateAnswer *run(Memory *memory, StateCall *call, GError **error) {
+static StoreAnswer *run(Memory *memory, StoreCall *call, GError **error) {
     switch (call->kind) {
     case CALL_RANGE:
         return run_range(memory, call_range(call), error);
@@ -320,22 +320,22 @@ static StateAnswer *run(Memory *memory, StateCall *call, GError **error) {
 }
 
 static void on_call(void *data) {
-    StateCall *call = data;
+    StoreCall *call = data;
     Memory *memory = memory_of(call->state);
     g_autoptr(GError) error = NULL;
     memory->running = call;
-    g_autoptr(StateAnswer) answer = run(memory, call, &error);
+    g_autoptr(StoreAnswer) answer = run(memory, call, &error);
     if (memory->running != NULL)
         call_answer(call, g_steal_pointer(&answer), g_steal_pointer(&error));
     memory->running = NULL;
 }
 
-static void memory_start(StateCall *call) {
+static void memory_start(StoreCall *call) {
     call->job = call;
     loop_post(call->state->loop, on_call, call);
 }
 
-static void memory_cancel(StateCall *call) {
+static void memory_cancel(StoreCall *call) {
     Memory *memory = memory_of(call->state);
     loop_unpost(call->state->loop, on_call, call);
     if (memory->running == call)
@@ -344,36 +344,36 @@ static void memory_cancel(StateCall *call) {
 
 /* Message: all the history there is for a watch, in one piece. */
 static void on_catch_up(void *data) {
-    StateWatch *watch = data;
+    StoreWatch *watch = data;
     Memory *memory = memory_of(watch->state);
     if (watch->next <= memory->compacted) {
         g_autoptr(GError) error = error_compacted(watch->next, memory->compacted);
         watch_fail(watch, memory->compacted, error);
         return;
     }
-    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     for (unsigned i = 0; i < memory->log->len; i++) {
-        StateEntry *entry = g_ptr_array_index(memory->log, i);
+        StoreEntry *entry = g_ptr_array_index(memory->log, i);
         if (entry->mod_revision >= watch->next && keys_hold(watch->key, watch->end, entry->key))
-            g_ptr_array_add(events, state_entry_ref(entry));
+            g_ptr_array_add(events, store_entry_ref(entry));
     }
     watchers_caught_up(memory->watchers, watch, memory->revision, events);
 }
 
-static void catch_up(void *data, StateWatch *watch) {
+static void catch_up(void *data, StoreWatch *watch) {
     loop_post(watch->state->loop, on_catch_up, watch);
 }
 
-static void memory_watch(StateWatch *watch) {
+static void memory_watch(StoreWatch *watch) {
     watchers_add(memory_of(watch->state)->watchers, watch);
 }
 
-static void memory_unwatch(StateWatch *watch) {
+static void memory_unwatch(StoreWatch *watch) {
     loop_unpost(watch->state->loop, on_catch_up, watch);
     watchers_remove(memory_of(watch->state)->watchers, watch);
 }
 
-static void memory_free(State *state) {
+static void memory_free(Store *state) {
     Memory *memory = memory_of(state);
     watchers_free(memory->watchers);
     leases_free(memory->leases);
@@ -386,8 +386,8 @@ static int compare_keys(const void *a, const void *b, void *data) {
     return g_bytes_compare(a, b);
 }
 
-State *state_open_memory(Loop *loop) {
-    static const StateClass class = {
+Store *store_open_memory(Loop *loop) {
+    static const StoreClass class = {
         .kind = "memory",
         .start = memory_start,
         .cancel = memory_cancel,
@@ -396,10 +396,10 @@ State *state_open_memory(Loop *loop) {
         .free = memory_free,
     };
     Memory *memory = g_new0(Memory, 1);
-    state_init(&memory->state, &class, loop);
+    store_init(&memory->state, &class, loop);
     memory->keys = g_tree_new_full(compare_keys, NULL, (GDestroyNotify)g_bytes_unref,
                                    (GDestroyNotify)g_ptr_array_unref);
-    memory->log = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+    memory->log = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     memory->revision = 1;
     memory->leases = leases_new(loop, on_expired, memory);
     memory->watchers = watchers_new(loop, memory->revision, catch_up, memory);

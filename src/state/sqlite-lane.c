@@ -7,13 +7,13 @@
 
 typedef struct {
     GPtrArray *jobs;   /* of Job */
-    GPtrArray *events; /* of StateEntry; of a lane that writes */
+    GPtrArray *events; /* of StoreEntry; of a lane that writes */
     int64_t revision;
 } Group;
 
 struct Lane {
     Loop *loop;
-    SqlStore *store;
+    SqlFile *file;
     bool write;
     LaneDone done;
     void *data;
@@ -30,8 +30,8 @@ void job_free(void *data) {
     g_clear_pointer(&job->key, g_bytes_unref);
     g_clear_pointer(&job->end, g_bytes_unref);
     g_clear_pointer(&job->events, g_ptr_array_unref);
-    state_answer_unref(job->answer);
-    state_txn_unref(job->txn);
+    store_answer_unref(job->answer);
+    store_txn_unref(job->txn);
     g_clear_error(&job->error);
     g_free(job);
 }
@@ -45,45 +45,45 @@ static void group_free(void *data) {
 
 /* --- in the thread */
 
-static StateAnswer *run_call(SqlStore *store, Job *job, GError **error) {
+static StoreAnswer *run_call(SqlFile *file, Job *job, GError **error) {
     switch (job->asked) {
     case CALL_RANGE:
-        return sql_store_range(store, g_ptr_array_index(job->txn->branches[STATE_THEN], 0), error);
+        return sql_file_range(file, g_ptr_array_index(job->txn->branches[STORE_THEN], 0), error);
     case CALL_TXN:
-        return sql_store_txn(store, job->txn, error);
+        return sql_file_txn(file, job->txn, error);
     case CALL_COMPACT:
-        return sql_store_compact(store, job->number, error);
+        return sql_file_compact(file, job->number, error);
     case CALL_GRANT:
-        return sql_store_grant(store, job->lease, job->number, error)
-                   ? answer_new(sql_store_revision(store))
+        return sql_file_grant(file, job->lease, job->number, error)
+                   ? answer_new(sql_file_revision(file))
                    : NULL;
     case CALL_KEEP: /* what is left of it is all there was */
-        return sql_store_note_lease(store, job->lease, job->number, error)
-                   ? answer_new(sql_store_revision(store))
+        return sql_file_note_lease(file, job->lease, job->number, error)
+                   ? answer_new(sql_file_revision(file))
                    : NULL;
     case CALL_REVOKE:
-        return sql_store_revoke(store, job->lease, error) ? answer_new(sql_store_revision(store))
-                                                          : NULL;
+        return sql_file_revoke(file, job->lease, error) ? answer_new(sql_file_revision(file))
+                                                        : NULL;
     case CALL_LOOK:
         break;
     }
     g_assert_not_reached();
 }
 
-static void run_job(SqlStore *store, Job *job) {
+static void run_job(SqlFile *file, Job *job) {
     switch (job->kind) {
     case JOB_CALL:
-        job->answer = run_call(store, job, &job->error);
+        job->answer = run_call(file, job, &job->error);
         break;
     case JOB_HISTORY:
         job->events =
-            sql_store_history(store, job->key, job->end, job->number, &job->revision, &job->error);
+            sql_file_history(file, job->key, job->end, job->number, &job->revision, &job->error);
         break;
     case JOB_NOTE:
-        (void)sql_store_note_lease(store, job->lease, job->number, &job->error);
+        (void)sql_file_note_lease(file, job->lease, job->number, &job->error);
         break;
     case JOB_EXPIRE:
-        (void)sql_store_revoke(store, job->lease, &job->error);
+        (void)sql_file_revoke(file, job->lease, &job->error);
         break;
     }
 }
@@ -92,27 +92,27 @@ static void run_job(SqlStore *store, Job *job) {
 static void fail_all(GPtrArray *jobs, const GError *error) {
     for (unsigned i = 0; i < jobs->len; i++) {
         Job *job = g_ptr_array_index(jobs, i);
-        g_clear_pointer(&job->answer, state_answer_unref);
+        g_clear_pointer(&job->answer, store_answer_unref);
         g_clear_error(&job->error);
         job->error = g_error_copy(error);
     }
 }
 
 static bool run_jobs(Lane *lane, GPtrArray *jobs, GError **error) {
-    if (!sql_store_begin(lane->store, error))
+    if (!sql_file_begin(lane->file, error))
         return false;
     for (unsigned i = 0; i < jobs->len; i++) {
         Job *job = g_ptr_array_index(jobs, i);
-        run_job(lane->store, job);
-        if (job->error == NULL || !sql_store_is_broken(job->error))
+        run_job(lane->file, job);
+        if (job->error == NULL || !sql_file_is_broken(job->error))
             continue;
         if (lane->write) {
             g_propagate_error(error, g_error_copy(job->error));
-            sql_store_rollback(lane->store);
+            sql_file_rollback(lane->file);
             return false;
         }
     }
-    return sql_store_commit(lane->store, false, error);
+    return sql_file_commit(lane->file, false, error);
 }
 
 static Group *run_group(Lane *lane, GPtrArray *jobs) {
@@ -121,8 +121,8 @@ static Group *run_group(Lane *lane, GPtrArray *jobs) {
     group->jobs = jobs;
     if (!run_jobs(lane, jobs, &error))
         fail_all(jobs, error);
-    group->revision = error == NULL ? sql_store_revision(lane->store) : 0;
-    group->events = sql_store_take_events(lane->store);
+    group->revision = error == NULL ? sql_file_revision(lane->file) : 0;
+    group->events = sql_file_take_events(lane->file);
     return group;
 }
 
@@ -171,7 +171,7 @@ static void *lane_main(void *data) {
             continue;
         }
         g_mutex_unlock(&lane->lock);
-        more = more && sql_store_sweep(lane->store);
+        more = more && sql_file_sweep(lane->file);
         g_mutex_lock(&lane->lock);
     }
     g_mutex_unlock(&lane->lock);
@@ -180,10 +180,10 @@ static void *lane_main(void *data) {
 
 /* --- in the loop's thread */
 
-Lane *lane_new(Loop *loop, const char *name, SqlStore *store, bool write, LaneDone done, void *data,
+Lane *lane_new(Loop *loop, const char *name, SqlFile *file, bool write, LaneDone done, void *data,
                GError **error) {
     Lane *lane = g_new0(Lane, 1);
-    *lane = (Lane){ .loop = loop, .store = store, .write = write, .done = done, .data = data };
+    *lane = (Lane){ .loop = loop, .file = file, .write = write, .done = done, .data = data };
     lane->finished = g_ptr_array_new_with_free_func(group_free);
     g_queue_init(&lane->queue);
     g_mutex_init(&lane->lock);
@@ -192,7 +192,7 @@ Lane *lane_new(Loop *loop, const char *name, SqlStore *store, bool write, LaneDo
     lane->thread = thread_start(name, lane_main, lane, &problem);
     if (lane->thread != NULL)
         return lane;
-    g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED, "start a thread: %s", problem->message);
+    g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "start a thread: %s", problem->message);
     lane_free(lane);
     return NULL;
 }
@@ -220,7 +220,7 @@ void lane_free(Lane *lane) {
         for (unsigned j = 0; j < ((Group *)lane->finished->pdata[i])->jobs->len; j++)
             loop_release(lane->loop);
     g_ptr_array_unref(lane->finished);
-    sql_store_close(lane->store);
+    sql_file_close(lane->file);
     g_mutex_clear(&lane->lock);
     g_cond_clear(&lane->wake);
     g_free(lane);

@@ -3,7 +3,7 @@
  * Private to state: a thread with a connection of its own and a queue of jobs. It takes all jobs
  * that wait as one group: while a group is being written to the disk the next one gathers.
  */
-#include "state/sqlite-store.h"
+#include "state/sqlite-file.h"
 
 typedef struct Lane Lane;
 
@@ -18,13 +18,13 @@ typedef enum {
  * and after. */
 typedef struct {
     JobKind kind;
-    StateCall *call;   /* loop's thread only; NULL: nobody waits for it any more */
-    StateWatch *watch; /* likewise */
+    StoreCall *call;   /* loop's thread only; NULL: nobody waits for it any more */
+    StoreWatch *watch; /* likewise */
     CallKind asked;
-    StateTxn *txn;
+    StoreTxn *txn;
     int64_t number, lease; /* of the call; of the lease: what is left; of the history: from where */
     GBytes *key, *end;     /* of the history */
-    StateAnswer *answer;
+    StoreAnswer *answer;
     GPtrArray *events;
     int64_t revision; /* of events */
     GError *error;
@@ -36,8 +36,8 @@ void job_free(void *job);
  * revision. */
 typedef void (*LaneDone)(void *data, GPtrArray *jobs, GPtrArray *events, int64_t revision);
 
-/* Takes store over. */
-Lane *lane_new(Loop *loop, const char *name, SqlStore *store, bool write, LaneDone done, void *data,
+/* Takes file over. */
+Lane *lane_new(Loop *loop, const char *name, SqlFile *file, bool write, LaneDone done, void *data,
                GError **error);
 void lane_push(Lane *lane, Job *job); /* takes job over */
 /* Accepts NULL. Does what was pushed; done is not called any more. */

@@ -21,7 +21,7 @@
 #define NOTE_EVERY_US (5ull * G_USEC_PER_SEC)
 
 typedef struct {
-    State state;
+    Store state;
     int lock_fd;
     Lane *writes, *reads, *history;
     Leases *leases;
@@ -30,7 +30,7 @@ typedef struct {
     Watchers *watchers;
 } Sqlite;
 
-static Sqlite *sqlite_of(State *state) {
+static Sqlite *sqlite_of(Store *state) {
     return (Sqlite *)(void *)state;
 }
 
@@ -94,20 +94,20 @@ static void on_expired(void *data, int64_t lease) {
 
 /* --- calls */
 
-static void push_call(StateCall *call, Lane *lane, int64_t lease) {
+static void push_call(StoreCall *call, Lane *lane, int64_t lease) {
     Job *job = g_new0(Job, 1);
     *job = (Job){ .kind = JOB_CALL,
                   .call = call,
                   .asked = call->kind,
-                  .txn = call->txn != NULL ? state_txn_ref(call->txn) : NULL,
+                  .txn = call->txn != NULL ? store_txn_ref(call->txn) : NULL,
                   .number = call->number,
                   .lease = lease };
     call->job = job;
     lane_push(lane, job);
 }
 
-static StateAnswer *lease_answer(Sqlite *sqlite, int64_t lease, int64_t ttl_s) {
-    StateAnswer *answer = answer_new(watchers_present(sqlite->watchers));
+static StoreAnswer *lease_answer(Sqlite *sqlite, int64_t lease, int64_t ttl_s) {
+    StoreAnswer *answer = answer_new(watchers_present(sqlite->watchers));
     answer->lease = lease;
     answer->ttl = ttl_s;
     return answer;
@@ -115,7 +115,7 @@ static StateAnswer *lease_answer(Sqlite *sqlite, int64_t lease, int64_t ttl_s) {
 
 /* Message: what the loop's thread knows by itself. */
 static void answer_lease(void *data) {
-    StateCall *call = data;
+    StoreCall *call = data;
     Sqlite *sqlite = sqlite_of(call->state);
     LeaseView view;
     if (!leases_look(sqlite->leases, call->number, &view)) {
@@ -127,13 +127,13 @@ static void answer_lease(void *data) {
     call_answer(call, lease_answer(sqlite, call->number, left), NULL);
 }
 
-static void post_lease(StateCall *call) {
+static void post_lease(StoreCall *call) {
     call->job = call;
     loop_post(call->state->loop, answer_lease, call);
 }
 
 /* More than is noted must be noted before it is promised. */
-static void keep_lease(StateCall *call) {
+static void keep_lease(StoreCall *call) {
     Sqlite *sqlite = sqlite_of(call->state);
     LeaseView view;
     if (!leases_keep(sqlite->leases, call->number, &view) ||
@@ -145,7 +145,7 @@ static void keep_lease(StateCall *call) {
     ((Job *)call->job)->number = view.left_us;
 }
 
-static void sqlite_start(StateCall *call) {
+static void sqlite_start(StoreCall *call) {
     Sqlite *sqlite = sqlite_of(call->state);
     LeaseView view;
     switch (call->kind) {
@@ -157,7 +157,7 @@ static void sqlite_start(StateCall *call) {
         push_call(call, sqlite->writes, 0);
         return;
     case CALL_GRANT:
-        call->number = MAX(call->number, STATE_MIN_TTL);
+        call->number = MAX(call->number, STORE_MIN_TTL);
         push_call(call, sqlite->writes, leases_pick(sqlite->leases));
         return;
     case CALL_KEEP:
@@ -176,7 +176,7 @@ static void sqlite_start(StateCall *call) {
     }
 }
 
-static void sqlite_cancel(StateCall *call) {
+static void sqlite_cancel(StoreCall *call) {
     if (call->job == call)
         loop_unpost(call->state->loop, answer_lease, call);
     else
@@ -232,7 +232,7 @@ static void on_history(void *data, GPtrArray *jobs, GPtrArray *events, int64_t r
     Sqlite *sqlite = data;
     for (unsigned i = 0; i < jobs->len; i++) {
         Job *job = g_ptr_array_index(jobs, i);
-        StateWatch *watch = job->watch;
+        StoreWatch *watch = job->watch;
         if (watch == NULL)
             continue;
         watch->reading = NULL;
@@ -243,7 +243,7 @@ static void on_history(void *data, GPtrArray *jobs, GPtrArray *events, int64_t r
     }
 }
 
-static void catch_up(void *data, StateWatch *watch) {
+static void catch_up(void *data, StoreWatch *watch) {
     Sqlite *sqlite = data;
     Job *job = g_new0(Job, 1);
     *job = (Job){ .kind = JOB_HISTORY,
@@ -255,11 +255,11 @@ static void catch_up(void *data, StateWatch *watch) {
     lane_push(sqlite->history, job);
 }
 
-static void sqlite_watch(StateWatch *watch) {
+static void sqlite_watch(StoreWatch *watch) {
     watchers_add(sqlite_of(watch->state)->watchers, watch);
 }
 
-static void sqlite_unwatch(StateWatch *watch) {
+static void sqlite_unwatch(StoreWatch *watch) {
     Job *reading = watch->reading;
     if (reading != NULL)
         reading->watch = NULL;
@@ -268,7 +268,7 @@ static void sqlite_unwatch(StateWatch *watch) {
 
 /* --- life */
 
-static void sqlite_free(State *state) {
+static void sqlite_free(Store *state) {
     Sqlite *sqlite = sqlite_of(state);
     if (sqlite->writes != NULL && sqlite->leases != NULL)
         leases_visit(sqlite->leases, note_exactly, sqlite);
@@ -289,7 +289,7 @@ static bool take_lock(Sqlite *sqlite, const char *path, GError **error) {
     g_autofree char *name = g_strconcat(path, "-lock", NULL);
     sqlite->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (sqlite->lock_fd < 0) {
-        g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED, "open '%s': %s", name,
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "open '%s': %s", name,
                     g_strerror(errno));
         return false;
     }
@@ -297,7 +297,7 @@ static bool take_lock(Sqlite *sqlite, const char *path, GError **error) {
     if (flock(sqlite->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         if (pread(sqlite->lock_fd, holder, sizeof holder - 1, 0) <= 0)
             g_strlcpy(holder, "?", sizeof holder);
-        g_set_error(error, STATE_ERROR, STATE_ERROR_IN_USE,
+        g_set_error(error, STORE_ERROR, STORE_ERROR_IN_USE,
                     "open '%s': the process %s has it open; ask that one, or end it first", path,
                     g_strchomp(holder));
         return false;
@@ -314,7 +314,7 @@ static void restore_lease(void *data, const LeaseView *view) {
 
 static Lane *open_reader(Sqlite *sqlite, const char *path, const char *name, LaneDone done,
                          GError **error) {
-    SqlStore *store = sql_store_open(path, false, error);
+    SqlFile *store = sql_file_open(path, false, error);
     return store != NULL ? lane_new(sqlite->state.loop, name, store, false, done, sqlite, error)
                          : NULL;
 }
@@ -322,12 +322,11 @@ static Lane *open_reader(Sqlite *sqlite, const char *path, const char *name, Lan
 static bool open_all(Sqlite *sqlite, const char *path, GError **error) {
     if (!take_lock(sqlite, path, error))
         return false;
-    g_autoptr(SqlStore) store = sql_store_open(path, true, error);
+    g_autoptr(SqlFile) store = sql_file_open(path, true, error);
     if (store == NULL)
         return false;
-    sqlite->watchers =
-        watchers_new(sqlite->state.loop, sql_store_revision(store), catch_up, sqlite);
-    if (!sql_store_visit_leases(store, restore_lease, sqlite, error))
+    sqlite->watchers = watchers_new(sqlite->state.loop, sql_file_revision(store), catch_up, sqlite);
+    if (!sql_file_visit_leases(store, restore_lease, sqlite, error))
         return false;
     sqlite->writes = lane_new(sqlite->state.loop, "state-write", g_steal_pointer(&store), true,
                               on_written, sqlite, error);
@@ -340,8 +339,8 @@ static bool open_all(Sqlite *sqlite, const char *path, GError **error) {
     return sqlite->history != NULL;
 }
 
-State *state_open_sqlite(Loop *loop, const char *path, GError **error) {
-    static const StateClass class = {
+Store *store_open_sqlite(Loop *loop, const char *path, GError **error) {
+    static const StoreClass class = {
         .kind = "sqlite",
         .start = sqlite_start,
         .cancel = sqlite_cancel,
@@ -350,12 +349,12 @@ State *state_open_sqlite(Loop *loop, const char *path, GError **error) {
         .free = sqlite_free,
     };
     Sqlite *sqlite = g_new0(Sqlite, 1);
-    state_init(&sqlite->state, &class, loop);
+    store_init(&sqlite->state, &class, loop);
     sqlite->lock_fd = -1;
     sqlite->noted = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
     sqlite->leases = leases_new(loop, on_expired, sqlite);
     if (open_all(sqlite, path, error))
         return &sqlite->state;
-    state_free(&sqlite->state);
+    store_free(&sqlite->state);
     return NULL;
 }

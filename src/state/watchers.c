@@ -7,11 +7,11 @@
 
 typedef struct {
     Watchers *all;
-    StateWatch *watch;
+    StoreWatch *watch;
     GBytes *start; /* what its keys begin with */
     bool live;
     bool greeting;      /* a message says that it is live */
-    GPtrArray *pending; /* of StateEntry: about to be told */
+    GPtrArray *pending; /* of StoreEntry: about to be told */
     unsigned touched;   /* its place in touched, from 1 on; 0: it is not there */
 } Watcher;
 
@@ -28,11 +28,11 @@ struct Watchers {
     GPtrArray *touched;   /* of Watcher or NULL: those with pending events, being told */
     LoopTimer *progress;
     GPtrArray *all; /* of Watcher */
-    void (*catch_up)(void *data, StateWatch *watch);
+    void (*catch_up)(void *data, StoreWatch *watch);
     void *data;
 };
 
-Watchers *watchers_new(Loop *loop, int64_t present, void (*catch_up)(void *data, StateWatch *watch),
+Watchers *watchers_new(Loop *loop, int64_t present, void (*catch_up)(void *data, StoreWatch *watch),
                        void *data) {
     Watchers *watchers = g_new0(Watchers, 1);
     *watchers = (Watchers){ .loop = loop, .present = present, .catch_up = catch_up, .data = data };
@@ -101,19 +101,19 @@ static void index_remove(Watcher *watcher) {
 
 /* --- telling */
 
-static void touch(Watcher *watcher, StateEntry *event) {
+static void touch(Watcher *watcher, StoreEntry *event) {
     Watchers *watchers = watcher->all;
     if (event->mod_revision < watcher->watch->next)
         return;
     if (watcher->touched == 0) {
         g_ptr_array_add(watchers->touched, watcher);
         watcher->touched = watchers->touched->len;
-        watcher->pending = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+        watcher->pending = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     }
-    g_ptr_array_add(watcher->pending, state_entry_ref(event));
+    g_ptr_array_add(watcher->pending, store_entry_ref(event));
 }
 
-static void touch_all_of(Watchers *watchers, StateEntry *event) {
+static void touch_all_of(Watchers *watchers, StoreEntry *event) {
     for (unsigned i = 0; i < watchers->lengths->len; i++) {
         unsigned size = g_array_index(watchers->lengths, Length, i).size;
         size_t key_size = g_bytes_get_size(event->key);
@@ -183,7 +183,7 @@ static void go_on(Watcher *watcher) {
         index_add(watcher);
 }
 
-void watchers_caught_up(Watchers *watchers, StateWatch *watch, int64_t revision,
+void watchers_caught_up(Watchers *watchers, StoreWatch *watch, int64_t revision,
                         GPtrArray *events) {
     Watcher *watcher = watch->job;
     if (watch_tell(watch, revision, events))
@@ -192,7 +192,7 @@ void watchers_caught_up(Watchers *watchers, StateWatch *watch, int64_t revision,
 
 /* --- life */
 
-void watchers_add(Watchers *watchers, StateWatch *watch) {
+void watchers_add(Watchers *watchers, StoreWatch *watch) {
     Watcher *watcher = g_new0(Watcher, 1);
     *watcher = (Watcher){ .all = watchers, .watch = watch };
     /* All keys: from a zero byte to the end. */
@@ -209,7 +209,7 @@ void watchers_add(Watchers *watchers, StateWatch *watch) {
     go_on(watcher);
 }
 
-void watchers_remove(Watchers *watchers, StateWatch *watch) {
+void watchers_remove(Watchers *watchers, StoreWatch *watch) {
     Watcher *watcher = g_steal_pointer(&watch->job);
     if (watcher->live)
         index_remove(watcher);

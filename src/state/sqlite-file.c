@@ -1,4 +1,4 @@
-#include "state/sqlite-store.h"
+#include "state/sqlite-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #define APPLICATION_ID  0x73745374 /* "stSt" */
 #define FORMAT          1
 #define BUSY_TIMEOUT_MS 5000
-#define PLACE_BITS      20 /* of an id: STATE_LIMIT_DELETED */
+#define PLACE_BITS      20 /* of an id: STORE_LIMIT_DELETED */
 /* A file up to this size is looked through when it is opened. */
 #define CHECKED_SIZE (64 << 20)
 /* What a watch is told of the history at once. */
@@ -115,83 +115,83 @@ static const char schema[] =
     "CREATE INDEX present_lease ON present (lease) WHERE lease != 0;"
     "CREATE TABLE lease (id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL, left_us INTEGER NOT NULL);";
 
-struct SqlStore {
+struct SqlFile {
     char *path;
     sqlite3 *db;
     sqlite3_stmt *statements[N_SQL];
     bool write, lazy;
     int64_t revision, compacted; /* in this transaction */
     int64_t place;               /* the next one in the revision that is being made; 0: none */
-    GPtrArray *events;           /* of StateEntry, of this transaction */
+    GPtrArray *events;           /* of StoreEntry, of this transaction */
     unsigned events_at_save;
-    int64_t swept; /* ids up to here have been looked at by sql_store_sweep() */
+    int64_t swept; /* ids up to here have been looked at by sql_file_sweep() */
     bool sweeping;
 };
 
 /* --- talking to SQLite */
 
-static void set_sql_error(GError **error, SqlStore *store, const char *verb) {
-    int result = store->db != NULL ? sqlite3_errcode(store->db) : SQLITE_NOMEM;
-    const char *message = store->db != NULL ? sqlite3_errmsg(store->db) : "out of memory";
+static void set_sql_error(GError **error, SqlFile *file, const char *verb) {
+    int result = file->db != NULL ? sqlite3_errcode(file->db) : SQLITE_NOMEM;
+    const char *message = file->db != NULL ? sqlite3_errmsg(file->db) : "out of memory";
     switch (result & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        g_set_error(error, STATE_ERROR, STATE_ERROR_DAMAGED,
+        g_set_error(error, STORE_ERROR, STORE_ERROR_DAMAGED,
                     "%s '%s': %s; put a copy back, or save what can be read by sqlite3 and "
                     ".recover",
-                    verb, store->path, message);
+                    verb, file->path, message);
         break;
     case SQLITE_FULL:
-        g_set_error(error, STATE_ERROR, STATE_ERROR_NO_SPACE,
-                    "%s '%s': the disk is full; nothing was changed", verb, store->path);
+        g_set_error(error, STORE_ERROR, STORE_ERROR_NO_SPACE,
+                    "%s '%s': the disk is full; nothing was changed", verb, file->path);
         break;
     case SQLITE_BUSY:
-        g_set_error(error, STATE_ERROR, STATE_ERROR_UNAVAILABLE,
+        g_set_error(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE,
                     "%s '%s': another program has locked it; nothing was changed", verb,
-                    store->path);
+                    file->path);
         break;
     default:
-        g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED, "%s '%s': %s", verb, store->path,
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "%s '%s': %s", verb, file->path,
                     message);
     }
 }
 
-bool sql_store_is_broken(const GError *error) {
-    switch ((StateErrorCode)error->code) {
-    case STATE_ERROR_FAILED:
-    case STATE_ERROR_DAMAGED:
-    case STATE_ERROR_NO_SPACE:
-    case STATE_ERROR_UNAVAILABLE:
-    case STATE_ERROR_UNKNOWN_OUTCOME:
+bool sql_file_is_broken(const GError *error) {
+    switch ((StoreErrorCode)error->code) {
+    case STORE_ERROR_FAILED:
+    case STORE_ERROR_DAMAGED:
+    case STORE_ERROR_NO_SPACE:
+    case STORE_ERROR_UNAVAILABLE:
+    case STORE_ERROR_UNKNOWN_OUTCOME:
         return true;
-    case STATE_ERROR_INVALID:
-    case STATE_ERROR_COMPACTED:
-    case STATE_ERROR_FUTURE_REVISION:
-    case STATE_ERROR_LEASE_GONE:
-    case STATE_ERROR_TOO_LARGE:
-    case STATE_ERROR_DENIED:
-    case STATE_ERROR_IN_USE:
-    case STATE_ERROR_CANCELLED:
+    case STORE_ERROR_INVALID:
+    case STORE_ERROR_COMPACTED:
+    case STORE_ERROR_FUTURE_REVISION:
+    case STORE_ERROR_LEASE_GONE:
+    case STORE_ERROR_TOO_LARGE:
+    case STORE_ERROR_DENIED:
+    case STORE_ERROR_IN_USE:
+    case STORE_ERROR_CANCELLED:
         return false;
     }
     return true;
 }
 
-static sqlite3_stmt *prepare(SqlStore *store, Sql sql, GError **error) {
-    if (store->statements[sql] == NULL &&
-        sqlite3_prepare_v3(store->db, sql_texts[sql], -1, SQLITE_PREPARE_PERSISTENT,
-                           &store->statements[sql], NULL) != SQLITE_OK)
-        set_sql_error(error, store, "read");
-    return store->statements[sql];
+static sqlite3_stmt *prepare(SqlFile *file, Sql sql, GError **error) {
+    if (file->statements[sql] == NULL &&
+        sqlite3_prepare_v3(file->db, sql_texts[sql], -1, SQLITE_PREPARE_PERSISTENT,
+                           &file->statements[sql], NULL) != SQLITE_OK)
+        set_sql_error(error, file, "read");
+    return file->statements[sql];
 }
 
 /* 1: a row; 0: the end, and the statement is reset; -1: error. */
-static int step(SqlStore *store, sqlite3_stmt *statement, GError **error) {
+static int step(SqlFile *file, sqlite3_stmt *statement, GError **error) {
     int result = sqlite3_step(statement);
     if (result == SQLITE_ROW)
         return 1;
     if (result != SQLITE_DONE)
-        set_sql_error(error, store, sqlite3_stmt_readonly(statement) ? "read" : "write");
+        set_sql_error(error, file, sqlite3_stmt_readonly(statement) ? "read" : "write");
     (void)sqlite3_reset(statement);
     return result == SQLITE_DONE ? 0 : -1;
 }
@@ -211,12 +211,12 @@ static void bind_bytes(sqlite3_stmt *statement, int index, GBytes *bytes) {
         (void)sqlite3_bind_blob64(statement, index, data != NULL ? data : "", size, SQLITE_STATIC);
 }
 
-static bool run(SqlStore *store, sqlite3_stmt *statement, GError **error) {
-    return statement != NULL && step(store, statement, error) == 0;
+static bool run(SqlFile *file, sqlite3_stmt *statement, GError **error) {
+    return statement != NULL && step(file, statement, error) == 0;
 }
 
-static bool run_plain(SqlStore *store, Sql sql, GError **error) {
-    return run(store, prepare(store, sql, error), error);
+static bool run_plain(SqlFile *file, Sql sql, GError **error) {
+    return run(file, prepare(file, sql, error), error);
 }
 
 static GBytes *column_bytes(sqlite3_stmt *statement, int column) {
@@ -227,9 +227,9 @@ static GBytes *column_bytes(sqlite3_stmt *statement, int column) {
 }
 
 /* key, id, create_revision, version, lease, value */
-static StateEntry *entry_of_row(sqlite3_stmt *statement) {
+static StoreEntry *entry_of_row(sqlite3_stmt *statement) {
     g_autoptr(GBytes) key = column_bytes(statement, 0), value = column_bytes(statement, 5);
-    StateEntry *entry = entry_new(key, value);
+    StoreEntry *entry = entry_new(key, value);
     entry->mod_revision = sqlite3_column_int64(statement, 1) >> PLACE_BITS;
     entry->create_revision = sqlite3_column_int64(statement, 2);
     entry->version = sqlite3_column_int64(statement, 3);
@@ -245,7 +245,7 @@ static int64_t first_id(int64_t revision) {
 /* The first key that is not meant: for one key alone the next possible one, for all of them one
  * that is above all. */
 static GBytes *bound_of(GBytes *key, GBytes *end) {
-    static uint8_t above[STATE_LIMIT_KEY + 1];
+    static uint8_t above[STORE_LIMIT_KEY + 1];
     if (end != NULL && g_bytes_get_size(end) > 0)
         return g_bytes_ref(end);
     if (end != NULL) {
@@ -261,111 +261,110 @@ static GBytes *bound_of(GBytes *key, GBytes *end) {
 
 /* --- transactions of SQLite */
 
-static bool read_meta(SqlStore *store, GError **error) {
-    sqlite3_stmt *statement = prepare(store, SQL_GET_META, error);
-    int result = statement != NULL ? step(store, statement, error) : -1;
+static bool read_meta(SqlFile *file, GError **error) {
+    sqlite3_stmt *statement = prepare(file, SQL_GET_META, error);
+    int result = statement != NULL ? step(file, statement, error) : -1;
     if (result == 0)
-        g_set_error(error, STATE_ERROR, STATE_ERROR_DAMAGED,
-                    "read '%s': it has lost its revision; put a copy back", store->path);
+        g_set_error(error, STORE_ERROR, STORE_ERROR_DAMAGED,
+                    "read '%s': it has lost its revision; put a copy back", file->path);
     if (result <= 0)
         return false;
-    store->revision = sqlite3_column_int64(statement, 0);
-    store->compacted = sqlite3_column_int64(statement, 1);
+    file->revision = sqlite3_column_int64(statement, 0);
+    file->compacted = sqlite3_column_int64(statement, 1);
     (void)sqlite3_reset(statement);
     return true;
 }
 
-static bool write_meta(SqlStore *store, GError **error) {
-    sqlite3_stmt *statement = prepare(store, SQL_PUT_META, error);
+static bool write_meta(SqlFile *file, GError **error) {
+    sqlite3_stmt *statement = prepare(file, SQL_PUT_META, error);
     if (statement == NULL)
         return false;
-    bind_number(statement, 1, store->revision);
-    bind_number(statement, 2, store->compacted);
-    return run(store, statement, error);
+    bind_number(statement, 1, file->revision);
+    bind_number(statement, 2, file->compacted);
+    return run(file, statement, error);
 }
 
-bool sql_store_begin(SqlStore *store, GError **error) {
-    g_ptr_array_set_size(store->events, 0);
-    store->place = 0;
-    if (!run_plain(store, store->write ? SQL_BEGIN_WRITE : SQL_BEGIN_READ, error))
+bool sql_file_begin(SqlFile *file, GError **error) {
+    g_ptr_array_set_size(file->events, 0);
+    file->place = 0;
+    if (!run_plain(file, file->write ? SQL_BEGIN_WRITE : SQL_BEGIN_READ, error))
         return false;
-    if (read_meta(store, error))
+    if (read_meta(file, error))
         return true;
-    sql_store_rollback(store);
+    sql_file_rollback(file);
     return false;
 }
 
-void sql_store_rollback(SqlStore *store) {
-    g_ptr_array_set_size(store->events, 0);
+void sql_file_rollback(SqlFile *file) {
+    g_ptr_array_set_size(file->events, 0);
     /* SQLite may have done it already. */
-    if (sqlite3_get_autocommit(store->db) == 0)
-        (void)run_plain(store, SQL_ROLLBACK, NULL);
+    if (sqlite3_get_autocommit(file->db) == 0)
+        (void)run_plain(file, SQL_ROLLBACK, NULL);
 }
 
-static bool set_lazy(SqlStore *store, bool lazy) {
-    if (lazy != store->lazy &&
-        sqlite3_exec(store->db, lazy ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL",
+static bool set_lazy(SqlFile *file, bool lazy) {
+    if (lazy != file->lazy &&
+        sqlite3_exec(file->db, lazy ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL",
                      NULL, NULL, NULL) == SQLITE_OK)
-        store->lazy = lazy;
-    return store->lazy == lazy;
+        file->lazy = lazy;
+    return file->lazy == lazy;
 }
 
 /* What could not be synced may be on the disk after all. */
-static void set_unknown(GError **error, SqlStore *store, const GError *problem) {
-    g_set_error(error, STATE_ERROR, STATE_ERROR_UNKNOWN_OUTCOME, "%s; it may be done or not",
+static void set_unknown(GError **error, SqlFile *file, const GError *problem) {
+    g_set_error(error, STORE_ERROR, STORE_ERROR_UNKNOWN_OUTCOME, "%s; it may be done or not",
                 problem->message);
 }
 
-bool sql_store_commit(SqlStore *store, bool lazy, GError **error) {
+bool sql_file_commit(SqlFile *file, bool lazy, GError **error) {
     g_autoptr(GError) problem = NULL;
-    bool changed = store->write && store->events->len > 0;
-    if ((!changed || write_meta(store, &problem)) && run_plain(store, SQL_COMMIT, &problem))
+    bool changed = file->write && file->events->len > 0;
+    if ((!changed || write_meta(file, &problem)) && run_plain(file, SQL_COMMIT, &problem))
         return true;
-    if ((sqlite3_errcode(store->db) & 0xff) == SQLITE_IOERR)
-        set_unknown(error, store, problem);
+    if ((sqlite3_errcode(file->db) & 0xff) == SQLITE_IOERR)
+        set_unknown(error, file, problem);
     else
         g_propagate_error(error, g_steal_pointer(&problem));
-    sql_store_rollback(store);
+    sql_file_rollback(file);
     return false;
 }
 
-int64_t sql_store_revision(const SqlStore *store) {
-    return store->revision;
+int64_t sql_file_revision(const SqlFile *file) {
+    return file->revision;
 }
 
-GPtrArray *sql_store_take_events(SqlStore *store) {
-    GPtrArray *events = store->events;
-    store->events = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+GPtrArray *sql_file_take_events(SqlFile *file) {
+    GPtrArray *events = file->events;
+    file->events = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     return events;
 }
 
 /* --- reading */
 
-static bool read_count(SqlStore *store, Sql sql, const Op *op, GBytes *bound, int64_t before,
+static bool read_count(SqlFile *file, Sql sql, const Op *op, GBytes *bound, int64_t before,
                        uint64_t *ret_count, GError **error) {
-    sqlite3_stmt *statement = prepare(store, sql, error);
+    sqlite3_stmt *statement = prepare(file, sql, error);
     if (statement == NULL)
         return false;
     bind_bytes(statement, 1, op->key);
     bind_bytes(statement, 2, bound);
     if (sql == SQL_COUNT_PAST)
         bind_number(statement, 3, before);
-    if (step(store, statement, error) != 1)
+    if (step(file, statement, error) != 1)
         return false;
     *ret_count = (uint64_t)sqlite3_column_int64(statement, 0);
     (void)sqlite3_reset(statement);
     return true;
 }
 
-static bool read_rows(SqlStore *store, sqlite3_stmt *statement, StateResult *result,
-                      GError **error) {
+static bool read_rows(SqlFile *file, sqlite3_stmt *statement, StoreResult *result, GError **error) {
     size_t size = 0;
     int more;
-    while ((more = step(store, statement, error)) == 1) {
-        StateEntry *entry = entry_of_row(statement);
+    while ((more = step(file, statement, error)) == 1) {
+        StoreEntry *entry = entry_of_row(statement);
         g_ptr_array_add(result->entries, entry);
         size += g_bytes_get_size(entry->key) + (entry->value ? g_bytes_get_size(entry->value) : 0);
-        if (size <= STATE_LIMIT_RANGE)
+        if (size <= STORE_LIMIT_RANGE)
             continue;
         (void)sqlite3_reset(statement);
         g_propagate_error(error, error_range_large());
@@ -375,14 +374,14 @@ static bool read_rows(SqlStore *store, sqlite3_stmt *statement, StateResult *res
 }
 
 /* present: as it is in this transaction, with what it has changed. */
-static bool read_range(SqlStore *store, const Op *op, bool present, StateAnswer *answer,
+static bool read_range(SqlFile *file, const Op *op, bool present, StoreAnswer *answer,
                        GError **error) {
-    StateResult *result = answer_add_range(answer);
+    StoreResult *result = answer_add_range(answer);
     g_autoptr(GBytes) bound = bound_of(op->key, op->end);
     int64_t before = first_id(op->revision + 1);
     Sql sql = present ? (op->keys_only ? SQL_RANGE_KEYS : SQL_RANGE)
                       : (op->keys_only ? SQL_PAST_KEYS : SQL_PAST);
-    sqlite3_stmt *statement = prepare(store, sql, error);
+    sqlite3_stmt *statement = prepare(file, sql, error);
     if (statement == NULL)
         return false;
     bind_bytes(statement, 1, op->key);
@@ -390,39 +389,39 @@ static bool read_range(SqlStore *store, const Op *op, bool present, StateAnswer 
     if (!present)
         bind_number(statement, 3, before);
     bind_number(statement, 4, op->limit > 0 ? (int64_t)op->limit : -1);
-    if (!read_rows(store, statement, result, error))
+    if (!read_rows(file, statement, result, error))
         return false;
     result->count = result->entries->len;
     if (op->limit == 0 || result->count < op->limit)
         return true;
-    if (!read_count(store, present ? SQL_COUNT_RANGE : SQL_COUNT_PAST, op, bound, before,
+    if (!read_count(file, present ? SQL_COUNT_RANGE : SQL_COUNT_PAST, op, bound, before,
                     &result->count, error))
         return false;
     result->more = result->count > result->entries->len;
     return true;
 }
 
-StateAnswer *sql_store_range(SqlStore *store, const Op *op, GError **error) {
-    if (op->revision > store->revision)
-        g_propagate_error(error, error_future(op->revision, store->revision));
-    else if (op->revision > 0 && op->revision < store->compacted)
-        g_propagate_error(error, error_compacted(op->revision, store->compacted));
+StoreAnswer *sql_file_range(SqlFile *file, const Op *op, GError **error) {
+    if (op->revision > file->revision)
+        g_propagate_error(error, error_future(op->revision, file->revision));
+    else if (op->revision > 0 && op->revision < file->compacted)
+        g_propagate_error(error, error_compacted(op->revision, file->compacted));
     else {
-        g_autoptr(StateAnswer) answer = answer_new(store->revision);
-        bool present = op->revision == 0 || op->revision == store->revision;
-        return read_range(store, op, present, answer, error) ? g_steal_pointer(&answer) : NULL;
+        g_autoptr(StoreAnswer) answer = answer_new(file->revision);
+        bool present = op->revision == 0 || op->revision == file->revision;
+        return read_range(file, op, present, answer, error) ? g_steal_pointer(&answer) : NULL;
     }
     return NULL;
 }
 
 /* Of what the transaction sees, without the value. 1: it is there; 0: not; -1: error. */
-static int get_present(SqlStore *store, GBytes *key, StateEntry **ret_entry, GError **error) {
-    sqlite3_stmt *statement = prepare(store, SQL_GET, error);
+static int get_present(SqlFile *file, GBytes *key, StoreEntry **ret_entry, GError **error) {
+    sqlite3_stmt *statement = prepare(file, SQL_GET, error);
     *ret_entry = NULL;
     if (statement == NULL)
         return -1;
     bind_bytes(statement, 1, key);
-    int result = step(store, statement, error);
+    int result = step(file, statement, error);
     if (result != 1)
         return result;
     *ret_entry = entry_of_row(statement);
@@ -433,16 +432,16 @@ static int get_present(SqlStore *store, GBytes *key, StateEntry **ret_entry, GEr
 /* --- changing */
 
 /* The revision that is being made begins with the first change. */
-static int64_t next_id(SqlStore *store) {
-    if (store->place == 0)
-        store->revision++;
-    return first_id(store->revision) | store->place++;
+static int64_t next_id(SqlFile *file) {
+    if (file->place == 0)
+        file->revision++;
+    return first_id(file->revision) | file->place++;
 }
 
-static bool add_history(SqlStore *store, int64_t id, StateEntry *entry, GError **error) {
-    sqlite3_stmt *statement = prepare(store, SQL_ADD_HISTORY, error);
-    entry->mod_revision = store->revision;
-    g_ptr_array_add(store->events, entry);
+static bool add_history(SqlFile *file, int64_t id, StoreEntry *entry, GError **error) {
+    sqlite3_stmt *statement = prepare(file, SQL_ADD_HISTORY, error);
+    entry->mod_revision = file->revision;
+    g_ptr_array_add(file->events, entry);
     if (statement == NULL)
         return false;
     bind_number(statement, 1, id);
@@ -451,22 +450,22 @@ static bool add_history(SqlStore *store, int64_t id, StateEntry *entry, GError *
     bind_number(statement, 4, entry->version);
     bind_number(statement, 5, entry->lease);
     bind_bytes(statement, 6, entry->value);
-    return run(store, statement, error);
+    return run(file, statement, error);
 }
 
-static bool put_key(SqlStore *store, const Op *op, GError **error) {
-    StateEntry *before;
-    if (get_present(store, op->key, &before, error) < 0)
+static bool put_key(SqlFile *file, const Op *op, GError **error) {
+    StoreEntry *before;
+    if (get_present(file, op->key, &before, error) < 0)
         return false;
-    int64_t id = next_id(store);
-    StateEntry *entry = entry_new(op->key, op->value);
+    int64_t id = next_id(file);
+    StoreEntry *entry = entry_new(op->key, op->value);
     entry->lease = op->lease;
     entry->version = before != NULL ? before->version + 1 : 1;
-    entry->create_revision = before != NULL ? before->create_revision : store->revision;
-    state_entry_unref(before);
-    if (!add_history(store, id, entry, error))
+    entry->create_revision = before != NULL ? before->create_revision : file->revision;
+    store_entry_unref(before);
+    if (!add_history(file, id, entry, error))
         return false;
-    sqlite3_stmt *statement = prepare(store, SQL_PUT_PRESENT, error);
+    sqlite3_stmt *statement = prepare(file, SQL_PUT_PRESENT, error);
     if (statement == NULL)
         return false;
     bind_bytes(statement, 1, entry->key);
@@ -474,81 +473,81 @@ static bool put_key(SqlStore *store, const Op *op, GError **error) {
     bind_number(statement, 3, entry->create_revision);
     bind_number(statement, 4, entry->version);
     bind_number(statement, 5, entry->lease);
-    return run(store, statement, error);
+    return run(file, statement, error);
 }
 
-static bool delete_key(SqlStore *store, GBytes *key, GError **error) {
-    int64_t id = next_id(store);
-    if (!add_history(store, id, entry_new(key, NULL), error))
+static bool delete_key(SqlFile *file, GBytes *key, GError **error) {
+    int64_t id = next_id(file);
+    if (!add_history(file, id, entry_new(key, NULL), error))
         return false;
-    sqlite3_stmt *statement = prepare(store, SQL_DROP_PRESENT, error);
+    sqlite3_stmt *statement = prepare(file, SQL_DROP_PRESENT, error);
     if (statement == NULL)
         return false;
     bind_bytes(statement, 1, key);
-    return run(store, statement, error);
+    return run(file, statement, error);
 }
 
-static bool delete_keys(SqlStore *store, const GPtrArray *entries, GError **error) {
-    if ((uint64_t)store->place + entries->len > STATE_LIMIT_DELETED) {
-        g_set_error(error, STATE_ERROR, STATE_ERROR_TOO_LARGE,
-                    "delete keys: %u are above STATE_LIMIT_DELETED (%u)", entries->len,
-                    STATE_LIMIT_DELETED);
+static bool delete_keys(SqlFile *file, const GPtrArray *entries, GError **error) {
+    if ((uint64_t)file->place + entries->len > STORE_LIMIT_DELETED) {
+        g_set_error(error, STORE_ERROR, STORE_ERROR_TOO_LARGE,
+                    "delete keys: %u are above STORE_LIMIT_DELETED (%u)", entries->len,
+                    STORE_LIMIT_DELETED);
         return false;
     }
     for (unsigned i = 0; i < entries->len; i++)
-        if (!delete_key(store, ((StateEntry *)g_ptr_array_index(entries, i))->key, error))
+        if (!delete_key(file, ((StoreEntry *)g_ptr_array_index(entries, i))->key, error))
             return false;
     return true;
 }
 
-static bool delete_range(SqlStore *store, const Op *op, StateAnswer *answer, GError **error) {
-    g_autoptr(StateAnswer) found = answer_new(0);
+static bool delete_range(SqlFile *file, const Op *op, StoreAnswer *answer, GError **error) {
+    g_autoptr(StoreAnswer) found = answer_new(0);
     Op all = { .kind = OP_RANGE, .key = op->key, .end = op->end, .keys_only = true };
-    if (!read_range(store, &all, true, found, error))
+    if (!read_range(file, &all, true, found, error))
         return false;
-    const GPtrArray *entries = state_answer_result(found, 0)->entries;
+    const GPtrArray *entries = store_answer_result(found, 0)->entries;
     answer_add(answer)->count = entries->len;
-    return delete_keys(store, entries, error);
+    return delete_keys(file, entries, error);
 }
 
 /* --- transactions */
 
-static bool read_value(SqlStore *store, GBytes *key, StateEntry **ret_entry, GError **error) {
-    g_autoptr(StateAnswer) answer = answer_new(0);
+static bool read_value(SqlFile *file, GBytes *key, StoreEntry **ret_entry, GError **error) {
+    g_autoptr(StoreAnswer) answer = answer_new(0);
     Op op = { .kind = OP_RANGE, .key = key };
-    if (!read_range(store, &op, true, answer, error))
+    if (!read_range(file, &op, true, answer, error))
         return false;
-    const GPtrArray *entries = state_answer_result(answer, 0)->entries;
-    *ret_entry = entries->len > 0 ? state_entry_ref(g_ptr_array_index(entries, 0)) : NULL;
+    const GPtrArray *entries = store_answer_result(answer, 0)->entries;
+    *ret_entry = entries->len > 0 ? store_entry_ref(g_ptr_array_index(entries, 0)) : NULL;
     return true;
 }
 
-static bool all_hold(SqlStore *store, const GPtrArray *compares, bool *ret_hold, GError **error) {
+static bool all_hold(SqlFile *file, const GPtrArray *compares, bool *ret_hold, GError **error) {
     *ret_hold = true;
     for (unsigned i = 0; i < compares->len && *ret_hold; i++) {
         const Compare *compare = g_ptr_array_index(compares, i);
-        StateEntry *entry = NULL;
-        bool good = compare->field == STATE_VALUE
-                        ? read_value(store, compare->key, &entry, error)
-                        : get_present(store, compare->key, &entry, error) >= 0;
+        StoreEntry *entry = NULL;
+        bool good = compare->field == STORE_VALUE
+                        ? read_value(file, compare->key, &entry, error)
+                        : get_present(file, compare->key, &entry, error) >= 0;
         *ret_hold = good && compare_holds(compare, entry);
-        state_entry_unref(entry);
+        store_entry_unref(entry);
         if (!good)
             return false;
     }
     return true;
 }
 
-static bool check_leases(SqlStore *store, const GPtrArray *ops, GError **error) {
+static bool check_leases(SqlFile *file, const GPtrArray *ops, GError **error) {
     for (unsigned i = 0; i < ops->len; i++) {
         const Op *op = g_ptr_array_index(ops, i);
         if (op->lease == 0)
             continue;
-        sqlite3_stmt *statement = prepare(store, SQL_HAS_LEASE, error);
+        sqlite3_stmt *statement = prepare(file, SQL_HAS_LEASE, error);
         if (statement == NULL)
             return false;
         bind_number(statement, 1, op->lease);
-        int found = step(store, statement, error);
+        int found = step(file, statement, error);
         (void)sqlite3_reset(statement);
         if (found == 0)
             g_propagate_error(error, error_lease_gone(op->lease));
@@ -558,111 +557,111 @@ static bool check_leases(SqlStore *store, const GPtrArray *ops, GError **error) 
     return true;
 }
 
-static bool run_op(SqlStore *store, const Op *op, StateAnswer *answer, GError **error) {
+static bool run_op(SqlFile *file, const Op *op, StoreAnswer *answer, GError **error) {
     switch (op->kind) {
     case OP_RANGE:
-        return read_range(store, op, true, answer, error);
+        return read_range(file, op, true, answer, error);
     case OP_DELETE:
-        return delete_range(store, op, answer, error);
+        return delete_range(file, op, answer, error);
     case OP_PUT:
         answer_add(answer);
-        return put_key(store, op, error);
+        return put_key(file, op, error);
     }
     g_assert_not_reached();
 }
 
-static bool run_ops(SqlStore *store, const GPtrArray *ops, StateAnswer *answer, GError **error) {
+static bool run_ops(SqlFile *file, const GPtrArray *ops, StoreAnswer *answer, GError **error) {
     bool good = true;
     for (unsigned i = 0; i < ops->len && good; i++)
-        good = run_op(store, g_ptr_array_index(ops, i), answer, error);
+        good = run_op(file, g_ptr_array_index(ops, i), answer, error);
     return good;
 }
 
 /* Several operations, of which a later one may be refused when others are done. */
-static bool run_ops_saved(SqlStore *store, const GPtrArray *ops, StateAnswer *answer,
+static bool run_ops_saved(SqlFile *file, const GPtrArray *ops, StoreAnswer *answer,
                           GError **error) {
-    int64_t revision = store->revision;
-    unsigned events = store->events->len;
-    if (!run_plain(store, SQL_SAVE, error))
+    int64_t revision = file->revision;
+    unsigned events = file->events->len;
+    if (!run_plain(file, SQL_SAVE, error))
         return false;
     g_autoptr(GError) problem = NULL;
-    bool good = run_ops(store, ops, answer, &problem);
-    if (!good && !sql_store_is_broken(problem)) {
-        store->revision = revision;
-        g_ptr_array_set_size(store->events, (int)events);
-        if (!run_plain(store, SQL_BACK, error) || !run_plain(store, SQL_RELEASE, error))
+    bool good = run_ops(file, ops, answer, &problem);
+    if (!good && !sql_file_is_broken(problem)) {
+        file->revision = revision;
+        g_ptr_array_set_size(file->events, (int)events);
+        if (!run_plain(file, SQL_BACK, error) || !run_plain(file, SQL_RELEASE, error))
             return false;
     }
     if (!good)
         g_propagate_error(error, g_steal_pointer(&problem));
-    return good && run_plain(store, SQL_RELEASE, error);
+    return good && run_plain(file, SQL_RELEASE, error);
 }
 
-StateAnswer *sql_store_txn(SqlStore *store, const StateTxn *txn, GError **error) {
-    g_autoptr(StateAnswer) answer = answer_new(0);
-    if (!all_hold(store, txn->compares, &answer->succeeded, error))
+StoreAnswer *sql_file_txn(SqlFile *file, const StoreTxn *txn, GError **error) {
+    g_autoptr(StoreAnswer) answer = answer_new(0);
+    if (!all_hold(file, txn->compares, &answer->succeeded, error))
         return NULL;
-    const GPtrArray *ops = txn->branches[answer->succeeded ? STATE_THEN : STATE_ELSE];
-    store->place = 0;
-    if (!check_leases(store, ops, error) ||
-        !(ops->len > 1 ? run_ops_saved : run_ops)(store, ops, answer, error))
+    const GPtrArray *ops = txn->branches[answer->succeeded ? STORE_THEN : STORE_ELSE];
+    file->place = 0;
+    if (!check_leases(file, ops, error) ||
+        !(ops->len > 1 ? run_ops_saved : run_ops)(file, ops, answer, error))
         return NULL;
-    answer->revision = store->revision;
+    answer->revision = file->revision;
     return g_steal_pointer(&answer);
 }
 
 /* --- leases */
 
-bool sql_store_grant(SqlStore *store, int64_t lease, int64_t ttl_s, GError **error) {
-    sqlite3_stmt *statement = prepare(store, SQL_ADD_LEASE, error);
+bool sql_file_grant(SqlFile *file, int64_t lease, int64_t ttl_s, GError **error) {
+    sqlite3_stmt *statement = prepare(file, SQL_ADD_LEASE, error);
     if (statement == NULL)
         return false;
     bind_number(statement, 1, lease);
     bind_number(statement, 2, ttl_s);
     bind_number(statement, 3, ttl_s * G_USEC_PER_SEC);
-    return run(store, statement, error);
+    return run(file, statement, error);
 }
 
-bool sql_store_note_lease(SqlStore *store, int64_t lease, int64_t left_us, GError **error) {
-    sqlite3_stmt *statement = prepare(store, SQL_NOTE_LEASE, error);
+bool sql_file_note_lease(SqlFile *file, int64_t lease, int64_t left_us, GError **error) {
+    sqlite3_stmt *statement = prepare(file, SQL_NOTE_LEASE, error);
     if (statement == NULL)
         return false;
     bind_number(statement, 1, lease);
     bind_number(statement, 2, left_us);
-    return run(store, statement, error);
+    return run(file, statement, error);
 }
 
-static GPtrArray *keys_of_lease(SqlStore *store, int64_t lease, GError **error) {
-    sqlite3_stmt *statement = prepare(store, SQL_KEYS_OF_LEASE, error);
+static GPtrArray *keys_of_lease(SqlFile *file, int64_t lease, GError **error) {
+    sqlite3_stmt *statement = prepare(file, SQL_KEYS_OF_LEASE, error);
     if (statement == NULL)
         return NULL;
     g_autoptr(GPtrArray) entries =
-        g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+        g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     bind_number(statement, 1, lease);
     int more;
-    while ((more = step(store, statement, error)) == 1) {
+    while ((more = step(file, statement, error)) == 1) {
         g_autoptr(GBytes) key = column_bytes(statement, 0);
         g_ptr_array_add(entries, entry_new(key, NULL));
     }
     return more == 0 ? g_steal_pointer(&entries) : NULL;
 }
 
-bool sql_store_revoke(SqlStore *store, int64_t lease, GError **error) {
-    g_autoptr(GPtrArray) entries = keys_of_lease(store, lease, error);
-    store->place = 0;
-    if (entries == NULL || !delete_keys(store, entries, error))
+bool sql_file_revoke(SqlFile *file, int64_t lease, GError **error) {
+    g_autoptr(GPtrArray) entries = keys_of_lease(file, lease, error);
+    file->place = 0;
+    if (entries == NULL || !delete_keys(file, entries, error))
         return false;
-    sqlite3_stmt *statement = prepare(store, SQL_DROP_LEASE, error);
+    sqlite3_stmt *statement = prepare(file, SQL_DROP_LEASE, error);
     if (statement == NULL)
         return false;
     bind_number(statement, 1, lease);
-    return run(store, statement, error);
+    return run(file, statement, error);
 }
 
-bool sql_store_visit_leases(SqlStore *store, LeaseVisitor visitor, void *data, GError **error) {
-    sqlite3_stmt *statement = prepare(store, SQL_ALL_LEASES, error);
+bool sql_file_visit_leases(SqlFile *file, LeaseVisitor visitor, void *data, GError **error) {
+    sqlite3_stmt *statement = prepare(file, SQL_ALL_LEASES, error);
     int more = statement != NULL ? 1 : -1;
-    while (more == 1 && (more = step(store, statement, error)) == 1) {
+    while (more == 1 && (more = step(file, statement, error)) == 1) {
         LeaseView view = { sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1),
                            sqlite3_column_int64(statement, 2) };
         visitor(data, &view);
@@ -672,17 +671,17 @@ bool sql_store_visit_leases(SqlStore *store, LeaseVisitor visitor, void *data, G
 
 /* --- the past */
 
-GPtrArray *sql_store_history(SqlStore *store, GBytes *key, GBytes *end, int64_t from,
-                             int64_t *ret_revision, GError **error) {
-    *ret_revision = store->compacted;
-    if (from <= store->compacted) {
-        g_propagate_error(error, error_compacted(from, store->compacted));
+GPtrArray *sql_file_history(SqlFile *file, GBytes *key, GBytes *end, int64_t from,
+                            int64_t *ret_revision, GError **error) {
+    *ret_revision = file->compacted;
+    if (from <= file->compacted) {
+        g_propagate_error(error, error_compacted(from, file->compacted));
         return NULL;
     }
-    sqlite3_stmt *statement = prepare(store, SQL_HISTORY, error);
+    sqlite3_stmt *statement = prepare(file, SQL_HISTORY, error);
     if (statement == NULL)
         return NULL;
-    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+    g_autoptr(GPtrArray) events = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     g_autoptr(GBytes) bound = bound_of(key, end);
     bind_bytes(statement, 1, key);
     bind_bytes(statement, 2, bound);
@@ -690,11 +689,11 @@ GPtrArray *sql_store_history(SqlStore *store, GBytes *key, GBytes *end, int64_t 
     size_t size = 0;
     int64_t last = 0;
     int more;
-    while ((more = step(store, statement, error)) == 1) {
-        StateEntry *entry = entry_of_row(statement);
+    while ((more = step(file, statement, error)) == 1) {
+        StoreEntry *entry = entry_of_row(statement);
         bool full = events->len >= PIECE_EVENTS || size >= PIECE_BYTES;
         if (full && entry->mod_revision != last) {
-            state_entry_unref(entry);
+            store_entry_unref(entry);
             (void)sqlite3_reset(statement);
             break;
         }
@@ -702,151 +701,151 @@ GPtrArray *sql_store_history(SqlStore *store, GBytes *key, GBytes *end, int64_t 
         size += g_bytes_get_size(entry->key) + (entry->value ? g_bytes_get_size(entry->value) : 0);
         g_ptr_array_add(events, entry);
     }
-    *ret_revision = more == 1 ? last : store->revision;
+    *ret_revision = more == 1 ? last : file->revision;
     return more >= 0 ? g_steal_pointer(&events) : NULL;
 }
 
-StateAnswer *sql_store_compact(SqlStore *store, int64_t revision, GError **error) {
-    if (revision > store->revision)
-        g_propagate_error(error, error_future(revision, store->revision));
-    else if (revision <= store->compacted)
-        g_propagate_error(error, error_compacted(revision, store->compacted));
+StoreAnswer *sql_file_compact(SqlFile *file, int64_t revision, GError **error) {
+    if (revision > file->revision)
+        g_propagate_error(error, error_future(revision, file->revision));
+    else if (revision <= file->compacted)
+        g_propagate_error(error, error_compacted(revision, file->compacted));
     else {
-        int64_t before = store->compacted;
-        store->compacted = revision;
-        if (write_meta(store, error)) {
-            store->sweeping = true;
-            store->swept = 0;
-            return answer_new(store->revision);
+        int64_t before = file->compacted;
+        file->compacted = revision;
+        if (write_meta(file, error)) {
+            file->sweeping = true;
+            file->swept = 0;
+            return answer_new(file->revision);
         }
-        store->compacted = before;
+        file->compacted = before;
     }
     return NULL;
 }
 
 /* The id up to which the next piece goes; 0: there is nothing to do. */
-static int64_t sweep_end(SqlStore *store) {
-    sqlite3_stmt *statement = prepare(store, SQL_SWEEP_UP_TO, NULL);
+static int64_t sweep_end(SqlFile *file) {
+    sqlite3_stmt *statement = prepare(file, SQL_SWEEP_UP_TO, NULL);
     if (statement == NULL)
         return 0;
-    bind_number(statement, 1, store->swept);
-    bind_number(statement, 2, first_id(store->compacted + 1));
+    bind_number(statement, 1, file->swept);
+    bind_number(statement, 2, first_id(file->compacted + 1));
     bind_number(statement, 3, SWEEP_ROWS);
-    int64_t end = step(store, statement, NULL) == 1 ? sqlite3_column_int64(statement, 0) : 0;
+    int64_t end = step(file, statement, NULL) == 1 ? sqlite3_column_int64(statement, 0) : 0;
     (void)sqlite3_reset(statement);
     return end;
 }
 
 /* Upwards: a change is removed while the later one that makes it useless is still there. */
-static bool sweep_piece(SqlStore *store) {
-    int64_t end = sweep_end(store);
-    sqlite3_stmt *statement = end > 0 ? prepare(store, SQL_SWEEP, NULL) : NULL;
+static bool sweep_piece(SqlFile *file) {
+    int64_t end = sweep_end(file);
+    sqlite3_stmt *statement = end > 0 ? prepare(file, SQL_SWEEP, NULL) : NULL;
     if (statement == NULL)
         return false;
-    bind_number(statement, 1, store->swept);
+    bind_number(statement, 1, file->swept);
     bind_number(statement, 2, end);
-    bind_number(statement, 3, first_id(store->compacted + 1));
-    store->swept = end;
-    return run(store, statement, NULL);
+    bind_number(statement, 3, first_id(file->compacted + 1));
+    file->swept = end;
+    return run(file, statement, NULL);
 }
 
-bool sql_store_sweep(SqlStore *store) {
-    if (!store->sweeping)
+bool sql_file_sweep(SqlFile *file) {
+    if (!file->sweeping)
         return false;
     /* What fails is left for the next compaction: nobody reads it. */
-    store->sweeping = set_lazy(store, true) && sql_store_begin(store, NULL) && sweep_piece(store);
-    if (sqlite3_get_autocommit(store->db) == 0 && !sql_store_commit(store, true, NULL))
-        store->sweeping = false;
-    if (!set_lazy(store, false))
-        store->sweeping = false;
-    return store->sweeping;
+    file->sweeping = set_lazy(file, true) && sql_file_begin(file, NULL) && sweep_piece(file);
+    if (sqlite3_get_autocommit(file->db) == 0 && !sql_file_commit(file, true, NULL))
+        file->sweeping = false;
+    if (!set_lazy(file, false))
+        file->sweeping = false;
+    return file->sweeping;
 }
 
 /* --- opening */
 
-static bool execute(SqlStore *store, const char *sql, GError **error) {
-    if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK)
+static bool execute(SqlFile *file, const char *sql, GError **error) {
+    if (sqlite3_exec(file->db, sql, NULL, NULL, NULL) == SQLITE_OK)
         return true;
-    set_sql_error(error, store, "open");
+    set_sql_error(error, file, "open");
     return false;
 }
 
-static bool ask(SqlStore *store, const char *sql, char **ret_text, GError **error) {
+static bool ask(SqlFile *file, const char *sql, char **ret_text, GError **error) {
     sqlite3_stmt *statement = NULL;
-    bool good = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL) == SQLITE_OK &&
+    bool good = sqlite3_prepare_v2(file->db, sql, -1, &statement, NULL) == SQLITE_OK &&
                 sqlite3_step(statement) == SQLITE_ROW;
     if (good)
         *ret_text = g_strdup((const char *)sqlite3_column_text(statement, 0));
     else
-        set_sql_error(error, store, "open");
+        set_sql_error(error, file, "open");
     (void)sqlite3_finalize(statement);
     return good;
 }
 
-static bool ask_number(SqlStore *store, const char *sql, int64_t *ret_number, GError **error) {
+static bool ask_number(SqlFile *file, const char *sql, int64_t *ret_number, GError **error) {
     g_autofree char *text = NULL;
-    if (!ask(store, sql, &text, error))
+    if (!ask(file, sql, &text, error))
         return false;
     *ret_number = text != NULL ? g_ascii_strtoll(text, NULL, 10) : 0;
     return true;
 }
 
-static bool build(SqlStore *store, GError **error) {
+static bool build(SqlFile *file, GError **error) {
     g_autofree char *sql = g_strdup_printf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; "
                                            "PRAGMA user_version = %d; COMMIT",
                                            schema, APPLICATION_ID, FORMAT);
-    return execute(store, sql, error);
+    return execute(file, sql, error);
 }
 
-static bool check_identity(SqlStore *store, GError **error) {
+static bool check_identity(SqlFile *file, GError **error) {
     int64_t tables, application, format;
-    if (!ask_number(store, "SELECT count(*) FROM sqlite_master", &tables, error) ||
-        !ask_number(store, "PRAGMA application_id", &application, error) ||
-        !ask_number(store, "PRAGMA user_version", &format, error))
+    if (!ask_number(file, "SELECT count(*) FROM sqlite_master", &tables, error) ||
+        !ask_number(file, "PRAGMA application_id", &application, error) ||
+        !ask_number(file, "PRAGMA user_version", &format, error))
         return false;
-    if (store->write && tables == 0 && application == 0)
-        return build(store, error);
+    if (file->write && tables == 0 && application == 0)
+        return build(file, error);
     if (application == APPLICATION_ID && format == FORMAT)
         return true;
     if (application == APPLICATION_ID)
-        g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED,
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED,
                     "open '%s': it was written by a newer stead (format %" G_GINT64_FORMAT
                     ", this one knows %d); use that one",
-                    store->path, format, FORMAT);
+                    file->path, format, FORMAT);
     else
-        g_set_error(error, STATE_ERROR, STATE_ERROR_DAMAGED,
-                    "open '%s': it is not a store of stead; name another file", store->path);
+        g_set_error(error, STORE_ERROR, STORE_ERROR_DAMAGED,
+                    "open '%s': it is not a store of stead; name another file", file->path);
     return false;
 }
 
-static bool set_broken(GError **error, SqlStore *store, const char *finding) {
-    g_set_error(error, STATE_ERROR, STATE_ERROR_DAMAGED,
+static bool set_broken(GError **error, SqlFile *file, const char *finding) {
+    g_set_error(error, STORE_ERROR, STORE_ERROR_DAMAGED,
                 "open '%s': %s; put a copy back, or save what can be read by sqlite3 and .recover",
-                store->path, finding);
+                file->path, finding);
     return false;
 }
 
-static bool check_content(SqlStore *store, GError **error) {
+static bool check_content(SqlFile *file, GError **error) {
     struct stat info;
     g_autofree char *finding = NULL;
-    if (stat(store->path, &info) == 0 && info.st_size <= CHECKED_SIZE) {
-        if (!ask(store, "PRAGMA quick_check(1)", &finding, error))
+    if (stat(file->path, &info) == 0 && info.st_size <= CHECKED_SIZE) {
+        if (!ask(file, "PRAGMA quick_check(1)", &finding, error))
             return false;
         if (g_strcmp0(finding, "ok") != 0)
-            return set_broken(error, store, finding);
+            return set_broken(error, file, finding);
     }
     int64_t last;
-    if (!read_meta(store, error) || !ask_number(store, "SELECT max(id) FROM history", &last, error))
+    if (!read_meta(file, error) || !ask_number(file, "SELECT max(id) FROM history", &last, error))
         return false;
-    return last >> PLACE_BITS <= store->revision ||
-           set_broken(error, store, "it has changes after its last revision");
+    return last >> PLACE_BITS <= file->revision ||
+           set_broken(error, file, "it has changes after its last revision");
 }
 
 /* By us, because SQLite would let everybody read it. */
 static bool make_file(const char *path, GError **error) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        g_set_error(error, STATE_ERROR, STATE_ERROR_FAILED, "open '%s': %s", path,
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "open '%s': %s", path,
                     g_strerror(errno));
         return false;
     }
@@ -854,46 +853,46 @@ static bool make_file(const char *path, GError **error) {
     return true;
 }
 
-static bool prepare_connection(SqlStore *store, GError **error) {
-    (void)sqlite3_extended_result_codes(store->db, 1);
-    (void)sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
-    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    (void)sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    if (!execute(store, "PRAGMA cache_size = -8192; PRAGMA cell_size_check = ON", error))
+static bool prepare_connection(SqlFile *file, GError **error) {
+    (void)sqlite3_extended_result_codes(file->db, 1);
+    (void)sqlite3_busy_timeout(file->db, BUSY_TIMEOUT_MS);
+    (void)sqlite3_db_config(file->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    (void)sqlite3_db_config(file->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    if (!execute(file, "PRAGMA cache_size = -8192; PRAGMA cell_size_check = ON", error))
         return false;
-    return !store->write ||
-           execute(store,
+    return !file->write ||
+           execute(file,
                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                    "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864",
                    error);
 }
 
-SqlStore *sql_store_open(const char *path, bool write, GError **error) {
+SqlFile *sql_file_open(const char *path, bool write, GError **error) {
     if (write && !make_file(path, error))
         return NULL;
-    g_autoptr(SqlStore) store = g_new0(SqlStore, 1);
-    store->path = g_strdup(path);
-    store->write = write;
-    store->sweeping = write; /* what was left over when it ended */
-    store->events = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+    g_autoptr(SqlFile) file = g_new0(SqlFile, 1);
+    file->path = g_strdup(path);
+    file->write = write;
+    file->sweeping = write; /* what was left over when it ended */
+    file->events = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     int flags = (write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
-        set_sql_error(error, store, "open");
+    if (sqlite3_open_v2(path, &file->db, flags, NULL) != SQLITE_OK) {
+        set_sql_error(error, file, "open");
         return NULL;
     }
-    if (!prepare_connection(store, error) || !check_identity(store, error) ||
-        (write && !check_content(store, error)))
+    if (!prepare_connection(file, error) || !check_identity(file, error) ||
+        (write && !check_content(file, error)))
         return NULL;
-    return g_steal_pointer(&store);
+    return g_steal_pointer(&file);
 }
 
-void sql_store_close(SqlStore *store) {
-    if (store == NULL)
+void sql_file_close(SqlFile *file) {
+    if (file == NULL)
         return;
     for (int i = 0; i < N_SQL; i++)
-        (void)sqlite3_finalize(store->statements[i]);
-    (void)sqlite3_close(store->db);
-    g_ptr_array_unref(store->events);
-    g_free(store->path);
-    g_free(store);
+        (void)sqlite3_finalize(file->statements[i]);
+    (void)sqlite3_close(file->db);
+    g_ptr_array_unref(file->events);
+    g_free(file->path);
+    g_free(file);
 }

@@ -3,7 +3,7 @@
  * Private to state: what an implementation is. It gets calls that were found valid (state.c,
  * state-txn.c), and answers each by call_answer() from a callback of the loop.
  */
-#include "state/state.h"
+#include "state/store.h"
 
 typedef enum { OP_PUT, OP_DELETE, OP_RANGE } OpKind;
 
@@ -21,13 +21,13 @@ typedef struct {
 
 typedef struct {
     GBytes *key;
-    StateField field;
-    StateRelation relation;
+    StoreField field;
+    StoreRelation relation;
     int64_t number;
-    GBytes *value; /* for STATE_VALUE */
+    GBytes *value; /* for STORE_VALUE */
 } Compare;
 
-struct StateTxn {
+struct StoreTxn {
     GPtrArray *compares;    /* of Compare */
     GPtrArray *branches[2]; /* of Op */
 };
@@ -42,26 +42,26 @@ typedef enum {
     CALL_LOOK,
 } CallKind;
 
-struct StateCall {
-    State *state;
+struct StoreCall {
+    Store *state;
     GList link;
     CallKind kind;
-    StateTxn *txn;  /* CALL_TXN; CALL_RANGE: its STATE_THEN has that one operation */
+    StoreTxn *txn;  /* CALL_TXN; CALL_RANGE: its STORE_THEN has that one operation */
     int64_t number; /* revision, lease, or seconds of ttl */
-    StateDone done; /* NULL: somebody waits */
+    StoreDone done; /* NULL: somebody waits */
     void *data;
     void *job; /* the implementation's */
     bool answered, waited;
-    StateAnswer *answer;
+    StoreAnswer *answer;
     GError *error;
 };
 
-struct StateWatch {
-    State *state;
+struct StoreWatch {
+    Store *state;
     GList link;
     GBytes *key, *end; /* as of Op */
     int64_t next;      /* the first revision that has not been told; 0: not known yet */
-    StateWatchCallback callback;
+    StoreWatchCallback callback;
     void *data;
     void *job, *reading; /* the implementation's */
     bool telling, stopped, over;
@@ -69,53 +69,53 @@ struct StateWatch {
 
 typedef struct {
     const char *kind;
-    void (*start)(StateCall *call);
-    void (*cancel)(StateCall *call); /* takes back job; NULL job: there is nothing to do */
-    void (*watch)(StateWatch *watch);
-    void (*unwatch)(StateWatch *watch);
-    void (*free)(State *state); /* after all calls and watches have gone; frees state itself */
-} StateClass;
+    void (*start)(StoreCall *call);
+    void (*cancel)(StoreCall *call); /* takes back job; NULL job: there is nothing to do */
+    void (*watch)(StoreWatch *watch);
+    void (*unwatch)(StoreWatch *watch);
+    void (*free)(Store *state); /* after all calls and watches have gone; frees state itself */
+} StoreClass;
 
 /* The first member of each implementation's own struct. */
-struct State {
-    const StateClass *class;
+struct Store {
+    const StoreClass *class;
     Loop *loop;
-    GQueue calls;   /* of StateCall */
-    GQueue watches; /* of StateWatch */
+    GQueue calls;   /* of StoreCall */
+    GQueue watches; /* of StoreWatch */
     unsigned busy;  /* callbacks that are running */
 };
 
-void state_init(State *state, const StateClass *class, Loop *loop);
+void store_init(Store *state, const StoreClass *class, Loop *loop);
 
 /* Takes answer and error over, one of them NULL. Frees the call unless somebody waits for it. */
-void call_answer(StateCall *call, StateAnswer *answer, GError *error);
-bool call_is_write(const StateCall *call); /* changes the store when it succeeds */
-const Op *call_range(const StateCall *call);
+void call_answer(StoreCall *call, StoreAnswer *answer, GError *error);
+bool call_is_write(const StoreCall *call); /* changes the store when it succeeds */
+const Op *call_range(const StoreCall *call);
 
 /* Tells events up to revision; what is before watch->next has been told. Returns false when the
  * watch was stopped by its callback, and is gone. */
-bool watch_tell(StateWatch *watch, int64_t revision, GPtrArray *events);
+bool watch_tell(StoreWatch *watch, int64_t revision, GPtrArray *events);
 /* It is over. */
-void watch_fail(StateWatch *watch, int64_t revision, const GError *error);
+void watch_fail(StoreWatch *watch, int64_t revision, const GError *error);
 
 /* --- making answers (state-answer.c) */
 
-StateEntry *entry_new(GBytes *key, GBytes *value); /* refs both; the numbers are 0 */
-StateAnswer *answer_new(int64_t revision);
-StateResult *answer_add(StateAnswer *answer); /* owned by answer */
-StateResult *answer_add_range(StateAnswer *answer);
+StoreEntry *entry_new(GBytes *key, GBytes *value); /* refs both; the numbers are 0 */
+StoreAnswer *answer_new(int64_t revision);
+StoreResult *answer_add(StoreAnswer *answer); /* owned by answer */
+StoreResult *answer_add_range(StoreAnswer *answer);
 
 /* --- keys and transactions (state-txn.c) */
 
 GBytes *prefix_end(GBytes *prefix); /* as Op.end: the first key after all that begin with prefix */
 bool keys_hold(GBytes *key, GBytes *end, GBytes *candidate);
 /* The same refusals everywhere, before anything is sent. */
-bool txn_check(const StateTxn *txn, GError **error);
+bool txn_check(const StoreTxn *txn, GError **error);
 bool key_check(GBytes *key, GError **error);
-StateTxn *txn_of_range(const StateRange *range);
+StoreTxn *txn_of_range(const StoreRange *range);
 
 /* How a compare ends for a key as it is; NULL: it is not there. */
-bool compare_holds(const Compare *compare, const StateEntry *entry);
+bool compare_holds(const Compare *compare, const StoreEntry *entry);
 
 /* The usual errors, in the same words everywhere. */
 GError *error_compacted(int64_t revision, int64_t compacted);

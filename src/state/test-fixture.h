@@ -1,37 +1,37 @@
 #pragma once
 /* For tests: stores of each kind, opened empty, restarted, and waited for. */
-#include "state/state.h"
+#include "state/store.h"
 #include "state/test-etcd.h"
 
 typedef struct {
     const char *kind; /* "memory", "sqlite", "etcd" */
     bool restarts;    /* keeps what it has */
-} StoreKind;
+} FixtureKind;
 
 typedef struct {
-    const StoreKind *kind;
+    const FixtureKind *kind;
     Loop *loop;
-    State *state;
+    Store *state;
     char *dir;
     EtcdServers *etcd; /* shared by all tests of the process */
     int64_t base;      /* its revision when the test began */
-} Store;
+} Fixture;
 
 /* Returns NULL, with the test marked as skipped, where this kind cannot be had. */
-Store *store_open(const StoreKind *kind);
-void store_close(Store *store);
+Fixture *fixture_open(const FixtureKind *kind);
+void fixture_close(Fixture *fixture);
 /* As after kill -9 and a new start; state may be another one afterwards. */
-void store_restart(Store *store);
+void fixture_restart(Fixture *fixture);
 
 /* Runs the loop until holds() says so; fails the test after 30 s. */
 /* What all tests shared. */
-void stores_end(void);
+void fixtures_end(void);
 
-void store_run_until(Store *store, bool (*holds)(void *data), void *data);
-void store_run_for(Store *store, uint64_t us);
+void fixture_run_until(Fixture *fixture, bool (*holds)(void *data), void *data);
+void fixture_run_for(Fixture *fixture, uint64_t us);
 
 GBytes *bytes_of(const char *text);
 
 /* Waits for the call; the test fails unless it ends so. */
-StateAnswer *must(StateCall *call);
-void must_fail(StateCall *call, StateErrorCode code);
+StoreAnswer *must(StoreCall *call);
+void must_fail(StoreCall *call, StoreErrorCode code);

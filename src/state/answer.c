@@ -1,73 +1,73 @@
-#include "state/state-private.h"
+#include "state/store-private.h"
 
 static void entry_clear(void *data) {
-    StateEntry *entry = data;
+    StoreEntry *entry = data;
     g_clear_pointer(&entry->key, g_bytes_unref);
     g_clear_pointer(&entry->value, g_bytes_unref);
 }
 
-StateEntry *entry_new(GBytes *key, GBytes *value) {
-    StateEntry *entry = g_atomic_rc_box_new0(StateEntry);
+StoreEntry *entry_new(GBytes *key, GBytes *value) {
+    StoreEntry *entry = g_atomic_rc_box_new0(StoreEntry);
     entry->key = g_bytes_ref(key);
     entry->value = value != NULL ? g_bytes_ref(value) : NULL;
     return entry;
 }
 
-StateEntry *state_entry_ref(StateEntry *entry) {
+StoreEntry *store_entry_ref(StoreEntry *entry) {
     return g_atomic_rc_box_acquire(entry);
 }
 
-void state_entry_unref(StateEntry *entry) {
+void store_entry_unref(StoreEntry *entry) {
     if (entry != NULL)
         g_atomic_rc_box_release_full(entry, entry_clear);
 }
 
 static void result_free(void *data) {
-    StateResult *result = data;
+    StoreResult *result = data;
     g_clear_pointer(&result->entries, g_ptr_array_unref);
     g_free(result);
 }
 
 static void answer_clear(void *data) {
-    StateAnswer *answer = data;
+    StoreAnswer *answer = data;
     g_ptr_array_unref(answer->results);
 }
 
-StateAnswer *answer_new(int64_t revision) {
-    StateAnswer *answer = g_atomic_rc_box_new0(StateAnswer);
+StoreAnswer *answer_new(int64_t revision) {
+    StoreAnswer *answer = g_atomic_rc_box_new0(StoreAnswer);
     answer->revision = revision;
     answer->results = g_ptr_array_new_with_free_func(result_free);
     return answer;
 }
 
-StateResult *answer_add(StateAnswer *answer) {
-    StateResult *result = g_new0(StateResult, 1);
+StoreResult *answer_add(StoreAnswer *answer) {
+    StoreResult *result = g_new0(StoreResult, 1);
     g_ptr_array_add(answer->results, result);
     return result;
 }
 
-StateResult *answer_add_range(StateAnswer *answer) {
-    StateResult *result = answer_add(answer);
-    result->entries = g_ptr_array_new_with_free_func((GDestroyNotify)state_entry_unref);
+StoreResult *answer_add_range(StoreAnswer *answer) {
+    StoreResult *result = answer_add(answer);
+    result->entries = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     return result;
 }
 
-StateAnswer *state_answer_ref(StateAnswer *answer) {
+StoreAnswer *store_answer_ref(StoreAnswer *answer) {
     return g_atomic_rc_box_acquire(answer);
 }
 
-void state_answer_unref(StateAnswer *answer) {
+void store_answer_unref(StoreAnswer *answer) {
     if (answer != NULL)
         g_atomic_rc_box_release_full(answer, answer_clear);
 }
 
-const StateResult *state_answer_result(const StateAnswer *answer, unsigned operation) {
+const StoreResult *store_answer_result(const StoreAnswer *answer, unsigned operation) {
     g_assert(operation < answer->results->len);
     return g_ptr_array_index(answer->results, operation);
 }
 
-const StateEntry *state_answer_entry(const StateAnswer *answer) {
-    const StateResult *result = state_answer_result(answer, 0);
+const StoreEntry *store_answer_entry(const StoreAnswer *answer) {
+    const StoreResult *result = store_answer_result(answer, 0);
     g_assert(result->entries != NULL);
     return result->entries->len > 0 ? g_ptr_array_index(result->entries, 0) : NULL;
 }

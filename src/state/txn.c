@@ -1,7 +1,7 @@
 /* Transactions: building them, and what is refused in the same words by every implementation. */
 #include <string.h>
 
-#include "state/state-private.h"
+#include "state/store-private.h"
 
 /* --- keys */
 
@@ -42,31 +42,31 @@ static void compare_free(void *data) {
     g_free(compare);
 }
 
-StateTxn *state_txn_new(void) {
-    StateTxn *txn = g_rc_box_new0(StateTxn);
+StoreTxn *store_txn_new(void) {
+    StoreTxn *txn = g_rc_box_new0(StoreTxn);
     txn->compares = g_ptr_array_new_with_free_func(compare_free);
     for (int i = 0; i < 2; i++)
         txn->branches[i] = g_ptr_array_new_with_free_func(op_free);
     return txn;
 }
 
-StateTxn *state_txn_ref(StateTxn *txn) {
+StoreTxn *store_txn_ref(StoreTxn *txn) {
     return g_rc_box_acquire(txn);
 }
 
 static void txn_clear(void *data) {
-    StateTxn *txn = data;
+    StoreTxn *txn = data;
     g_ptr_array_unref(txn->compares);
     for (int i = 0; i < 2; i++)
         g_ptr_array_unref(txn->branches[i]);
 }
 
-void state_txn_unref(StateTxn *txn) {
+void store_txn_unref(StoreTxn *txn) {
     if (txn != NULL)
         g_rc_box_release_full(txn, txn_clear);
 }
 
-static Compare *add_compare(StateTxn *txn, GBytes *key, StateRelation relation) {
+static Compare *add_compare(StoreTxn *txn, GBytes *key, StoreRelation relation) {
     Compare *compare = g_new0(Compare, 1);
     compare->key = g_bytes_ref(key);
     compare->relation = relation;
@@ -74,21 +74,21 @@ static Compare *add_compare(StateTxn *txn, GBytes *key, StateRelation relation) 
     return compare;
 }
 
-void state_txn_compare(StateTxn *txn, GBytes *key, StateField field, StateRelation relation,
+void store_txn_compare(StoreTxn *txn, GBytes *key, StoreField field, StoreRelation relation,
                        int64_t number) {
-    g_assert(field != STATE_VALUE);
+    g_assert(field != STORE_VALUE);
     Compare *compare = add_compare(txn, key, relation);
     compare->field = field;
     compare->number = number;
 }
 
-void state_txn_compare_value(StateTxn *txn, GBytes *key, StateRelation relation, GBytes *value) {
+void store_txn_compare_value(StoreTxn *txn, GBytes *key, StoreRelation relation, GBytes *value) {
     Compare *compare = add_compare(txn, key, relation);
-    compare->field = STATE_VALUE;
+    compare->field = STORE_VALUE;
     compare->value = g_bytes_ref(value);
 }
 
-static Op *add_op(StateTxn *txn, StateBranch branch, OpKind kind, GBytes *key) {
+static Op *add_op(StoreTxn *txn, StoreBranch branch, OpKind kind, GBytes *key) {
     Op *op = g_new0(Op, 1);
     op->kind = kind;
     op->key = g_bytes_ref(key);
@@ -96,7 +96,7 @@ static Op *add_op(StateTxn *txn, StateBranch branch, OpKind kind, GBytes *key) {
     return op;
 }
 
-void state_txn_put(StateTxn *txn, StateBranch branch, GBytes *key, GBytes *value, int64_t lease) {
+void store_txn_put(StoreTxn *txn, StoreBranch branch, GBytes *key, GBytes *value, int64_t lease) {
     Op *op = add_op(txn, branch, OP_PUT, key);
     op->value = g_bytes_ref(value);
     op->lease = lease;
@@ -109,7 +109,7 @@ static void set_all(Op *op) {
     op->end = g_bytes_new_static("", 0);
 }
 
-static Op *add_keys(StateTxn *txn, StateBranch branch, OpKind kind, GBytes *key, bool prefix) {
+static Op *add_keys(StoreTxn *txn, StoreBranch branch, OpKind kind, GBytes *key, bool prefix) {
     g_autoptr(GBytes) nothing = g_bytes_new_static("", 0);
     Op *op = add_op(txn, branch, kind, key != NULL ? key : nothing);
     if (key == NULL || (prefix && g_bytes_get_size(key) == 0))
@@ -119,11 +119,11 @@ static Op *add_keys(StateTxn *txn, StateBranch branch, OpKind kind, GBytes *key,
     return op;
 }
 
-void state_txn_delete(StateTxn *txn, StateBranch branch, GBytes *key, bool prefix) {
+void store_txn_delete(StoreTxn *txn, StoreBranch branch, GBytes *key, bool prefix) {
     (void)add_keys(txn, branch, OP_DELETE, key, prefix);
 }
 
-void state_txn_range(StateTxn *txn, StateBranch branch, const StateRange *range) {
+void store_txn_range(StoreTxn *txn, StoreBranch branch, const StoreRange *range) {
     Op *op = add_keys(txn, branch, OP_RANGE, range->key, range->prefix);
     op->revision = range->revision;
     op->limit = range->limit;
@@ -136,9 +136,9 @@ void state_txn_range(StateTxn *txn, StateBranch branch, const StateRange *range)
     op->key = g_bytes_ref(range->from);
 }
 
-StateTxn *txn_of_range(const StateRange *range) {
-    StateTxn *txn = state_txn_new();
-    state_txn_range(txn, STATE_THEN, range);
+StoreTxn *txn_of_range(const StoreRange *range) {
+    StoreTxn *txn = store_txn_new();
+    store_txn_range(txn, STORE_THEN, range);
     return txn;
 }
 
@@ -146,18 +146,18 @@ StateTxn *txn_of_range(const StateRange *range) {
 
 static bool too_large(GError **error, const char *what, size_t size, const char *limit,
                       size_t most) {
-    g_set_error(error, STATE_ERROR, STATE_ERROR_TOO_LARGE, "%s: %zu is above %s (%zu)", what, size,
+    g_set_error(error, STORE_ERROR, STORE_ERROR_TOO_LARGE, "%s: %zu is above %s (%zu)", what, size,
                 limit, most);
     return false;
 }
 
 bool key_check(GBytes *key, GError **error) {
     size_t size = g_bytes_get_size(key);
-    if (size > STATE_LIMIT_KEY)
-        return too_large(error, "take a key", size, "STATE_LIMIT_KEY", STATE_LIMIT_KEY);
+    if (size > STORE_LIMIT_KEY)
+        return too_large(error, "take a key", size, "STORE_LIMIT_KEY", STORE_LIMIT_KEY);
     if (size > 0)
         return true;
-    g_set_error_literal(error, STATE_ERROR, STATE_ERROR_INVALID, "take a key: it is empty");
+    g_set_error_literal(error, STORE_ERROR, STORE_ERROR_INVALID, "take a key: it is empty");
     return false;
 }
 
@@ -165,10 +165,10 @@ static bool check_op(const Op *op, size_t *total, GError **error) {
     size_t size = op->value != NULL ? g_bytes_get_size(op->value) : 0;
     if (!key_check(op->key, error))
         return false;
-    if (size > STATE_LIMIT_VALUE)
-        return too_large(error, "take a value", size, "STATE_LIMIT_VALUE", STATE_LIMIT_VALUE);
+    if (size > STORE_LIMIT_VALUE)
+        return too_large(error, "take a value", size, "STORE_LIMIT_VALUE", STORE_LIMIT_VALUE);
     if (op->lease < 0 || op->revision < 0) {
-        g_set_error(error, STATE_ERROR, STATE_ERROR_INVALID, "take an operation: %s is below 0",
+        g_set_error(error, STORE_ERROR, STORE_ERROR_INVALID, "take an operation: %s is below 0",
                     op->lease < 0 ? "its lease" : "its revision");
         return false;
     }
@@ -194,26 +194,26 @@ static bool check_twice(const GPtrArray *ops, GError **error) {
             twice = twice || keys_hold(op->key, op->end, key);
     }
     if (twice)
-        g_set_error_literal(error, STATE_ERROR, STATE_ERROR_INVALID,
+        g_set_error_literal(error, STORE_ERROR, STORE_ERROR_INVALID,
                             "take a transaction: one of its keys is changed twice");
     return !twice;
 }
 
 static bool check_branch(const GPtrArray *ops, size_t *total, GError **error) {
-    if (ops->len > STATE_LIMIT_TXN_OPS)
-        return too_large(error, "take a transaction's operations", ops->len, "STATE_LIMIT_TXN_OPS",
-                         STATE_LIMIT_TXN_OPS);
+    if (ops->len > STORE_LIMIT_TXN_OPS)
+        return too_large(error, "take a transaction's operations", ops->len, "STORE_LIMIT_TXN_OPS",
+                         STORE_LIMIT_TXN_OPS);
     for (unsigned i = 0; i < ops->len; i++)
         if (!check_op(g_ptr_array_index(ops, i), total, error))
             return false;
     return check_twice(ops, error);
 }
 
-bool txn_check(const StateTxn *txn, GError **error) {
+bool txn_check(const StoreTxn *txn, GError **error) {
     size_t total = 0;
-    if (txn->compares->len > STATE_LIMIT_TXN_OPS)
+    if (txn->compares->len > STORE_LIMIT_TXN_OPS)
         return too_large(error, "take a transaction's compares", txn->compares->len,
-                         "STATE_LIMIT_TXN_OPS", STATE_LIMIT_TXN_OPS);
+                         "STORE_LIMIT_TXN_OPS", STORE_LIMIT_TXN_OPS);
     for (unsigned i = 0; i < txn->compares->len; i++) {
         const Compare *compare = g_ptr_array_index(txn->compares, i);
         if (!key_check(compare->key, error))
@@ -224,47 +224,47 @@ bool txn_check(const StateTxn *txn, GError **error) {
     for (int i = 0; i < 2; i++)
         if (!check_branch(txn->branches[i], &total, error))
             return false;
-    return total <= STATE_LIMIT_TXN_BYTES ||
-           too_large(error, "take a transaction", total, "STATE_LIMIT_TXN_BYTES",
-                     STATE_LIMIT_TXN_BYTES);
+    return total <= STORE_LIMIT_TXN_BYTES ||
+           too_large(error, "take a transaction", total, "STORE_LIMIT_TXN_BYTES",
+                     STORE_LIMIT_TXN_BYTES);
 }
 
 /* --- comparing */
 
-static bool relation_holds(StateRelation relation, int order) {
+static bool relation_holds(StoreRelation relation, int order) {
     switch (relation) {
-    case STATE_EQUAL:
+    case STORE_EQUAL:
         return order == 0;
-    case STATE_NOT_EQUAL:
+    case STORE_NOT_EQUAL:
         return order != 0;
-    case STATE_LESS:
+    case STORE_LESS:
         return order < 0;
-    case STATE_GREATER:
+    case STORE_GREATER:
         return order > 0;
     }
     g_assert_not_reached();
 }
 
-static int64_t number_of(const StateEntry *entry, StateField field) {
+static int64_t number_of(const StoreEntry *entry, StoreField field) {
     if (entry == NULL)
         return 0;
     switch (field) {
-    case STATE_VERSION:
+    case STORE_VERSION:
         return entry->version;
-    case STATE_CREATE_REVISION:
+    case STORE_CREATE_REVISION:
         return entry->create_revision;
-    case STATE_MOD_REVISION:
+    case STORE_MOD_REVISION:
         return entry->mod_revision;
-    case STATE_LEASE:
+    case STORE_LEASE:
         return entry->lease;
-    case STATE_VALUE:
+    case STORE_VALUE:
         break;
     }
     g_assert_not_reached();
 }
 
-bool compare_holds(const Compare *compare, const StateEntry *entry) {
-    if (compare->field == STATE_VALUE)
+bool compare_holds(const Compare *compare, const StoreEntry *entry) {
+    if (compare->field == STORE_VALUE)
         return entry != NULL &&
                relation_holds(compare->relation, g_bytes_compare(entry->value, compare->value));
     int64_t number = number_of(entry, compare->field);
