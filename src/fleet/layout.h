@@ -1,0 +1,20 @@
+#pragma once
+/* The keys of the exchange in its store: exchange.h says which there are. Callers free. */
+#include <glib.h>
+
+#define LAYOUT_ROOT     "stead/1/"
+#define LAYOUT_DATA     LAYOUT_ROOT "data/"
+#define LAYOUT_EXPORT   LAYOUT_ROOT "export/"
+#define LAYOUT_SCHEDULE LAYOUT_ROOT "schedule/"
+#define LAYOUT_HOST     LAYOUT_ROOT "host/"
+#define LAYOUT_KV       LAYOUT_ROOT "kv/"
+
+GBytes *layout_bytes(const char *text);
+char *layout_text(GBytes *key); /* NULL: has a zero byte, so it is none of ours */
+char *layout_data(const char *key, const char *host);
+/* What begins all keys that path means ("web/", "web/web1", "/"). */
+char *layout_data_of(const char *path);
+char *layout_export(const char *kind, const char *host, const char *name);
+char *layout_export_of(const char *kind);
+char *layout_pool(const char *schedule, const char *host);
+char *layout_seat(const char *schedule, unsigned number);

@@ -1,0 +1,167 @@
+#include "fleet/test-fleet.h"
+
+#include <string.h>
+
+#include "state/state-private.h"
+
+#define LIMIT_US (300 * (uint64_t)G_USEC_PER_SEC)
+
+/* --- time */
+
+void fleet_open(Fleet *fleet) {
+    g_autoptr(GError) error = NULL;
+    fleet->loop = loop_new_virtual(&error);
+    g_assert_no_error(error);
+    fleet->store = state_open_memory(fleet->loop);
+}
+
+void fleet_close(Fleet *fleet) {
+    state_free(fleet->store);
+    loop_free(fleet->loop);
+}
+
+static void quit(void *data) {
+    loop_quit(data);
+}
+
+void fleet_run_for(Fleet *fleet, uint64_t us) {
+    g_autoptr(GError) error = NULL;
+    LoopTimer *timer = NULL;
+    loop_timer_set(fleet->loop, &timer, loop_now(fleet->loop) + us, quit, fleet->loop);
+    g_assert_true(loop_run(fleet->loop, &error));
+    g_assert_no_error(error);
+}
+
+void fleet_run_until(Fleet *fleet, bool (*holds)(void *data), void *data) {
+    uint64_t end = loop_now(fleet->loop) + LIMIT_US;
+    while (!holds(data)) {
+        g_assert_cmpuint(loop_now(fleet->loop), <, end);
+        fleet_run_for(fleet, 10000);
+    }
+}
+
+/* --- lines */
+
+typedef struct {
+    State base;
+    State *store;
+    bool cut;
+} Line;
+
+static void on_answer(void *data, StateAnswer *answer, const GError *error) {
+    StateCall *call = data;
+    call->job = NULL;
+    call_answer(call, answer ? state_answer_ref(answer) : NULL, error ? g_error_copy(error) : NULL);
+}
+
+static void on_cut(void *data) {
+    call_answer(data, NULL,
+                g_error_new(STATE_ERROR, STATE_ERROR_UNAVAILABLE, "reach the store: it is cut"));
+}
+
+static void line_start(StateCall *call) {
+    Line *line = (Line *)call->state;
+    if (line->cut) {
+        loop_post(line->base.loop, on_cut, call);
+        return;
+    }
+    switch (call->kind) {
+    case CALL_RANGE:
+    case CALL_TXN:
+        call->job = state_commit(line->store, call->txn, on_answer, call);
+        return;
+    case CALL_GRANT:
+        call->job = state_lease_grant(line->store, call->number, on_answer, call);
+        return;
+    case CALL_KEEP:
+        call->job = state_lease_keep(line->store, call->number, on_answer, call);
+        return;
+    case CALL_REVOKE:
+        call->job = state_lease_revoke(line->store, call->number, on_answer, call);
+        return;
+    case CALL_COMPACT:
+        call->job = state_compact(line->store, call->number, on_answer, call);
+        return;
+    case CALL_LOOK:
+        call->job = state_lease_look(line->store, call->number, on_answer, call);
+        return;
+    }
+}
+
+static void line_cancel(StateCall *call) {
+    loop_unpost(call->state->loop, on_cut, call);
+    g_clear_pointer((StateCall **)&call->job, state_call_cancel);
+}
+
+static void on_watch(void *data, int64_t revision, GPtrArray *events, const GError *error) {
+    StateWatch *watch = data;
+    Line *line = (Line *)watch->state;
+    if (line->cut)
+        return;
+    if (error)
+        watch_fail(watch, revision, error);
+    else
+        (void)watch_tell(watch, revision, events); /* gone or not, nothing is left to do */
+}
+
+static void line_watch(StateWatch *watch) {
+    Line *line = (Line *)watch->state;
+    if (!line->cut)
+        watch->job =
+            state_watch(line->store, watch->key, watch->end != NULL, watch->next, on_watch, watch);
+}
+
+static void line_unwatch(StateWatch *watch) {
+    g_clear_pointer((StateWatch **)&watch->job, state_watch_stop);
+}
+
+static void line_free(State *state) {
+    g_free(state);
+}
+
+State *line_new(Fleet *fleet) {
+    static const StateClass line_class = {
+        .kind = "line",
+        .start = line_start,
+        .cancel = line_cancel,
+        .watch = line_watch,
+        .unwatch = line_unwatch,
+        .free = line_free,
+    };
+    Line *line = g_new0(Line, 1);
+    state_init(&line->base, &line_class, fleet->loop);
+    line->store = fleet->store;
+    return &line->base;
+}
+
+void line_cut(State *state, bool cut) {
+    Line *line = (Line *)state;
+    line->cut = cut;
+    for (GList *link = state->watches.head; link; link = link->next) {
+        StateWatch *watch = link->data;
+        g_clear_pointer((StateWatch **)&watch->job, state_watch_stop);
+        line_watch(watch);
+    }
+}
+
+/* --- the store itself */
+
+void fleet_put(Fleet *fleet, const char *key, const char *text) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) name = g_bytes_new(key, strlen(key));
+    g_autoptr(GBytes) value = text ? g_bytes_new(text, strlen(text)) : NULL;
+    StateCall *call = value ? state_put(fleet->store, name, value, 0, NULL, NULL)
+                            : state_delete(fleet->store, name, false, NULL, NULL);
+    g_autoptr(StateAnswer) answer = state_wait(call, &error);
+    g_assert_no_error(error);
+}
+
+char *fleet_get(Fleet *fleet, const char *key) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) name = g_bytes_new(key, strlen(key));
+    g_autoptr(StateAnswer) answer = state_wait(state_get(fleet->store, name, NULL, NULL), &error);
+    g_assert_no_error(error);
+    const StateEntry *entry = state_answer_entry(answer);
+    return entry ? g_strndup(g_bytes_get_data(entry->value, NULL), g_bytes_get_size(entry->value))
+                 : NULL;
+}

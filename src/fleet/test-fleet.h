@@ -1,0 +1,24 @@
+#pragma once
+/* For tests: a store in memory and virtual time, seen through lines that can be cut. */
+#include "state/state.h"
+
+typedef struct {
+    Loop *loop;
+    State *store;
+} Fleet;
+
+void fleet_open(Fleet *fleet);
+void fleet_close(Fleet *fleet);
+void fleet_run_for(Fleet *fleet, uint64_t us);
+/* Runs until holds() says so; the test fails after 300 s of virtual time. */
+void fleet_run_until(Fleet *fleet, bool (*holds)(void *data), void *data);
+
+/* A client's own way to the store. Free it with state_free(). */
+State *line_new(Fleet *fleet);
+/* While cut, calls fail with STATE_ERROR_UNAVAILABLE and watches are silent. */
+void line_cut(State *line, bool cut);
+
+/* Puts text there with nobody's lease; NULL: deletes. */
+void fleet_put(Fleet *fleet, const char *key, const char *text);
+/* What is there; NULL: nothing. Caller frees. */
+char *fleet_get(Fleet *fleet, const char *key);
