@@ -214,7 +214,7 @@ static void directory_fail(Directory *directory, const char *detail) {
         queued_watch_fail(&((Tree *)item->data)->watch->base, detail);
 }
 
-static void entry_rearmed(Entry *entry, bool was_missing, bool lost_events);
+static void entry_rearmed(Entry *entry, bool lost_events);
 
 static void directory_resolve_again(Directory *directory) {
     bool lost_events = directory->lost_events, was_missing = directory->mark == NULL;
@@ -234,7 +234,7 @@ static void directory_resolve_again(Directory *directory) {
     g_hash_table_iter_init(&iter, directory->entries);
     while (g_hash_table_iter_next(&iter, NULL, &first))
         for (Entry *entry = first; entry != NULL; entry = entry->next)
-            entry_rearmed(entry, was_missing, lost_events);
+            entry_rearmed(entry, lost_events);
     for (GSList *item = directory->trees; item != NULL; item = item->next)
         tree_restart(item->data);
 }
@@ -308,11 +308,10 @@ void entry_recheck(Entry *entry) {
 }
 
 /* Its directory is another one, or is here again, or is gone. What was absent and still is has not
- * changed; should it appear from now on, that is an event. */
-static void entry_rearmed(Entry *entry, bool was_missing, bool lost_events) {
-    struct stat st;
+ * changed, but now it can be made. */
+static void entry_rearmed(Entry *entry, bool lost_events) {
     if (lost_events)
         queued_watch_tell(&entry->watch->base, TELL_CHANGED);
-    else if (!was_missing || entry_stat(entry, &st))
+    else
         entry_event(entry, OWN_STAMP_REARMED);
 }

@@ -332,6 +332,14 @@ def test_missing_and_replaced_directories(site):
             eventually(lambda: content(site.path("/srv/a/b/c")) == "c", "file in the new directory")
 
 
+def test_what_failed_for_want_of_a_directory_is_made_when_it_comes(site):
+    site.write('file "/srv/disk/data/f" { content = "x" }')
+    with site.agent() as agent:
+        agent.wait("failed")
+        site.path("/srv/disk/data").mkdir(parents=True)
+        eventually(lambda: content(site.path("/srv/disk/data/f")) == "x", "the directory came")
+
+
 def test_flapping_is_told_and_slowed_down(site):
     site.write('file "/srv/x" { content = "x" }')
     with site.agent() as agent:
