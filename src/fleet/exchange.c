@@ -14,7 +14,7 @@
 
 struct Exchange {
     Loop *loop;
-    State *state;
+    Store *state;
     char *host;
     char **grants;
     bool reads_only, stopping;
@@ -30,7 +30,7 @@ struct Exchange {
     uint64_t since;    /* wall us: of error, or of being connected */
     GHashTable *noted; /* texts told since they last were not true */
     bool connected;
-    StateCall *revoking;
+    StoreCall *revoking;
     LoopCallback stopped;
     void *stopped_data;
 };
@@ -96,8 +96,8 @@ static void on_lease(void *data) {
 }
 
 static bool is_passing(const GError *error) {
-    return g_error_matches(error, STATE_ERROR, STATE_ERROR_UNAVAILABLE) ||
-           g_error_matches(error, STATE_ERROR, STATE_ERROR_UNKNOWN_OUTCOME);
+    return g_error_matches(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE) ||
+           g_error_matches(error, STORE_ERROR, STORE_ERROR_UNKNOWN_OUTCOME);
 }
 
 static void on_failed(void *data, const GError *error) {
@@ -473,7 +473,7 @@ static bool is_stale(const Exchange *exchange) {
 
 Value *exchange_status(const Exchange *exchange) {
     Value *status = value_new_map();
-    value_map_set(status, "store", value_new_string(state_kind(exchange->state)));
+    value_map_set(status, "store", value_new_string(store_kind(exchange->state)));
     value_map_set(status, "host", value_new_string(exchange->host));
     value_map_set(status, "connected", value_new_bool(exchange->connected));
     value_map_set(status, "stale", value_new_bool(is_stale(exchange)));
@@ -498,7 +498,7 @@ static void on_stop_patience(void *data) {
         stopped(exchange->stopped_data);
 }
 
-static void on_revoked(void *data, StateAnswer *answer, const GError *error) {
+static void on_revoked(void *data, StoreAnswer *answer, const GError *error) {
     ((Exchange *)data)->revoking = NULL;
     on_stop_patience(data); /* when it was not revoked, it lapses: what counts was withdrawn */
 }
@@ -519,7 +519,7 @@ static void end_when_left(void *data) {
     if (!exchange->stopped || exchange->revoking || !has_left(exchange))
         return;
     if (lease)
-        exchange->revoking = state_lease_revoke(exchange->state, lease, on_revoked, exchange);
+        exchange->revoking = store_lease_revoke(exchange->state, lease, on_revoked, exchange);
     else
         on_stop_patience(exchange);
 }
@@ -596,7 +596,7 @@ void exchange_free(Exchange *exchange) {
     loop_timer_clear(&exchange->stop);
     loop_unpost(exchange->loop, end_when_left, exchange);
     if (exchange->revoking)
-        state_call_cancel(exchange->revoking);
+        store_call_cancel(exchange->revoking);
     publisher_free(exchange->publisher);
     g_hash_table_unref(exchange->schedules);
     g_hash_table_unref(exchange->parts);

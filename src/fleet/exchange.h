@@ -1,6 +1,6 @@
 #pragma once
 /*
- * fleet: hosts that know each other through a State. Uses base, loop and state.
+ * fleet: hosts that know each other through a Store. Uses base, loop and state.
  *
  * Exchange: one host's view of what all publish, and its own part in it. An evaluation of the
  * configuration says what it reads and publishes (its wants, a Value); the exchange keeps the view
@@ -36,7 +36,7 @@
  */
 #include "base/exchange-key.h"
 #include "base/value.h"
-#include "state/state.h"
+#include "state/store.h"
 
 #define EXCHANGE_PATIENCE_US (3 * (uint64_t)G_USEC_PER_SEC) /* for answers, before going on */
 #define EXCHANGE_STOP_US     (2 * (uint64_t)G_USEC_PER_SEC) /* for withdrawing at a clean stop */
@@ -54,7 +54,7 @@ typedef struct {
 
 typedef struct {
     Loop *loop;
-    State *state;              /* borrowed */
+    Store *state;              /* borrowed */
     const char *host;          /* our name */
     const char *const *grants; /* NULL-terminated, or NULL: see exchange_may_publish() */
     unsigned ttl_s;            /* of what we publish; 0: EXCHANGE_TTL */

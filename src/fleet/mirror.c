@@ -10,14 +10,14 @@
 
 struct Mirror {
     Loop *loop;
-    State *state;
+    Store *state;
     GBytes *prefix;
     MirrorListener listener;
-    GHashTable *entries; /* char * -> StateEntry */
+    GHashTable *entries; /* char * -> StoreEntry */
     int64_t revision;
     bool loaded;
-    StateCall *call;
-    StateWatch *watch;
+    StoreCall *call;
+    StoreWatch *watch;
     LoopTimer *retry;
     uint64_t delay; /* us until the next try; 0: nothing has failed */
 };
@@ -32,22 +32,22 @@ static void try_again(Mirror *mirror, const GError *error) {
                    mirror);
 }
 
-static void put_entry(Mirror *mirror, const char *key, StateEntry *after) {
-    StateEntry *before = g_hash_table_lookup(mirror->entries, key);
+static void put_entry(Mirror *mirror, const char *key, StoreEntry *after) {
+    StoreEntry *before = g_hash_table_lookup(mirror->entries, key);
     if (before && after && before->mod_revision == after->mod_revision)
         return;
     if (before)
-        state_entry_ref(before);
+        store_entry_ref(before);
     if (after)
-        g_hash_table_replace(mirror->entries, g_strdup(key), state_entry_ref(after));
+        g_hash_table_replace(mirror->entries, g_strdup(key), store_entry_ref(after));
     else
         g_hash_table_remove(mirror->entries, key);
     if (mirror->listener.entry && (before || after))
         mirror->listener.entry(mirror->listener.data, key, before, after);
-    state_entry_unref(before);
+    store_entry_unref(before);
 }
 
-static void take_entry(Mirror *mirror, StateEntry *entry) {
+static void take_entry(Mirror *mirror, StoreEntry *entry) {
     g_autofree char *key = layout_text(entry->key);
     if (key)
         put_entry(mirror, key, entry->version > 0 ? entry : NULL);
@@ -56,8 +56,8 @@ static void take_entry(Mirror *mirror, StateEntry *entry) {
 static void on_watch(void *data, int64_t revision, GPtrArray *events, const GError *error) {
     Mirror *mirror = data;
     if (error) {
-        g_clear_pointer(&mirror->watch, state_watch_stop);
-        if (g_error_matches(error, STATE_ERROR, STATE_ERROR_COMPACTED))
+        g_clear_pointer(&mirror->watch, store_watch_stop);
+        if (g_error_matches(error, STORE_ERROR, STORE_ERROR_COMPACTED))
             read_all(mirror);
         else
             try_again(mirror, error);
@@ -74,7 +74,7 @@ static void on_watch(void *data, int64_t revision, GPtrArray *events, const GErr
 static void drop_others(Mirror *mirror, const GPtrArray *entries) {
     g_autoptr(GHashTable) there = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (unsigned i = 0; i < entries->len; i++) {
-        char *key = layout_text(((StateEntry *)g_ptr_array_index(entries, i))->key);
+        char *key = layout_text(((StoreEntry *)g_ptr_array_index(entries, i))->key);
         if (key)
             g_hash_table_add(there, key);
     }
@@ -84,7 +84,7 @@ static void drop_others(Mirror *mirror, const GPtrArray *entries) {
             put_entry(mirror, keys[i], NULL);
 }
 
-static void on_range(void *data, StateAnswer *answer, const GError *error) {
+static void on_range(void *data, StoreAnswer *answer, const GError *error) {
     Mirror *mirror = data;
     mirror->call = NULL;
     if (error) {
@@ -92,31 +92,31 @@ static void on_range(void *data, StateAnswer *answer, const GError *error) {
         return;
     }
     mirror->delay = 0;
-    GPtrArray *entries = state_answer_result(answer, 0)->entries;
+    GPtrArray *entries = store_answer_result(answer, 0)->entries;
     drop_others(mirror, entries);
     for (unsigned i = 0; i < entries->len; i++)
         take_entry(mirror, g_ptr_array_index(entries, i));
     mirror->revision = answer->revision;
     mirror->loaded = true;
     mirror->watch =
-        state_watch(mirror->state, mirror->prefix, true, answer->revision + 1, on_watch, mirror);
+        store_watch(mirror->state, mirror->prefix, true, answer->revision + 1, on_watch, mirror);
     mirror->listener.changed(mirror->listener.data);
 }
 
 static void read_all(void *data) {
     Mirror *mirror = data;
-    StateRange range = { .key = mirror->prefix, .prefix = true };
-    mirror->call = state_range(mirror->state, &range, on_range, mirror);
+    StoreRange range = { .key = mirror->prefix, .prefix = true };
+    mirror->call = store_range(mirror->state, &range, on_range, mirror);
 }
 
-Mirror *mirror_new(Loop *loop, State *state, const char *prefix, const MirrorListener *listener) {
+Mirror *mirror_new(Loop *loop, Store *state, const char *prefix, const MirrorListener *listener) {
     Mirror *mirror = g_new0(Mirror, 1);
     mirror->loop = loop;
     mirror->state = state;
     mirror->prefix = layout_bytes(prefix);
     mirror->listener = *listener;
     mirror->entries =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)state_entry_unref);
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)store_entry_unref);
     read_all(mirror);
     return mirror;
 }
@@ -125,8 +125,8 @@ void mirror_free(Mirror *mirror) {
     if (!mirror)
         return;
     if (mirror->call)
-        state_call_cancel(mirror->call);
-    state_watch_stop(mirror->watch);
+        store_call_cancel(mirror->call);
+    store_watch_stop(mirror->watch);
     loop_timer_clear(&mirror->retry);
     g_hash_table_unref(mirror->entries);
     g_bytes_unref(mirror->prefix);
@@ -141,7 +141,7 @@ int64_t mirror_revision(const Mirror *mirror) {
     return mirror->revision;
 }
 
-const StateEntry *mirror_get(const Mirror *mirror, const char *key) {
+const StoreEntry *mirror_get(const Mirror *mirror, const char *key) {
     return g_hash_table_lookup(mirror->entries, key);
 }
 

@@ -9,7 +9,7 @@
 #define RETRY_MIN_US (G_USEC_PER_SEC / 4)
 #define RETRY_MAX_US (10 * (uint64_t)G_USEC_PER_SEC)
 #define BATCH_OPS    100u
-#define BATCH_BYTES  (900u * 1024) /* well below STATE_LIMIT_TXN_BYTES with the largest value */
+#define BATCH_BYTES  (900u * 1024) /* well below STORE_LIMIT_TXN_BYTES with the largest value */
 
 typedef enum {
     ITEM_ABSENT,  /* as far as we know */
@@ -28,11 +28,11 @@ typedef struct {
 
 struct Publisher {
     Loop *loop;
-    State *state;
+    Store *state;
     Tenure *tenure;
     PublisherListener listener;
     GHashTable *items; /* char * -> Item */
-    StateCall *call;
+    StoreCall *call;
     int64_t call_lease;
     LoopTimer *retry;
     uint64_t delay;
@@ -70,26 +70,26 @@ static int compare_keys(const void *a, const void *b) {
 }
 
 /* Adds what item needs next; returns the bytes of it. */
-static size_t add_operation(StateTxn *txn, const char *key, Item *item, int64_t lease) {
+static size_t add_operation(StoreTxn *txn, const char *key, Item *item, int64_t lease) {
     g_autoptr(GBytes) name = layout_bytes(key);
     g_clear_pointer(&item->value, g_bytes_unref);
     item->sent = true;
     item->lease = lease;
     if (!item->wanted && item->state == ITEM_MARKED) {
-        state_txn_delete(txn, STATE_THEN, name, false);
+        store_txn_delete(txn, STORE_THEN, name, false);
         return strlen(key);
     }
     item->value = item->wanted ? g_bytes_ref(item->wanted) : publisher_gone();
-    state_txn_put(txn, STATE_THEN, name, item->value, lease);
+    store_txn_put(txn, STORE_THEN, name, item->value, lease);
     return strlen(key) + g_bytes_get_size(item->value);
 }
 
-static StateTxn *next_transaction(Publisher *publisher, int64_t lease) {
+static StoreTxn *next_transaction(Publisher *publisher, int64_t lease) {
     unsigned count, n = 0;
     size_t bytes = 0;
     g_autofree void **keys = g_hash_table_get_keys_as_array(publisher->items, &count);
     qsort(keys, count, sizeof *keys, compare_keys);
-    g_autoptr(StateTxn) txn = state_txn_new();
+    g_autoptr(StoreTxn) txn = store_txn_new();
     for (unsigned i = 0; i < count && n < BATCH_OPS && bytes < BATCH_BYTES; i++) {
         Item *item = g_hash_table_lookup(publisher->items, keys[i]);
         if (is_right(item, lease))
@@ -102,7 +102,7 @@ static StateTxn *next_transaction(Publisher *publisher, int64_t lease) {
 
 /* What was sent has its new state. */
 static void finish(Publisher *publisher, const GError *error) {
-    bool unknown = error && !g_error_matches(error, STATE_ERROR, STATE_ERROR_UNAVAILABLE);
+    bool unknown = error && !g_error_matches(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE);
     GHashTableIter iter;
     void *data;
     g_hash_table_iter_init(&iter, publisher->items);
@@ -122,7 +122,7 @@ static void finish(Publisher *publisher, const GError *error) {
     }
 }
 
-static void on_done(void *data, StateAnswer *answer, const GError *error) {
+static void on_done(void *data, StoreAnswer *answer, const GError *error) {
     Publisher *publisher = data;
     publisher->call = NULL;
     finish(publisher, error);
@@ -134,7 +134,7 @@ static void on_done(void *data, StateAnswer *answer, const GError *error) {
     publisher->delay = CLAMP(publisher->delay * 2, RETRY_MIN_US, RETRY_MAX_US);
     loop_timer_set(publisher->loop, &publisher->retry, loop_now(publisher->loop) + publisher->delay,
                    work, publisher);
-    if (g_error_matches(error, STATE_ERROR, STATE_ERROR_LEASE_GONE))
+    if (g_error_matches(error, STORE_ERROR, STORE_ERROR_LEASE_GONE))
         tenure_lost(publisher->tenure, publisher->call_lease);
     else
         publisher->listener.failed(publisher->listener.data, error);
@@ -145,7 +145,7 @@ static void work(void *data) {
     int64_t lease = tenure_lease(publisher->tenure);
     if (publisher->call || lease == 0)
         return;
-    g_autoptr(StateTxn) txn = next_transaction(publisher, lease);
+    g_autoptr(StoreTxn) txn = next_transaction(publisher, lease);
     if (!txn) {
         bool told = publisher->idle;
         publisher->idle = true;
@@ -154,10 +154,10 @@ static void work(void *data) {
         return;
     }
     publisher->call_lease = lease;
-    publisher->call = state_commit(publisher->state, txn, on_done, publisher);
+    publisher->call = store_commit(publisher->state, txn, on_done, publisher);
 }
 
-Publisher *publisher_new(Loop *loop, State *state, Tenure *tenure,
+Publisher *publisher_new(Loop *loop, Store *state, Tenure *tenure,
                          const PublisherListener *listener) {
     Publisher *publisher = g_new0(Publisher, 1);
     publisher->loop = loop;
@@ -172,7 +172,7 @@ void publisher_free(Publisher *publisher) {
     if (!publisher)
         return;
     if (publisher->call)
-        state_call_cancel(publisher->call);
+        store_call_cancel(publisher->call);
     loop_timer_clear(&publisher->retry);
     g_hash_table_unref(publisher->items);
     g_free(publisher);

@@ -14,7 +14,7 @@ typedef struct {
     void *data;
 } PublisherListener;
 
-Publisher *publisher_new(Loop *loop, State *state, Tenure *tenure,
+Publisher *publisher_new(Loop *loop, Store *state, Tenure *tenure,
                          const PublisherListener *listener);
 void publisher_free(Publisher *publisher); /* accepts NULL */
 

@@ -11,7 +11,7 @@
 
 struct Seats {
     Loop *loop;
-    State *state;
+    Store *state;
     char *host, *name;
     SeatsOptions options;
     SeatsListener listener;
@@ -19,7 +19,7 @@ struct Seats {
     GBytes *me;
     Tenure *tenure;
     Mirror *mirror;
-    StateCall *call;
+    StoreCall *call;
     int64_t call_lease;
     int64_t written; /* revision of our last write: the mirror has to show it */
     int64_t seen;    /* revision of the mirror when the call was made */
@@ -33,17 +33,17 @@ static void consider(void *data);
 
 /* --- what the store says */
 
-static const StateEntry *place_in_pool(const Seats *seats) {
+static const StoreEntry *place_in_pool(const Seats *seats) {
     g_autofree char *key = layout_pool(seats->name, seats->host);
     return mirror_get(seats->mirror, key);
 }
 
-static const StateEntry *seat_entry(const Seats *seats, unsigned number) {
+static const StoreEntry *seat_entry(const Seats *seats, unsigned number) {
     g_autofree char *key = layout_seat(seats->name, number);
     return mirror_get(seats->mirror, key);
 }
 
-static char *holder_of(const StateEntry *entry) {
+static char *holder_of(const StoreEntry *entry) {
     char *host = layout_text(entry->value);
     if (host && exchange_host_check(host, NULL))
         return host;
@@ -51,7 +51,7 @@ static char *holder_of(const StateEntry *entry) {
     return NULL;
 }
 
-static bool is_mine(const Seats *seats, const StateEntry *entry) {
+static bool is_mine(const Seats *seats, const StoreEntry *entry) {
     return entry && g_bytes_equal(entry->value, seats->me);
 }
 
@@ -69,7 +69,7 @@ static bool takes_part(const Seats *seats) {
 
 static bool has_seat(const Seats *seats, const char *host) {
     for (unsigned i = 0; i < seats->options.max; i++) {
-        const StateEntry *entry = seat_entry(seats, i);
+        const StoreEntry *entry = seat_entry(seats, i);
         g_autofree char *holder = entry ? holder_of(entry) : NULL;
         if (holder && strcmp(holder, host) == 0)
             return true;
@@ -87,14 +87,14 @@ static unsigned free_seats(const Seats *seats) {
 /* How many of the pool come before us: by name of all, or by time of those who wait. */
 static unsigned hosts_before(const Seats *seats) {
     bool by_name = seats->options.strategy == SEATS_ALPHABETICAL;
-    const StateEntry *mine = place_in_pool(seats);
+    const StoreEntry *mine = place_in_pool(seats);
     g_auto(GStrv) keys = mirror_keys(seats->mirror);
     unsigned count = 0;
     for (unsigned i = 0; keys[i]; i++) {
         if (!g_str_has_prefix(keys[i], seats->pool_prefix))
             continue;
         const char *host = keys[i] + strlen(seats->pool_prefix);
-        const StateEntry *entry = mirror_get(seats->mirror, keys[i]);
+        const StoreEntry *entry = mirror_get(seats->mirror, keys[i]);
         if (by_name)
             count += strcmp(host, seats->host) < 0;
         else
@@ -110,7 +110,7 @@ static void on_retry(void *data) {
     consider(data);
 }
 
-static void on_written(void *data, StateAnswer *answer, const GError *error) {
+static void on_written(void *data, StoreAnswer *answer, const GError *error) {
     Seats *seats = data;
     seats->call = NULL;
     if (!error && (answer->succeeded || mirror_revision(seats->mirror) > seats->seen)) {
@@ -119,39 +119,39 @@ static void on_written(void *data, StateAnswer *answer, const GError *error) {
         return;
     }
     loop_timer_set(seats->loop, &seats->retry, loop_now(seats->loop) + RETRY_US, on_retry, seats);
-    if (g_error_matches(error, STATE_ERROR, STATE_ERROR_LEASE_GONE))
+    if (g_error_matches(error, STORE_ERROR, STORE_ERROR_LEASE_GONE))
         tenure_lost(seats->tenure, seats->call_lease);
     else if (error)
         seats->listener.failed(seats->listener.data, error);
 }
 
-static void commit(Seats *seats, StateTxn *txn) {
+static void commit(Seats *seats, StoreTxn *txn) {
     seats->call_lease = tenure_lease(seats->tenure);
     seats->seen = mirror_revision(seats->mirror);
-    seats->call = state_commit(seats->state, txn, on_written, seats);
+    seats->call = store_commit(seats->state, txn, on_written, seats);
 }
 
-static void put(Seats *seats, const char *key, const StateEntry *present, int64_t lease) {
-    g_autoptr(StateTxn) txn = state_txn_new();
+static void put(Seats *seats, const char *key, const StoreEntry *present, int64_t lease) {
+    g_autoptr(StoreTxn) txn = store_txn_new();
     g_autoptr(GBytes) name = layout_bytes(key);
-    state_txn_compare(txn, name, STATE_MOD_REVISION, STATE_EQUAL,
+    store_txn_compare(txn, name, STORE_MOD_REVISION, STORE_EQUAL,
                       present ? present->mod_revision : 0);
-    state_txn_put(txn, STATE_THEN, name, seats->me, lease);
+    store_txn_put(txn, STORE_THEN, name, seats->me, lease);
     commit(seats, txn);
 }
 
-static void remove_key(Seats *seats, const char *key, const StateEntry *present) {
-    g_autoptr(StateTxn) txn = state_txn_new();
+static void remove_key(Seats *seats, const char *key, const StoreEntry *present) {
+    g_autoptr(StoreTxn) txn = store_txn_new();
     g_autoptr(GBytes) name = layout_bytes(key);
-    state_txn_compare(txn, name, STATE_MOD_REVISION, STATE_EQUAL, present->mod_revision);
-    state_txn_delete(txn, STATE_THEN, name, false);
+    store_txn_compare(txn, name, STORE_MOD_REVISION, STORE_EQUAL, present->mod_revision);
+    store_txn_delete(txn, STORE_THEN, name, false);
     commit(seats, txn);
 }
 
 /* Each of these starts a write and returns true, or has nothing to do. */
 
 static bool keep_place(Seats *seats) {
-    const StateEntry *entry = place_in_pool(seats);
+    const StoreEntry *entry = place_in_pool(seats);
     int64_t lease = tenure_lease(seats->tenure);
     g_autofree char *key = layout_pool(seats->name, seats->host);
     if (takes_part(seats) ? entry && entry->lease == lease : !entry)
@@ -173,7 +173,7 @@ static bool give_up(Seats *seats) {
     unsigned first = my_seat(seats);
     bool keeps = takes_part(seats) && first < seats->options.max && !is_outranked(seats);
     for (unsigned i = first; i < EXCHANGE_LIMIT_SEATS; i++) {
-        const StateEntry *entry = seat_entry(seats, i);
+        const StoreEntry *entry = seat_entry(seats, i);
         if (!is_mine(seats, entry) || (keeps && i == first))
             continue;
         g_autofree char *key = layout_seat(seats->name, i);
@@ -187,7 +187,7 @@ static bool give_up(Seats *seats) {
 static bool keep_seat(Seats *seats) {
     unsigned number = my_seat(seats);
     int64_t lease = seats->options.persist ? 0 : tenure_lease(seats->tenure);
-    const StateEntry *entry = number < seats->options.max ? seat_entry(seats, number) : NULL;
+    const StoreEntry *entry = number < seats->options.max ? seat_entry(seats, number) : NULL;
     if (!entry || entry->lease == lease)
         return false;
     g_autofree char *key = layout_seat(seats->name, number);
@@ -254,7 +254,7 @@ static void on_failed(void *data, const GError *error) {
     seats->listener.failed(seats->listener.data, error);
 }
 
-Seats *seats_new(Loop *loop, State *state, const char *host, const char *name,
+Seats *seats_new(Loop *loop, Store *state, const char *host, const char *name,
                  const SeatsOptions *options, const SeatsListener *listener) {
     g_assert(options->max >= 1 && options->max <= EXCHANGE_LIMIT_SEATS);
     Seats *seats = g_new0(Seats, 1);
@@ -304,7 +304,7 @@ void seats_free(Seats *seats) {
     if (!seats)
         return;
     if (seats->call)
-        state_call_cancel(seats->call);
+        store_call_cancel(seats->call);
     loop_timer_clear(&seats->retry);
     mirror_free(seats->mirror);
     tenure_free(seats->tenure);
@@ -322,7 +322,7 @@ bool seats_is_settled(const Seats *seats) {
 
 bool seats_has(const Seats *seats) {
     unsigned number = my_seat(seats);
-    const StateEntry *entry = number < seats->options.max ? seat_entry(seats, number) : NULL;
+    const StoreEntry *entry = number < seats->options.max ? seat_entry(seats, number) : NULL;
     if (!entry || !takes_part(seats))
         return false;
     return entry->lease == 0 ||
@@ -332,7 +332,7 @@ bool seats_has(const Seats *seats) {
 Value *seats_holders(const Seats *seats) {
     Value *holders = value_new_map();
     for (unsigned i = 0; i < seats->options.max; i++) {
-        const StateEntry *entry = seat_entry(seats, i);
+        const StoreEntry *entry = seat_entry(seats, i);
         g_autofree char *holder = entry ? holder_of(entry) : NULL;
         if (holder && strcmp(holder, seats->host) != 0)
             value_map_set(holders, holder, value_new_bool(true));

@@ -28,7 +28,7 @@ typedef struct {
     void *data;
 } SeatsListener;
 
-Seats *seats_new(Loop *loop, State *state, const char *host, const char *name,
+Seats *seats_new(Loop *loop, Store *state, const char *host, const char *name,
                  const SeatsOptions *options, const SeatsListener *listener);
 void seats_set(Seats *seats, const SeatsOptions *options);
 /* Gives up seat and place; settled when that is done. */

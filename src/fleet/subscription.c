@@ -60,8 +60,8 @@ static void lose(Subscription *subscription, const char *key) {
         item->missing_since = (int64_t)loop_wall_now(subscription->loop);
 }
 
-static void on_entry(void *data, const char *full, const StateEntry *before,
-                     const StateEntry *after) {
+static void on_entry(void *data, const char *full, const StoreEntry *before,
+                     const StoreEntry *after) {
     Subscription *subscription = data;
     const char *key = full + strlen(subscription->prefix);
     if (!after) {
@@ -153,7 +153,7 @@ static void load(Subscription *subscription, const Value *known) {
     subscription->has_snapshot = true;
 }
 
-Subscription *subscription_new(Loop *loop, State *state, const char *prefix, const Value *known,
+Subscription *subscription_new(Loop *loop, Store *state, const char *prefix, const Value *known,
                                const SubscriptionListener *listener) {
     Subscription *subscription = g_new0(Subscription, 1);
     subscription->loop = loop;

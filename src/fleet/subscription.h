@@ -13,7 +13,7 @@ typedef struct {
 } SubscriptionListener;
 
 /* known: what subscription_save() gave, or NULL. */
-Subscription *subscription_new(Loop *loop, State *state, const char *prefix, const Value *known,
+Subscription *subscription_new(Loop *loop, Store *state, const char *prefix, const Value *known,
                                const SubscriptionListener *listener);
 void subscription_free(Subscription *subscription); /* accepts NULL */
 

@@ -6,14 +6,14 @@
 
 struct Tenure {
     Loop *loop;
-    State *state;
+    Store *state;
     unsigned ttl_s;
     TenureListener listener;
     int64_t lease;
     uint64_t sent;       /* when the renewal that is under way was sent */
     uint64_t sure_until; /* loop time */
     uint64_t delay;      /* us until the next try; 0: nothing has failed */
-    StateCall *call;
+    StoreCall *call;
     LoopTimer *timer, *doubt;
 };
 
@@ -37,10 +37,10 @@ static void tell_reached(Tenure *tenure, const GError *error) {
         tenure->listener.reached(tenure->listener.data, error);
 }
 
-static void on_answer(void *data, StateAnswer *answer, const GError *error) {
+static void on_answer(void *data, StoreAnswer *answer, const GError *error) {
     Tenure *tenure = data;
     tenure->call = NULL;
-    if (g_error_matches(error, STATE_ERROR, STATE_ERROR_LEASE_GONE)) {
+    if (g_error_matches(error, STORE_ERROR, STORE_ERROR_LEASE_GONE)) {
         tenure_lost(tenure, tenure->lease);
         return;
     }
@@ -65,11 +65,11 @@ static void renew(void *data) {
     Tenure *tenure = data;
     tenure->sent = loop_now(tenure->loop);
     tenure->call = tenure->lease
-                       ? state_lease_keep(tenure->state, tenure->lease, on_answer, tenure)
-                       : state_lease_grant(tenure->state, tenure->ttl_s, on_answer, tenure);
+                       ? store_lease_keep(tenure->state, tenure->lease, on_answer, tenure)
+                       : store_lease_grant(tenure->state, tenure->ttl_s, on_answer, tenure);
 }
 
-Tenure *tenure_new(Loop *loop, State *state, unsigned ttl_s, const TenureListener *listener) {
+Tenure *tenure_new(Loop *loop, Store *state, unsigned ttl_s, const TenureListener *listener) {
     Tenure *tenure = g_new0(Tenure, 1);
     tenure->loop = loop;
     tenure->state = state;
@@ -83,7 +83,7 @@ void tenure_free(Tenure *tenure) {
     if (!tenure)
         return;
     if (tenure->call)
-        state_call_cancel(tenure->call);
+        store_call_cancel(tenure->call);
     loop_timer_clear(&tenure->timer);
     loop_timer_clear(&tenure->doubt);
     g_free(tenure);
@@ -103,7 +103,7 @@ void tenure_lost(Tenure *tenure, int64_t lease) {
     tenure->lease = 0;
     loop_timer_clear(&tenure->doubt);
     if (tenure->call)
-        state_call_cancel(tenure->call);
+        store_call_cancel(tenure->call);
     renew_after(tenure, 0);
     tenure->listener.changed(tenure->listener.data);
 }

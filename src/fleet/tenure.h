@@ -2,7 +2,7 @@
 /* A lease that is kept for as long as its tenure lives: granted again when it is gone. The store
  * counts from when it got the last renewal, a tenure from before it sent it, and less long: so it
  * doubts its lease well before the store takes it away. */
-#include "state/state.h"
+#include "state/store.h"
 
 typedef struct Tenure Tenure;
 
@@ -13,7 +13,7 @@ typedef struct {
     void *data;
 } TenureListener;
 
-Tenure *tenure_new(Loop *loop, State *state, unsigned ttl_s, const TenureListener *listener);
+Tenure *tenure_new(Loop *loop, Store *state, unsigned ttl_s, const TenureListener *listener);
 void tenure_free(Tenure *tenure); /* leaves the lease to lapse; accepts NULL */
 
 int64_t tenure_lease(const Tenure *tenure); /* 0: none now */

@@ -10,7 +10,7 @@
 
 typedef struct {
     Fleet *fleet;
-    State *line;
+    Store *line;
     Exchange *exchange;
     unsigned changes, notes;
     char *last_note;
@@ -30,7 +30,7 @@ static void on_note(void *data, const char *text) {
 
 static const char *const web_grants[] = { "web/{host}", "shared/", NULL };
 
-static void start_on(Host *host, Fleet *fleet, State *line, const char *name,
+static void start_on(Host *host, Fleet *fleet, Store *line, const char *name,
                      const char *snapshot) {
     g_autoptr(GError) error = NULL;
     *host = (Host){ .fleet = fleet, .line = line };
@@ -51,14 +51,14 @@ static void start(Host *host, Fleet *fleet, const char *name, const char *snapsh
 }
 
 static void start_cut(Host *host, Fleet *fleet, const char *name, const char *snapshot) {
-    State *line = line_new(fleet);
+    Store *line = line_new(fleet);
     line_cut(line, true);
     start_on(host, fleet, line, name, snapshot);
 }
 
 static void crash(Host *host) {
     g_clear_pointer(&host->exchange, exchange_free);
-    g_clear_pointer(&host->line, state_free);
+    g_clear_pointer(&host->line, store_free);
     g_clear_pointer(&host->last_note, g_free);
 }
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "state/state-private.h"
+#include "state/store-private.h"
 
 #define LIMIT_US (300 * (uint64_t)G_USEC_PER_SEC)
 
@@ -12,11 +12,11 @@ void fleet_open(Fleet *fleet) {
     g_autoptr(GError) error = NULL;
     fleet->loop = loop_new_virtual(&error);
     g_assert_no_error(error);
-    fleet->store = state_open_memory(fleet->loop);
+    fleet->store = store_open_memory(fleet->loop);
 }
 
 void fleet_close(Fleet *fleet) {
-    state_free(fleet->store);
+    store_free(fleet->store);
     loop_free(fleet->loop);
 }
 
@@ -43,23 +43,23 @@ void fleet_run_until(Fleet *fleet, bool (*holds)(void *data), void *data) {
 /* --- lines */
 
 typedef struct {
-    State base;
-    State *store;
+    Store base;
+    Store *store;
     bool cut;
 } Line;
 
-static void on_answer(void *data, StateAnswer *answer, const GError *error) {
-    StateCall *call = data;
+static void on_answer(void *data, StoreAnswer *answer, const GError *error) {
+    StoreCall *call = data;
     call->job = NULL;
-    call_answer(call, answer ? state_answer_ref(answer) : NULL, error ? g_error_copy(error) : NULL);
+    call_answer(call, answer ? store_answer_ref(answer) : NULL, error ? g_error_copy(error) : NULL);
 }
 
 static void on_cut(void *data) {
     call_answer(data, NULL,
-                g_error_new(STATE_ERROR, STATE_ERROR_UNAVAILABLE, "reach the store: it is cut"));
+                g_error_new(STORE_ERROR, STORE_ERROR_UNAVAILABLE, "reach the store: it is cut"));
 }
 
-static void line_start(StateCall *call) {
+static void line_start(StoreCall *call) {
     Line *line = (Line *)call->state;
     if (line->cut) {
         loop_post(line->base.loop, on_cut, call);
@@ -68,33 +68,33 @@ static void line_start(StateCall *call) {
     switch (call->kind) {
     case CALL_RANGE:
     case CALL_TXN:
-        call->job = state_commit(line->store, call->txn, on_answer, call);
+        call->job = store_commit(line->store, call->txn, on_answer, call);
         return;
     case CALL_GRANT:
-        call->job = state_lease_grant(line->store, call->number, on_answer, call);
+        call->job = store_lease_grant(line->store, call->number, on_answer, call);
         return;
     case CALL_KEEP:
-        call->job = state_lease_keep(line->store, call->number, on_answer, call);
+        call->job = store_lease_keep(line->store, call->number, on_answer, call);
         return;
     case CALL_REVOKE:
-        call->job = state_lease_revoke(line->store, call->number, on_answer, call);
+        call->job = store_lease_revoke(line->store, call->number, on_answer, call);
         return;
     case CALL_COMPACT:
-        call->job = state_compact(line->store, call->number, on_answer, call);
+        call->job = store_compact(line->store, call->number, on_answer, call);
         return;
     case CALL_LOOK:
-        call->job = state_lease_look(line->store, call->number, on_answer, call);
+        call->job = store_lease_look(line->store, call->number, on_answer, call);
         return;
     }
 }
 
-static void line_cancel(StateCall *call) {
+static void line_cancel(StoreCall *call) {
     loop_unpost(call->state->loop, on_cut, call);
-    g_clear_pointer((StateCall **)&call->job, state_call_cancel);
+    g_clear_pointer((StoreCall **)&call->job, store_call_cancel);
 }
 
 static void on_watch(void *data, int64_t revision, GPtrArray *events, const GError *error) {
-    StateWatch *watch = data;
+    StoreWatch *watch = data;
     Line *line = (Line *)watch->state;
     if (line->cut)
         return;
@@ -104,23 +104,23 @@ static void on_watch(void *data, int64_t revision, GPtrArray *events, const GErr
         (void)watch_tell(watch, revision, events); /* gone or not, nothing is left to do */
 }
 
-static void line_watch(StateWatch *watch) {
+static void line_watch(StoreWatch *watch) {
     Line *line = (Line *)watch->state;
     if (!line->cut)
         watch->job =
-            state_watch(line->store, watch->key, watch->end != NULL, watch->next, on_watch, watch);
+            store_watch(line->store, watch->key, watch->end != NULL, watch->next, on_watch, watch);
 }
 
-static void line_unwatch(StateWatch *watch) {
-    g_clear_pointer((StateWatch **)&watch->job, state_watch_stop);
+static void line_unwatch(StoreWatch *watch) {
+    g_clear_pointer((StoreWatch **)&watch->job, store_watch_stop);
 }
 
-static void line_free(State *state) {
+static void line_free(Store *state) {
     g_free(state);
 }
 
-State *line_new(Fleet *fleet) {
-    static const StateClass line_class = {
+Store *line_new(Fleet *fleet) {
+    static const StoreClass line_class = {
         .kind = "line",
         .start = line_start,
         .cancel = line_cancel,
@@ -129,17 +129,17 @@ State *line_new(Fleet *fleet) {
         .free = line_free,
     };
     Line *line = g_new0(Line, 1);
-    state_init(&line->base, &line_class, fleet->loop);
+    store_init(&line->base, &line_class, fleet->loop);
     line->store = fleet->store;
     return &line->base;
 }
 
-void line_cut(State *state, bool cut) {
+void line_cut(Store *state, bool cut) {
     Line *line = (Line *)state;
     line->cut = cut;
     for (GList *link = state->watches.head; link; link = link->next) {
-        StateWatch *watch = link->data;
-        g_clear_pointer((StateWatch **)&watch->job, state_watch_stop);
+        StoreWatch *watch = link->data;
+        g_clear_pointer((StoreWatch **)&watch->job, store_watch_stop);
         line_watch(watch);
     }
 }
@@ -150,18 +150,18 @@ void fleet_put(Fleet *fleet, const char *key, const char *text) {
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) name = g_bytes_new(key, strlen(key));
     g_autoptr(GBytes) value = text ? g_bytes_new(text, strlen(text)) : NULL;
-    StateCall *call = value ? state_put(fleet->store, name, value, 0, NULL, NULL)
-                            : state_delete(fleet->store, name, false, NULL, NULL);
-    g_autoptr(StateAnswer) answer = state_wait(call, &error);
+    StoreCall *call = value ? store_put(fleet->store, name, value, 0, NULL, NULL)
+                            : store_delete(fleet->store, name, false, NULL, NULL);
+    g_autoptr(StoreAnswer) answer = store_wait(call, &error);
     g_assert_no_error(error);
 }
 
 char *fleet_get(Fleet *fleet, const char *key) {
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) name = g_bytes_new(key, strlen(key));
-    g_autoptr(StateAnswer) answer = state_wait(state_get(fleet->store, name, NULL, NULL), &error);
+    g_autoptr(StoreAnswer) answer = store_wait(store_get(fleet->store, name, NULL, NULL), &error);
     g_assert_no_error(error);
-    const StateEntry *entry = state_answer_entry(answer);
+    const StoreEntry *entry = store_answer_entry(answer);
     return entry ? g_strndup(g_bytes_get_data(entry->value, NULL), g_bytes_get_size(entry->value))
                  : NULL;
 }

@@ -1,10 +1,10 @@
 #pragma once
 /* For tests: a store in memory and virtual time, seen through lines that can be cut. */
-#include "state/state.h"
+#include "state/store.h"
 
 typedef struct {
     Loop *loop;
-    State *store;
+    Store *store;
 } Fleet;
 
 void fleet_open(Fleet *fleet);
@@ -13,10 +13,10 @@ void fleet_run_for(Fleet *fleet, uint64_t us);
 /* Runs until holds() says so; the test fails after 300 s of virtual time. */
 void fleet_run_until(Fleet *fleet, bool (*holds)(void *data), void *data);
 
-/* A client's own way to the store. Free it with state_free(). */
-State *line_new(Fleet *fleet);
-/* While cut, calls fail with STATE_ERROR_UNAVAILABLE and watches are silent. */
-void line_cut(State *line, bool cut);
+/* A client's own way to the store. Free it with store_free(). */
+Store *line_new(Fleet *fleet);
+/* While cut, calls fail with STORE_ERROR_UNAVAILABLE and watches are silent. */
+void line_cut(Store *line, bool cut);
 
 /* Puts text there with nobody's lease; NULL: deletes. */
 void fleet_put(Fleet *fleet, const char *key, const char *text);

@@ -11,7 +11,7 @@
 typedef struct {
     Fleet *fleet;
     char name[8];
-    State *line;
+    Store *line;
     Seats *seats; /* NULL: does not run */
 } Member;
 
@@ -32,7 +32,7 @@ static void join(Member *member, Fleet *fleet, const char *name, const SeatsOpti
 
 static void crash(Member *member) {
     g_clear_pointer(&member->seats, seats_free);
-    g_clear_pointer(&member->line, state_free);
+    g_clear_pointer(&member->line, store_free);
 }
 
 static bool is_settled(void *data) {
