@@ -71,6 +71,14 @@ soak: all
 	@tools/bootstrap test
 	@/usr/bin/python3 -m pytest -q -p no:cacheprovider --soak test
 
+# Stores stay linearizable while they are killed: SQLite, then a cluster of etcd, each for so long.
+SECONDS_EACH ?= 600
+.PHONY: linear
+linear: $(BUILD)/build.ninja
+	@tools/bootstrap test
+	@$(NINJA) -C $(BUILD) -j$(JOBS) src/state/test-state-linear
+	@LINEAR_SECONDS=$(SECONDS_EACH) $(BUILD)/src/state/test-state-linear
+
 # The program, its manual pages, completion, a unit for the agent, and libstead.
 install: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS) installed
