@@ -32,6 +32,8 @@ void request_unref(HttpRequest *request) {
     g_clear_pointer(&request->answer, g_bytes_unref);
     g_clear_pointer(&request->stream, stream_unref);
     g_clear_pointer(&request->peer, peer_unref);
+    if (request->free_kept)
+        request->free_kept(request->kept);
     g_free(request);
 }
 
@@ -76,6 +78,16 @@ GBytes *http_request_body(const HttpRequest *request) {
 
 GBytes *http_request_certificate(const HttpRequest *request) {
     return request->peer ? request->peer->certificate : request->certificate;
+}
+
+void http_request_keep(HttpRequest *request, void *data, GDestroyNotify free) {
+    g_assert(!request->free_kept);
+    request->kept = data;
+    request->free_kept = free;
+}
+
+void *http_request_kept(const HttpRequest *request) {
+    return request->kept;
 }
 
 Value *http_request_json(HttpRequest *request) {
@@ -242,7 +254,7 @@ void http_answer_json(HttpRequest *request, unsigned status, const Value *value)
     http_answer(request, status, "application/json", body);
 }
 
-static char *printable_utf8(const char *format, va_list arguments) {
+static G_GNUC_PRINTF(1, 0) char *printable_utf8(const char *format, va_list arguments) {
     g_autofree char *text = g_strdup_vprintf(format, arguments);
     return g_utf8_make_valid(text, -1);
 }

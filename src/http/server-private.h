@@ -39,6 +39,8 @@ struct HttpRequest {
     GBytes *body;
     GBytes *certificate; /* of http_try */
     bool handed_over, delivered;
+    void *kept;
+    GDestroyNotify free_kept;
 
     unsigned status; /* 0: not answered */
     const char *content_type;

@@ -104,6 +104,10 @@ GBytes *http_request_certificate(const HttpRequest *request);
  */
 Value *http_request_json(HttpRequest *request);
 
+/* Keeps something of the handler's with the request, freed with it in any thread. */
+void http_request_keep(HttpRequest *request, void *data, GDestroyNotify free);
+void *http_request_kept(const HttpRequest *request); /* NULL: nothing was kept */
+
 /* Calls the handler of the request's route. */
 void http_route_handle(HttpRequest *request);
 

@@ -1,0 +1,250 @@
+/* Hosts: joining, renewing, revoking. */
+#include <string.h>
+
+#include "base/error.h"
+#include "hub/hub-private.h"
+
+#define SERIALS_MAX 8 /* certificates of a host that are kept track of; older ones are revoked */
+
+Value *show_host(const StoreEntry *entry, const Value *value) {
+    static const char *const members[] = { "joined", "renewed", "expires", "revoked",
+                                           "fingerprint" };
+    g_autofree char *name = entry_name(entry, KEY_HOSTS);
+    Value *shown = value_new_map();
+    value_map_set(shown, "name", value_new_string(name));
+    for (unsigned i = 0; i < G_N_ELEMENTS(members); i++) {
+        const Value *member = value_map_get(value, members[i]);
+        if (member)
+            value_map_set(shown, members[i], value_ref(member));
+    }
+    return shown;
+}
+
+static void on_hosts(Ask *ask, StoreAnswer *answer) {
+    ask_answer_page(ask, answer, "hosts", KEY_HOSTS, show_host);
+}
+
+void get_hosts(void *data, HttpRequest *request) {
+    Ask *ask = ask_of(request);
+    unsigned limit;
+    const char *after;
+    if (ask_page(ask, &limit, &after))
+        ask_list(ask, KEY_HOSTS, after, limit, on_hosts);
+}
+
+/* The host's entry, and its value; NULL: 404 was answered. */
+static const StoreEntry *host_entry(Ask *ask, StoreAnswer *answer, Value **ret_value) {
+    const StoreEntry *entry = store_answer_entry(answer);
+    *ret_value = entry_value(entry);
+    if (*ret_value)
+        return entry;
+    http_answer_error(ask->request, 404, "'stead host list' shows them", "no host '%s'", ask->text);
+    return NULL;
+}
+
+static void on_host(Ask *ask, StoreAnswer *answer) {
+    g_autoptr(Value) value = NULL;
+    const StoreEntry *entry = host_entry(ask, answer, &value);
+    if (!entry)
+        return;
+    g_autoptr(Value) shown = show_host(entry, value);
+    http_answer_json(ask->request, 200, shown);
+}
+
+static void with_host(HttpRequest *request, AskNext next) {
+    Ask *ask = ask_of(request);
+    ask->text = g_strdup(http_request_part(request, "name"));
+    g_autofree char *key = g_strconcat(KEY_HOSTS, ask->text, NULL);
+    ask_get(ask, key, next);
+}
+
+void get_host(void *data, HttpRequest *request) {
+    with_host(request, on_host);
+}
+
+/* --- certificates ----------------------------------------------------------------------------- */
+
+static Value *certificate_record(const char *host, bool revoked) {
+    Value *record = value_new_map();
+    value_map_set(record, "role", value_new_string("host"));
+    value_map_set(record, "name", value_new_string(host));
+    value_map_set(record, "revoked", value_new_bool(revoked));
+    return record;
+}
+
+/* Signs ask's request for host. False: answered, and ask is gone. */
+static bool sign(Ask *ask, const char *host) {
+    g_autoptr(GError) error = NULL;
+    const char *pem = value_map_string(ask->body, "request", "");
+    g_autoptr(PkiRequest) request = pki_request_parse(pem, strlen(pem), "request", &error);
+    if (request)
+        ask->certificate =
+            pki_sign_client(ask->hub->authority, ask->hub->authority_key, request, PKI_HOST, host,
+                            wall_seconds(ask->hub), PKI_HOST_TTL, &error);
+    if (ask->certificate)
+        return true;
+    http_answer_error(ask->request, 400, NULL, "%s", error->message);
+    return false;
+}
+
+static Value *host_record(Ask *ask, const Value *old, Value *serials) {
+    g_autofree char *print = pki_certificate_fingerprint(ask->certificate);
+    int64_t now = wall_seconds(ask->hub);
+    Value *record = value_new_map();
+    value_map_set(record, "joined", value_new_int(old ? value_map_int(old, "joined", now) : now));
+    value_map_set(record, "renewed", value_new_int(now));
+    value_map_set(record, "expires", value_new_int(pki_certificate_not_after(ask->certificate)));
+    value_map_set(record, "revoked", value_new_bool(false));
+    value_map_set(record, "fingerprint", value_new_string(print));
+    value_map_set(record, "serials", serials);
+    return record;
+}
+
+/* Without compare: what was revoked stays so, and nobody takes it back. */
+static void revoke_serial(Write *write, const char *host, const char *serial) {
+    write_put(write, KEY_CERTIFICATES, serial, certificate_record(host, true));
+}
+
+static void on_certified(Ask *ask, StoreAnswer *answer) {
+    g_autofree char *pem = pki_certificate_pem(ask->certificate);
+    g_autoptr(Value) map = value_new_map();
+    value_map_set(map, "host", value_new_string(ask->other));
+    value_map_set(map, "certificate", value_new_string(pem));
+    value_map_set(map, "authority", value_new_string(ask->hub->authority_pem));
+    value_map_set(map, "expires", value_new_int(pki_certificate_not_after(ask->certificate)));
+    http_answer_json(ask->request, 201, map);
+}
+
+/* Adds to write what a new certificate changes. keep: how many of the old ones stay valid. */
+static void write_certificate(Write *write, Ask *ask, const StoreEntry *entry, const Value *old,
+                              unsigned keep) {
+    g_autofree char *serial = pki_certificate_serial(ask->certificate);
+    const Value *before = old ? value_map_get(old, "serials") : NULL;
+    size_t n = before && value_type(before) == VALUE_LIST ? value_size(before) : 0;
+    Value *serials = value_new_list();
+    for (size_t i = 0; i < n; i++) {
+        const Value *one = value_list_at(before, i);
+        if (value_type(one) != VALUE_STRING)
+            continue;
+        if (i + keep >= n)
+            value_list_append(serials, value_ref(one));
+        else
+            revoke_serial(write, ask->other, value_string(one));
+    }
+    value_list_append(serials, value_new_string(serial));
+    write_change(write, KEY_HOSTS, ask->other, entry, host_record(ask, old, serials));
+    write_change(write, KEY_CERTIFICATES, serial, NULL, certificate_record(ask->other, false));
+}
+
+/* --- joining ---------------------------------------------------------------------------------- */
+
+static void on_join_host(Ask *ask, StoreAnswer *answer) {
+    const StoreResult *tokens = store_answer_result(answer, 0),
+                      *hosts = store_answer_result(answer, 1);
+    const StoreEntry *token = tokens->entries->len ? tokens->entries->pdata[0] : NULL;
+    const StoreEntry *host = hosts->entries->len ? hosts->entries->pdata[0] : NULL;
+    if (!token) {
+        guess_failed(ask, "the token was used by somebody else just now");
+        return;
+    }
+    if (!sign(ask, ask->other))
+        return;
+    g_autoptr(Value) old = entry_value(host);
+    g_autofree char *id = entry_name(token, KEY_TOKENS);
+    ask->who = (g_free(ask->who), g_strconcat("host:", ask->other, NULL));
+    Write *write = write_new(ask, "host.join", ask->other);
+    write_change(write, KEY_TOKENS, id, token, NULL);
+    write_certificate(write, ask, host, old, 0);
+    write_commit(write, on_certified);
+}
+
+static void on_join_token(Ask *ask, StoreAnswer *answer) {
+    g_autoptr(Value) record = entry_value(store_answer_entry(answer));
+    const char *why, *host = record ? value_map_string(record, "host", NULL) : NULL;
+    if (!token_fits(record, ask->text, wall_seconds(ask->hub), &why)) {
+        guess_failed(ask, why);
+    } else if (!host) {
+        http_answer_error(ask->request, 403, "'stead token new --host NAME' makes one that is",
+                          "this token is not for joining");
+    } else {
+        ask->other = g_strdup(host);
+        g_autofree char *token = entry_name(store_answer_entry(answer), "");
+        g_autofree char *key = g_strconcat(KEY_HOSTS, host, NULL);
+        ask_get_two(ask, token, key, on_join_host);
+    }
+}
+
+void join(void *data, HttpRequest *request) {
+    Ask *ask = ask_of(request);
+    g_autofree char *id = NULL;
+    Value *body = http_request_json(request);
+    if (!body)
+        return; /* answered: ask is gone */
+    ask->body = body;
+    if (!guess_allowed(ask))
+        return;
+    if (!token_parse(value_map_string(ask->body, "token", ""), &id, &ask->text)) {
+        guess_failed(ask, "this is no token of stead");
+        return;
+    }
+    g_autofree char *key = g_strconcat(KEY_TOKENS, id, NULL);
+    ask_get(ask, key, on_join_token);
+}
+
+/* --- renewing, revoking ----------------------------------------------------------------------- */
+
+static void on_renew(Ask *ask, StoreAnswer *answer) {
+    g_autoptr(Value) old = NULL;
+    const StoreEntry *entry = host_entry(ask, answer, &old);
+    if (!entry)
+        return;
+    if (!sign(ask, ask->other))
+        return;
+    Write *write = write_new(ask, "host.renew", ask->other);
+    write_certificate(write, ask, entry, old, SERIALS_MAX - 1);
+    write_commit(write, on_certified);
+}
+
+/* For the host that asks, whatever name its request has. */
+void renew(void *data, HttpRequest *request) {
+    Ask *ask = ask_of(request);
+    Value *body = http_request_json(request);
+    if (!body)
+        return; /* answered: ask is gone */
+    ask->body = body;
+    ask->text = g_strdup(ask->host);
+    ask->other = g_strdup(ask->host);
+    g_autofree char *key = g_strconcat(KEY_HOSTS, ask->host, NULL);
+    ask_get(ask, key, on_renew);
+}
+
+static void on_revoked(Ask *ask, StoreAnswer *answer) {
+    g_autoptr(Value) map = value_new_map();
+    value_map_set(map, "revoked", value_new_string(ask->text));
+    http_answer_json(ask->request, 200, map);
+}
+
+static void on_revoke(Ask *ask, StoreAnswer *answer) {
+    g_autoptr(Value) old = NULL;
+    const StoreEntry *entry = host_entry(ask, answer, &old);
+    if (!entry)
+        return;
+    Write *write = write_new(ask, "host.revoke", ask->text);
+    Value *record = value_new_map();
+    for (size_t i = 0; i < value_size(old); i++) {
+        const char *key;
+        const Value *member = value_map_at(old, i, &key);
+        value_map_set(record, key, value_ref(member));
+    }
+    value_map_set(record, "revoked", value_new_bool(true));
+    value_map_set(record, "serials", value_new_list());
+    const Value *serials = value_map_get(old, "serials");
+    for (size_t i = 0; serials && i < value_size(serials); i++)
+        revoke_serial(write, ask->text, value_string(value_list_at(serials, i)));
+    write_change(write, KEY_HOSTS, ask->text, entry, record);
+    write_commit(write, on_revoked);
+}
+
+void revoke_host(void *data, HttpRequest *request) {
+    with_host(request, on_revoke);
+}

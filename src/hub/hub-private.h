@@ -1,0 +1,152 @@
+#pragma once
+/* What the files of hub/ share. */
+#include "hub/hub.h"
+#include "pki/pki.h"
+
+#define KEY_AUTHORITY    "hub/authority"
+#define KEY_TOKENS       "hub/tokens/"
+#define KEY_HOSTS        "hub/hosts/"
+#define KEY_CERTIFICATES "hub/certificates/"
+#define KEY_AUDIT        "hub/audit/"
+
+#define PAGE_LIMIT  1000u /* entries of one answer */
+#define NAME_BYTES  64u   /* of a host, a person, a token's name */
+#define TTL_DEFAULT 3600
+#define TTL_MAX     (366 * 86400)
+
+typedef struct Guesses Guesses; /* access.c */
+typedef struct Feed Feed;       /* feed.c */
+
+struct Hub {
+    Loop *loop;
+    Store *state;
+    HttpServer *server;
+    char *data, *url, *fingerprint, *first_token;
+    PkiKey *authority_key;
+    PkiCertificate *authority;
+    char *authority_pem;
+    GHashTable *asks; /* set of Ask that wait for the store */
+    Guesses *guesses;
+    Feed *feed;
+    Value *openapi;
+    uint64_t last_record; /* the time in the name of our last audit record */
+};
+
+/* Roles that people have, each with the rights of those before it; hosts have their own. */
+typedef enum { ROLE_NONE, ROLE_HOST, ROLE_READER, ROLE_OPERATOR, ROLE_ADMIN } Role;
+Role role_parse(const char *name); /* ROLE_NONE: there is none of that name */
+const char *role_name(Role role);
+
+/* --- ask.c ------------------------------------------------------------------------------------ */
+
+typedef struct Ask Ask;
+typedef void (*AskNext)(Ask *ask, StoreAnswer *answer);
+
+/* A request that is being answered. Its request owns it. */
+struct Ask {
+    Hub *hub;
+    HttpRequest *request;
+    Role role;
+    char *who;        /* "host:web1", "token:ann", "anonymous" */
+    char *host;       /* of a host: its name */
+    char *credential; /* the key of the store with its token or certificate */
+
+    StoreCall *call; /* NULL: none is under way */
+    AskNext next, after_write;
+    char *text, *other; /* what a handler keeps from one step to the next */
+    Value *body;
+    int64_t number;
+    PkiCertificate *certificate;
+};
+
+Ask *ask_of(HttpRequest *request);
+Ask *ask_new(Hub *hub, HttpRequest *request);
+void ask_cancel_all(Hub *hub); /* answers all with 503 */
+
+/* Each calls next with the answer, or answers the request with what went wrong. */
+void ask_get(Ask *ask, const char *key, AskNext next);
+void ask_get_two(Ask *ask, const char *key, const char *other, AskNext next);
+/* Keys that begin with prefix, after the key prefix + after (NULL: all). */
+void ask_list(Ask *ask, const char *prefix, const char *after, unsigned limit, AskNext next);
+void ask_commit(Ask *ask, StoreTxn *txn, AskNext next);
+
+GBytes *key_of(const char *prefix, const char *name);
+Value *entry_value(const StoreEntry *entry); /* NULL: no entry, or damaged */
+/* The name in a key: what is after its prefix. Caller frees. */
+char *entry_name(const StoreEntry *entry, const char *prefix);
+/* GET ?limit=&after=: false when it has been answered. */
+bool ask_page(Ask *ask, unsigned *ret_limit, const char **ret_after);
+/* Answers with {"NAME": [...], "next": ...}; show may return NULL to leave one out. */
+typedef Value *(*ShowEntry)(const StoreEntry *entry, const Value *value);
+void ask_answer_page(Ask *ask, StoreAnswer *answer, const char *name, const char *prefix,
+                     ShowEntry show);
+
+int64_t wall_seconds(const Hub *hub);
+bool name_is_good(const char *name); /* of a host or a person */
+
+/* --- write.c ---------------------------------------------------------------------------------- */
+
+/* A change with its record in the audit log: both or neither. */
+typedef struct Write Write;
+Write *write_new(Ask *ask, const char *action, const char *subject);
+/* before: as it was read; NULL: it must not be there. after: owned; NULL deletes. */
+void write_change(Write *write, const char *prefix, const char *name, const StoreEntry *before,
+                  Value *after);
+/* Puts whatever was there before; not in the log's before. after: owned. */
+void write_put(Write *write, const char *prefix, const char *name, Value *after);
+/* Frees write. When somebody was faster the request is answered with 409. */
+void write_commit(Write *write, AskNext next);
+
+/* --- access.c --------------------------------------------------------------------------------- */
+
+void hub_dispatch(void *data, HttpRequest *request);
+Guesses *guesses_new(void);
+void guesses_free(Guesses *guesses); /* accepts NULL */
+
+/* A token is "stead_ID_SECRET"; the store has the SHA-256 of the secret. */
+char *token_new(char **ret_id, char **ret_hash);
+bool token_parse(const char *token, char **ret_id, char **ret_hash);
+/* Whether the store's record is of that hash, and has not expired; *ret_why says what is wrong. */
+bool token_fits(const Value *record, const char *hash, int64_t now, const char **ret_why);
+/* Answers 429 when the sender has guessed too often. */
+bool guess_allowed(Ask *ask);
+void guess_failed(Ask *ask, const char *why); /* answers 401 */
+
+/* --- setup.c ---------------------------------------------------------------------------------- */
+
+bool setup_directory(Hub *hub, GError **error);
+bool setup_authority(Hub *hub, GError **error);
+/* PEM of the certificate with its authority's, and of the key. */
+bool setup_server(Hub *hub, const char *const *names, char **ret_certificate, char **ret_key,
+                  GError **error);
+
+/* --- feed.c: what /v1/events tells ------------------------------------------------------------ */
+
+/* Tells changes after revision, and can tell again those up to FEED_ITEMS back. */
+#define FEED_ITEMS 4096u
+Feed *feed_new(Hub *hub, int64_t revision);
+void feed_free(Feed *feed); /* accepts NULL */
+/* Answers with a stream of what comes after the event of that id; NULL: of what comes from now on.
+ */
+void feed_attach(Feed *feed, Ask *ask, const char *after);
+int64_t feed_revision(const Feed *feed);
+
+/* --- api-*.c ---------------------------------------------------------------------------------- */
+
+void get_health(void *data, HttpRequest *request);
+void get_metrics(void *data, HttpRequest *request);
+void get_openapi(void *data, HttpRequest *request);
+void get_ca(void *data, HttpRequest *request);
+void get_events(void *data, HttpRequest *request);
+void get_audit(void *data, HttpRequest *request);
+void get_tokens(void *data, HttpRequest *request);
+void post_token(void *data, HttpRequest *request);
+void delete_token(void *data, HttpRequest *request);
+void get_hosts(void *data, HttpRequest *request);
+void get_host(void *data, HttpRequest *request);
+void revoke_host(void *data, HttpRequest *request);
+void join(void *data, HttpRequest *request);
+void renew(void *data, HttpRequest *request);
+
+Value *show_host(const StoreEntry *entry, const Value *value);
+Value *show_token(const StoreEntry *entry, const Value *value);

@@ -1,0 +1,123 @@
+#include "hub/hub.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "hub/hub-private.h"
+
+/* "ADDRESS:PORT", "[ADDRESS]:PORT", ":PORT", "ADDRESS" */
+static bool parse_listen(const char *listen, char **ret_address, uint16_t *ret_port,
+                         GError **error) {
+    const char *text = listen ? listen : "", *colon = strrchr(text, ':');
+    g_autofree char *address = NULL;
+    guint64 port = HUB_PORT;
+    if (*text == '[') {
+        const char *end = strchr(text, ']');
+        address = g_strndup(text + 1, end ? (size_t)(end - text - 1) : 0);
+        colon = end && end[1] == ':' ? end + 1 : NULL;
+    } else if (colon && strchr(text, ':') == colon) {
+        address = g_strndup(text, (size_t)(colon - text));
+    } else {
+        address = g_strdup(text);
+        colon = NULL;
+    }
+    if (colon && colon[1] && !g_ascii_string_to_unsigned(colon + 1, 10, 0, 65535, &port, NULL)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "listen on '%s': write it as 192.0.2.1:%u, [2001:db8::1]:%u or :%u", listen,
+                    HUB_PORT, HUB_PORT, HUB_PORT);
+        return false;
+    }
+    *ret_address = *address ? g_steal_pointer(&address) : g_strdup("::");
+    *ret_port = (uint16_t)port;
+    return true;
+}
+
+static char *url_of(const char *address, uint16_t port) {
+    bool any = strcmp(address, "::") == 0 || strcmp(address, "0.0.0.0") == 0;
+    const char *name = any ? g_get_host_name() : address;
+    return g_strdup_printf(strchr(name, ':') ? "https://[%s]:%u" : "https://%s:%u", name, port);
+}
+
+static bool start_server(Hub *hub, const HubOptions *options, GError **error) {
+    g_autofree char *address = NULL, *certificate = NULL, *key = NULL;
+    HttpServerOptions server = hub_try_options(hub);
+    if (!parse_listen(options->listen, &address, &server.port, error) ||
+        !setup_server(hub, options->names, &certificate, &key, error))
+        return false;
+    const HttpServerOptions *limits = &options->limits;
+    server.header_seconds = limits->header_seconds;
+    server.body_seconds = limits->body_seconds;
+    server.idle_seconds = limits->idle_seconds;
+    server.heartbeat_seconds = limits->heartbeat_seconds;
+    server.connections = limits->connections;
+    server.connections_per_address = limits->connections_per_address;
+    server.stream_queue = limits->stream_queue;
+    server.address = address;
+    server.certificate = certificate;
+    server.key = key;
+    server.client_ca = hub->authority_pem;
+    hub->server = http_server_new(hub->loop, &server, error);
+    if (hub->server)
+        hub->url = url_of(address, http_server_port(hub->server));
+    memset(key, 0, strlen(key));
+    return hub->server != NULL;
+}
+
+static bool start_feed(Hub *hub, GError **error) {
+    g_autoptr(GBytes) key = key_of(KEY_AUTHORITY, "");
+    g_autoptr(StoreAnswer) answer = store_wait(store_get(hub->state, key, NULL, NULL), error);
+    if (!answer)
+        return false;
+    hub->feed = feed_new(hub, answer->revision);
+    return true;
+}
+
+Hub *hub_new(const HubOptions *options, GError **error) {
+    g_autoptr(Hub) hub = g_new0(Hub, 1);
+    hub->loop = options->loop;
+    hub->state = options->state;
+    hub->data = g_strdup(options->data);
+    hub->asks = g_hash_table_new(NULL, NULL);
+    hub->guesses = guesses_new();
+    if (!setup_directory(hub, error) || !setup_authority(hub, error) || !start_feed(hub, error) ||
+        (options->listen && !start_server(hub, options, error)))
+        return NULL;
+    return g_steal_pointer(&hub);
+}
+
+void hub_free(Hub *hub) {
+    if (!hub)
+        return;
+    ask_cancel_all(hub);
+    http_server_free(hub->server);
+    feed_free(hub->feed);
+    g_hash_table_unref(hub->asks);
+    guesses_free(hub->guesses);
+    value_unref(hub->openapi);
+    pki_key_free(hub->authority_key);
+    pki_certificate_free(hub->authority);
+    g_free(hub->authority_pem);
+    g_free(hub->fingerprint);
+    g_free(hub->first_token);
+    g_free(hub->url);
+    g_free(hub->data);
+    g_free(hub);
+}
+
+HttpServerOptions hub_try_options(Hub *hub) {
+    return (HttpServerOptions){
+        .routes = hub_routes, .n_routes = hub_n_routes, .dispatch = hub_dispatch, .data = hub
+    };
+}
+
+const char *hub_url(const Hub *hub) {
+    return hub->url;
+}
+
+const char *hub_ca_fingerprint(const Hub *hub) {
+    return hub->fingerprint;
+}
+
+const char *hub_first_token(const Hub *hub) {
+    return hub->first_token;
+}

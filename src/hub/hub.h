@@ -1,0 +1,52 @@
+#pragma once
+/*
+ * hub: what a fleet meets at. Uses base, pki, loop, http and state.
+ *
+ * A hub keeps nothing in memory that matters: all is in the state store, so several hubs over one
+ * etcd are equal, and a hub that was killed goes on where it was. Its data directory has what is
+ * its own: the key of its server, the first admin's token, and the store when that is SQLite.
+ *
+ *   access.c       who asks: tokens, certificates, roles; wrong tokens slow their sender down
+ *   ask.c          a request on its way through the store, one call after the other
+ *   write.c        changes: compared, done and written to the audit log in one transaction
+ *   api-*.c        the handlers; the table of routes is api.c
+ *   setup.c        the first start
+ *
+ * Keys of the store: hub/authority, hub/tokens/ID, hub/hosts/NAME, hub/certificates/SERIAL,
+ * hub/audit/TIME. Values are JSON objects.
+ */
+#include <glib.h>
+#include <stdbool.h>
+
+#include "http/server.h"
+#include "state/store.h"
+
+#define HUB_PORT 8440
+
+typedef struct Hub Hub;
+
+typedef struct {
+    Loop *loop;
+    Store *state;       /* borrowed */
+    const char *data;   /* directory, made when it is not there (0700) */
+    const char *listen; /* "ADDRESS:PORT", "[ADDRESS]:PORT", ":PORT"; ":": all; NULL: no server, for
+                           http_try() */
+    const char *const *names; /* further names of this hub, for its certificate; or NULL */
+    HttpServerOptions limits; /* of clients; the rest is not read */
+} HubOptions;
+
+/* Waits for the store (loop_run()): not inside a callback. What was there is used, what is missing
+ * made. */
+Hub *hub_new(const HubOptions *options, GError **error);
+void hub_free(Hub *hub); /* accepts NULL; not inside a callback */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Hub, hub_free)
+
+const char *hub_url(const Hub *hub);            /* https://NAME:PORT */
+const char *hub_ca_fingerprint(const Hub *hub); /* sha256:... */
+/* The token that was made by this start for the first admin; NULL: there was one. */
+const char *hub_first_token(const Hub *hub);
+
+/* Without a server, for tests: what http_try() needs. */
+HttpServerOptions hub_try_options(Hub *hub);
+extern const HttpRoute hub_routes[];
+extern const unsigned hub_n_routes;

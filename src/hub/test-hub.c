@@ -1,0 +1,399 @@
+/* The handlers over a store in memory and virtual time, without connections. */
+#include "hub/hub.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "pki/pki.h"
+
+typedef struct {
+    Loop *loop;
+    Store *state;
+    Hub *hub;
+    char *data, *token;
+    LoopTimer *timer;
+
+    unsigned status;
+    Value *value;
+    char *text;
+} Site;
+
+static void on_answered(void *data, unsigned status, const char *content_type, GBytes *body) {
+    Site *site = data;
+    size_t size;
+    const char *text = g_bytes_get_data(body, &size);
+    site->status = status;
+    g_free(site->text);
+    site->text = g_strndup(text, size);
+    value_unref(site->value);
+    site->value = strcmp(content_type, "application/json") == 0
+                      ? json_parse(text, size, "answer", NULL)
+                      : NULL;
+    loop_quit(site->loop);
+}
+
+/* As whoever has the token, or the certificate. The answer is in site. */
+static unsigned ask_as(Site *site, const char *method, const char *url, const char *token,
+                       const PkiCertificate *certificate, const char *body) {
+    HttpServerOptions options = hub_try_options(site->hub);
+    g_autofree char *bearer = g_strconcat("Bearer ", token, NULL);
+    const char *const headers[] = { "Authorization", bearer, NULL };
+    g_autoptr(GBytes) bytes = g_bytes_new(body, body ? strlen(body) : 0);
+    g_autoptr(GBytes) der = certificate ? pki_certificate_der(certificate) : NULL;
+    site->status = 0;
+    http_try(&options, method, url, token ? headers : NULL, bytes, der, on_answered, site);
+    g_assert_true(loop_run(site->loop, NULL)); /* also takes the quit of an answer at once */
+    g_assert_cmpuint(site->status, !=, 0);
+    return site->status;
+}
+
+static unsigned ask(Site *site, const char *method, const char *url, const char *body) {
+    return ask_as(site, method, url, site->token, NULL, body);
+}
+
+static void expect(const Site *site, const char *part) {
+    if (!strstr(site->text, part))
+        g_error("expected '%s' in: %s", part, site->text);
+}
+
+static void stop(void *data) {
+    loop_quit(data);
+}
+
+static void pass(Site *site, int64_t seconds) {
+    loop_timer_set(site->loop, &site->timer,
+                   loop_now(site->loop) + (uint64_t)seconds * G_USEC_PER_SEC, stop, site->loop);
+    g_assert_true(loop_run(site->loop, NULL));
+}
+
+static Hub *open_hub(const Site *site) {
+    g_autoptr(GError) error = NULL;
+    HubOptions options = { .loop = site->loop, .state = site->state, .data = site->data };
+    Hub *hub = hub_new(&options, &error);
+    g_assert_no_error(error);
+    return hub;
+}
+
+static Site site_new(void) {
+    g_autoptr(GError) error = NULL;
+    Site site = { .loop = loop_new_virtual(&error) };
+    site.state = store_open_memory(site.loop);
+    site.data = g_dir_make_tmp("stead-hub-XXXXXX", &error);
+    site.hub = open_hub(&site);
+    site.token = g_strdup(hub_first_token(site.hub));
+    g_assert_nonnull(site.token);
+    return site;
+}
+
+static void site_clear(Site *site) {
+    hub_free(site->hub);
+    store_free(site->state);
+    loop_timer_clear(&site->timer);
+    loop_free(site->loop);
+    value_unref(site->value);
+    g_autofree char *token = g_build_filename(site->data, "admin-token", NULL);
+    g_autofree char *ca = g_build_filename(site->data, "ca.pem", NULL);
+    (void)g_remove(token);
+    g_assert_cmpint(g_remove(ca), ==, 0);
+    g_assert_cmpint(g_rmdir(site->data), ==, 0);
+    g_free(site->data);
+    g_free(site->token);
+    g_free(site->text);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Site, site_clear)
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void first_start(void) {
+    g_auto(Site) site = site_new();
+    g_autofree char *path = g_build_filename(site.data, "admin-token", NULL);
+    g_autofree char *text = NULL;
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_cmpstr(g_strchomp(text), ==, site.token);
+    GStatBuf st;
+    g_assert_cmpint(g_stat(path, &st), ==, 0);
+    g_assert_cmpuint(st.st_mode & 0777, ==, 0600);
+
+    /* Another over the same store is the same authority, and has no token to tell. */
+    g_autofree char *print = g_strdup(hub_ca_fingerprint(site.hub));
+    hub_free(site.hub);
+    site.hub = open_hub(&site);
+    g_assert_cmpstr(hub_ca_fingerprint(site.hub), ==, print);
+    g_assert_null(hub_first_token(site.hub));
+    g_assert_cmpuint(ask(&site, "GET", "/v1/hosts", NULL), ==, 200);
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/ca", NULL, NULL, NULL), ==, 200);
+    expect(&site, print);
+    g_assert_cmpuint(ask_as(&site, "GET", "/healthz", NULL, NULL, NULL), ==, 200);
+    g_assert_cmpuint(ask(&site, "GET", "/metrics", NULL), ==, 200);
+    expect(&site, "\n# TYPE stead_hub_requests_total counter\nstead_hub_requests_total 0\n");
+}
+
+/* A start that was killed after it wrote the token, before the store had it. */
+static void interrupted_start(void) {
+    g_auto(Site) site = site_new();
+    hub_free(g_steal_pointer(&site.hub));
+    store_free(site.state);
+    site.state = store_open_memory(site.loop);
+    site.hub = open_hub(&site);
+    g_assert_cmpstr(hub_first_token(site.hub), ==, site.token);
+}
+
+static void describes_itself(void) {
+    g_auto(Site) site = site_new();
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/openapi.json", NULL, NULL, NULL), ==, 200);
+    const Value *paths = value_map_get(site.value, "paths");
+    for (unsigned i = 0; i < hub_n_routes; i++) {
+        const HttpRoute *route = &hub_routes[i];
+        g_autofree char *method = g_ascii_strdown(route->method, -1);
+        const Value *path = value_map_get(paths, route->path);
+        g_assert_nonnull(path);
+        g_assert_nonnull(value_map_get(path, method));
+        g_assert_true(*route->summary && g_str_has_suffix(route->help, "."));
+    }
+}
+
+static char *new_token(Site *site, const char *wish) {
+    g_assert_cmpuint(ask(site, "POST", "/v1/tokens", wish), ==, 201);
+    return g_strdup(value_map_string(site->value, "token", NULL));
+}
+
+static void roles(void) {
+    g_auto(Site) site = site_new();
+    g_autofree char *reader = new_token(&site, "{\"name\":\"ann\",\"role\":\"reader\"}");
+    g_autofree char *operator= new_token(&site, "{\"name\":\"bob\",\"role\":\"operator\"}");
+    static const char person[] = "{\"name\":\"x\",\"role\":\"admin\"}", host[] = "{\"host\":\"w\"}";
+    const struct {
+        const char *token, *method, *path, *body;
+        unsigned status;
+    } rows[] = {
+        { NULL, "GET", "/v1/hosts", NULL, 401 },
+        { reader, "GET", "/v1/hosts", NULL, 200 },
+        { reader, "GET", "/metrics", NULL, 200 },
+        { reader, "GET", "/v1/audit", NULL, 403 },
+        { reader, "POST", "/v1/tokens", host, 403 },
+        { operator, "POST", "/v1/tokens", host, 201 },
+        { operator, "POST", "/v1/tokens", person, 403 },
+        { operator, "GET", "/v1/audit", NULL, 200 },
+        { operator, "DELETE", "/v1/tokens/x", NULL, 403 },
+        { operator, "POST", "/v1/renew", "{}", 403 },
+        { site.token, "POST", "/v1/renew", "{}", 403 },
+        { site.token, "DELETE", "/v1/tokens/x", NULL, 404 },
+        { site.token, "GET", "/v1/hosts/none", NULL, 404 },
+        { site.token, "GET", "/v1/hosts?limit=0", NULL, 400 },
+        { site.token, "POST", "/v1/tokens", "{}", 400 },
+        { site.token, "POST", "/v1/tokens", "{\"host\":\"../x\"}", 400 },
+        { site.token, "POST", "/v1/tokens", "{\"host\":\"w\",\"role\":\"admin\"}", 400 },
+        { site.token, "POST", "/v1/tokens", "{\"name\":\"x\",\"role\":\"host\"}", 400 },
+        { site.token, "POST", "/v1/tokens", "{\"host\":\"w\",\"ttl\":0}", 400 },
+        { site.token, "POST", "/v1/tokens", "[]", 400 },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("%s %s %s", rows[i].method, rows[i].path, rows[i].body);
+        g_assert_cmpuint(
+            ask_as(&site, rows[i].method, rows[i].path, rows[i].token, NULL, rows[i].body), ==,
+            rows[i].status);
+    }
+}
+
+static void tokens_end(void) {
+    g_auto(Site) site = site_new();
+    g_autofree char *brief = new_token(&site, "{\"name\":\"ann\",\"role\":\"reader\",\"ttl\":60}");
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", brief, NULL, NULL), ==, 200);
+    pass(&site, 61);
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", brief, NULL, NULL), ==, 401);
+    expect(&site, "the token has expired");
+    g_autofree char *other = new_token(&site, "{\"name\":\"bob\",\"role\":\"reader\"}");
+    g_autofree char *path =
+        g_strconcat("/v1/tokens/", value_map_string(site.value, "id", ""), NULL);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/tokens?limit=2", NULL), ==, 200);
+    g_assert_cmpuint(value_size(value_map_get(site.value, "tokens")), ==, 2);
+    g_assert_nonnull(value_map_get(site.value, "next"));
+    g_assert_null(strstr(site.text, "hash"));
+    g_assert_cmpuint(ask(&site, "DELETE", path, NULL), ==, 200);
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", other, NULL, NULL), ==, 401);
+    expect(&site, "not known");
+}
+
+static void guesses(void) {
+    g_auto(Site) site = site_new();
+    g_autofree char *wrong = g_strdup(site.token);
+    wrong[strlen(wrong) - 1] ^= 1;
+    for (unsigned i = 0; i < 10; i++)
+        g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", wrong, NULL, NULL), ==, 401);
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", wrong, NULL, NULL), ==, 429);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, "{\"token\":\"x\"}"), ==, 429);
+    expect(&site, "too many wrong tokens from 127.0.0.1");
+    pass(&site, 7);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/hosts", NULL), ==, 200);
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", "x", NULL, NULL), ==, 401);
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", "x", NULL, NULL), ==, 429);
+}
+
+/* --- hosts */
+
+static char *with_request(const char *member, const char *token) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PkiKey) key = pki_key_new(&error);
+    g_autofree char *request = pki_request_new(key, "whatever", &error);
+    g_assert_no_error(error);
+    g_autoptr(Value) map = value_new_map();
+    if (token)
+        value_map_set(map, member, value_new_string(token));
+    value_map_set(map, "request", value_new_string(request));
+    return json_print(map, JSON_COMPACT);
+}
+
+static PkiCertificate *given_certificate(const Site *site) {
+    g_autoptr(GError) error = NULL;
+    const char *pem = value_map_string(site->value, "certificate", "");
+    PkiCertificate *certificate = pki_certificate_parse(pem, strlen(pem), "given", &error);
+    g_assert_no_error(error);
+    return certificate;
+}
+
+static PkiCertificate *join_host(Site *site, const char *host) {
+    g_autofree char *wish = g_strdup_printf("{\"host\":\"%s\"}", host);
+    g_autofree char *token = new_token(site, wish);
+    g_autofree char *body = with_request("token", token);
+    g_assert_cmpuint(ask_as(site, "POST", "/v1/join", NULL, NULL, body), ==, 201);
+    PkiCertificate *certificate = given_certificate(site);
+    g_assert_cmpuint(ask_as(site, "POST", "/v1/join", NULL, NULL, body), ==, 401);
+    expect(site, "it was used or removed");
+    return certificate;
+}
+
+static void joining(void) {
+    g_auto(Site) site = site_new();
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    PkiRole role;
+    g_autofree char *name = pki_certificate_name(web1, &role);
+    g_assert_cmpstr(name, ==, "web1"); /* as the token says, not the request */
+    g_assert_cmpuint(ask(&site, "GET", "/v1/hosts/web1", NULL), ==, 200);
+    g_assert_false(value_map_bool(site.value, "revoked", true));
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", NULL, web1, NULL), ==, 403);
+    expect(&site, "host:web1 may not do this");
+
+    g_autofree char *token = new_token(&site, "{\"host\":\"web2\",\"ttl\":60}");
+    g_autofree char *late = with_request("token", token), *no_token = with_request("x", "y");
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", token, NULL, NULL), ==, 401);
+    expect(&site, "for joining only");
+    g_autofree char *bad = g_strdup_printf("{\"token\":\"%s\",\"request\":\"x\"}", token);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, bad), ==, 400);
+    pass(&site, 61);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, late), ==, 401);
+    expect(&site, "the token has expired");
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, no_token), ==, 401);
+    g_autofree char *admin = with_request("token", site.token);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, admin), ==, 403);
+    expect(&site, "this token is not for joining");
+}
+
+static void certificates_end(void) {
+    g_auto(Site) site = site_new(), foreign = site_new();
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    g_autofree char *body = with_request("x", NULL);
+    g_assert_cmpuint(ask_as(&foreign, "POST", "/v1/renew", NULL, web1, body), ==, 401);
+    expect(&foreign, "from another authority");
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/renew", NULL, web1, body), ==, 201);
+    g_autoptr(PkiCertificate) renewed = given_certificate(&site);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/renew", NULL, web1, body), ==, 201);
+
+    g_assert_cmpuint(ask(&site, "POST", "/v1/hosts/web1/revoke", "{}"), ==, 200);
+    const PkiCertificate *const both[] = { web1, renewed };
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_cmpuint(ask_as(&site, "POST", "/v1/renew", NULL, both[i], body), ==, 403);
+        expect(&site, "the certificate of host:web1 was revoked");
+    }
+    g_autoptr(PkiCertificate) again = join_host(&site, "web1");
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/renew", NULL, web1, body), ==, 403);
+    pass(&site, 91 * 86400);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/renew", NULL, again, body), ==, 401);
+    expect(&site, "it expired on");
+}
+
+/* A certificate the authority really signed, of which the store knows nothing. */
+static void unknown_certificate(void) {
+    g_auto(Site) site = site_new();
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    g_autoptr(GBytes) prefix = g_bytes_new_static("hub/certificates/", 17);
+    g_autoptr(StoreAnswer) gone =
+        store_wait(store_delete(site.state, prefix, true, NULL, NULL), NULL);
+    g_assert_nonnull(gone);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/renew", NULL, web1, "{}"), ==, 403);
+}
+
+static void audit(void) {
+    g_auto(Site) site = site_new();
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    g_assert_cmpuint(ask(&site, "POST", "/v1/hosts/web1/revoke", "{}"), ==, 200);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/audit", NULL), ==, 200);
+    const Value *records = value_map_get(site.value, "records");
+    static const struct {
+        const char *who, *action, *subject;
+    } rows[] = {
+        { "token:first-admin", "token.new", "web1" },
+        { "host:web1", "host.join", "web1" },
+        { "token:first-admin", "host.revoke", "web1" },
+    };
+    g_assert_cmpuint(value_size(records), ==, G_N_ELEMENTS(rows));
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const Value *record = value_list_at(records, i);
+        g_assert_cmpstr(value_map_string(record, "who", ""), ==, rows[i].who);
+        g_assert_cmpstr(value_map_string(record, "action", ""), ==, rows[i].action);
+        g_assert_cmpstr(value_map_string(record, "subject", ""), ==, rows[i].subject);
+    }
+    const Value *last = value_list_at(records, 2);
+    const Value *before = value_map_get(value_map_get(last, "before"), "hub/hosts/web1");
+    const Value *after = value_map_get(value_map_get(last, "after"), "hub/hosts/web1");
+    g_assert_false(value_map_bool(before, "revoked", true));
+    g_assert_true(value_map_bool(after, "revoked", false));
+    g_assert_null(strstr(site.text, site.token));
+}
+
+static void listens_where_told(void) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Loop) loop = loop_new(&error);
+    Store *state = store_open_memory(loop);
+    g_autofree char *data = g_dir_make_tmp("stead-hub-XXXXXX", NULL);
+    const struct {
+        const char *listen, *url; /* NULL: refused */
+    } rows[] = {
+        { "127.0.0.1:0", "https://127.0.0.1:" },
+        { "[::1]:0", "https://[::1]:" },
+        { ":0", "https://" },
+        { "127.0.0.1:x", NULL },
+        { "127.0.0.1:99999", NULL },
+        { "hub.example:0", NULL },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        HubOptions options = {
+            .loop = loop, .state = state, .data = data, .listen = rows[i].listen
+        };
+        g_autoptr(Hub) hub = hub_new(&options, &error);
+        g_assert_true((hub != NULL) == (rows[i].url != NULL));
+        g_assert_true(!hub || g_str_has_prefix(hub_url(hub), rows[i].url));
+        g_clear_error(&error);
+    }
+    store_free(state);
+    g_autofree char *token = g_build_filename(data, "admin-token", NULL);
+    g_autofree char *ca = g_build_filename(data, "ca.pem", NULL);
+    g_assert_cmpint(g_remove(token) | g_remove(ca) | g_rmdir(data), ==, 0);
+}
+
+int main(int argc, char **argv) {
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/hub/first-start", first_start);
+    g_test_add_func("/hub/interrupted-start", interrupted_start);
+    g_test_add_func("/hub/describes-itself", describes_itself);
+    g_test_add_func("/hub/roles", roles);
+    g_test_add_func("/hub/tokens-end", tokens_end);
+    g_test_add_func("/hub/guesses", guesses);
+    g_test_add_func("/hub/joining", joining);
+    g_test_add_func("/hub/certificates-end", certificates_end);
+    g_test_add_func("/hub/unknown-certificate", unknown_certificate);
+    g_test_add_func("/hub/audit", audit);
+    g_test_add_func("/hub/listens-where-told", listens_where_told);
+    return g_test_run();
+}

@@ -1,0 +1,86 @@
+#include <string.h>
+
+#include "base/json.h"
+#include "hub/hub-private.h"
+
+struct Write {
+    Ask *ask;
+    StoreTxn *txn;
+    Value *record, *before, *after;
+};
+
+Write *write_new(Ask *ask, const char *action, const char *subject) {
+    Write *write = g_new0(Write, 1);
+    write->ask = ask;
+    write->txn = store_txn_new();
+    write->before = value_new_map();
+    write->after = value_new_map();
+    write->record = value_new_map();
+    value_map_set(write->record, "who", value_new_string(ask->who));
+    value_map_set(write->record, "from", value_new_string(http_request_peer(ask->request)));
+    value_map_set(write->record, "action", value_new_string(action));
+    value_map_set(write->record, "subject", value_new_string(subject));
+    value_map_set(write->record, "time", value_new_int(wall_seconds(ask->hub)));
+    return write;
+}
+
+static GBytes *text_of(const Value *value) {
+    GString *text = g_string_new(NULL);
+    json_append(text, value, JSON_COMPACT);
+    return g_string_free_to_bytes(text);
+}
+
+void write_change(Write *write, const char *prefix, const char *name, const StoreEntry *before,
+                  Value *after) {
+    g_autoptr(GBytes) key = key_of(prefix, name);
+    g_autofree char *title = g_strconcat(prefix, name, NULL);
+    store_txn_compare(write->txn, key, STORE_MOD_REVISION, STORE_EQUAL,
+                      before ? before->mod_revision : 0);
+    if (before)
+        value_map_set(write->before, title, entry_value(before));
+    if (after) {
+        g_autoptr(GBytes) text = text_of(after);
+        store_txn_put(write->txn, STORE_THEN, key, text, 0);
+        value_map_set(write->after, title, after);
+    } else {
+        store_txn_delete(write->txn, STORE_THEN, key, false);
+    }
+}
+
+void write_put(Write *write, const char *prefix, const char *name, Value *after) {
+    g_autoptr(GBytes) key = key_of(prefix, name), text = text_of(after);
+    g_autofree char *title = g_strconcat(prefix, name, NULL);
+    store_txn_put(write->txn, STORE_THEN, key, text, 0);
+    value_map_set(write->after, title, after);
+}
+
+/* The order of the log is that of its keys. Two hubs whose clocks differ interleave; the revision
+ * that each record has is the order in which things really happened. */
+static char *record_name(Hub *hub) {
+    hub->last_record = MAX(loop_wall_now(hub->loop), hub->last_record + 1);
+    return g_strdup_printf("%016" G_GINT64_MODIFIER "x-%08x", hub->last_record, g_random_int());
+}
+
+static void on_written(Ask *ask, StoreAnswer *answer) {
+    AskNext next = ask->after_write;
+    if (answer->succeeded)
+        next(ask, answer);
+    else
+        http_answer_error(ask->request, 409, "look at it, then try again",
+                          "somebody else changed it at the same time");
+}
+
+void write_commit(Write *write, AskNext next) {
+    Ask *ask = write->ask;
+    value_map_set(write->record, "before", write->before);
+    value_map_set(write->record, "after", write->after);
+    g_autofree char *name = record_name(ask->hub);
+    g_autoptr(GBytes) key = key_of(KEY_AUDIT, name), text = text_of(write->record);
+    store_txn_compare(write->txn, key, STORE_MOD_REVISION, STORE_EQUAL, 0);
+    store_txn_put(write->txn, STORE_THEN, key, text, 0);
+    ask->after_write = next;
+    ask_commit(ask, write->txn, on_written);
+    store_txn_unref(write->txn);
+    value_unref(write->record);
+    g_free(write);
+}
