@@ -79,6 +79,13 @@ linear: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS) src/state/test-state-linear
 	@LINEAR_SECONDS=$(SECONDS_EACH) $(BUILD)/src/state/test-state-linear
 
+# What a fleet needs, each figure beside its limit.
+.PHONY: bench-fleet
+bench-fleet: $(BUILD)/build.ninja
+	@tools/bootstrap test
+	@$(NINJA) -C $(BUILD) -j$(JOBS) bench/bench-state
+	@$(BUILD)/bench/bench-state
+
 # The program, its manual pages, completion, a unit for the agent, and libstead.
 install: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS) installed

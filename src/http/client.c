@@ -126,7 +126,10 @@ static int on_timer(CURLM *multi, long ms, void *data) {
 /* --- the end of a call */
 
 static void give_back(HttpClient *client, CURL *easy) {
-    curl.easy_reset(easy);
+    /* What belonged to the call is gone. */
+    (void)curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
+    (void)curl.easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+    (void)curl.easy_setopt(easy, CURLOPT_PRIVATE, NULL);
     if (client->idle->len < KEPT_HANDLES)
         g_ptr_array_add(client->idle, easy);
     else
@@ -230,11 +233,13 @@ static void set_body(HttpCall *call, const HttpAsk *ask) {
     const void *body = ask->body != NULL ? g_bytes_get_data(ask->body, &size) : NULL;
     if (ask->body != NULL) {
         call->body = g_bytes_ref(ask->body);
+        (void)curl.easy_setopt(call->easy, CURLOPT_POST, 1L);
         (void)curl.easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
         (void)curl.easy_setopt(call->easy, CURLOPT_POSTFIELDS, size > 0 ? body : "");
+    } else {
+        (void)curl.easy_setopt(call->easy, CURLOPT_HTTPGET, 1L);
     }
-    if (ask->method != NULL)
-        (void)curl.easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, ask->method);
+    (void)curl.easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, ask->method);
     /* Without waiting for "100 Continue". */
     call->headers = curl.slist_append(NULL, "Expect:");
     for (const char *const *header = ask->headers; header != NULL && *header != NULL; header++)
@@ -248,7 +253,11 @@ static void set_blob(CURL *easy, CURLoption option, char *text) {
         (void)curl.easy_setopt(easy, option, &blob);
 }
 
-static void set_connection(CURL *easy, const HttpClient *client) {
+/* What is the same for all calls: a handle keeps it. */
+static void set_always(CURL *easy, const HttpClient *client) {
+    (void)curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl.easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
+    (void)curl.easy_setopt(easy, CURLOPT_BUFFERSIZE, 32L * 1024);
     (void)curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -267,14 +276,20 @@ static void set_call(HttpCall *call, const HttpAsk *ask) {
     (void)curl.easy_setopt(easy, CURLOPT_PRIVATE, call);
     (void)curl.easy_setopt(easy, CURLOPT_URL, ask->url);
     (void)curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, call->problem);
-    (void)curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    (void)curl.easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
     (void)curl.easy_setopt(easy, CURLOPT_PREREQDATA, call);
     (void)curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(ask->timeout / 1000));
-    (void)curl.easy_setopt(easy, CURLOPT_BUFFERSIZE, 128L * 1024);
-    set_connection(easy, call->client);
     set_body(call, ask);
+}
+
+static CURL *take_handle(HttpClient *client) {
+    if (client->idle->len > 0)
+        return g_ptr_array_steal_index_fast(client->idle, client->idle->len - 1);
+    CURL *easy = curl.easy_init();
+    if (easy == NULL)
+        g_error("make a handle of libcurl: out of memory");
+    set_always(easy, client);
+    return easy;
 }
 
 HttpCall *http_client_send(HttpClient *client, const HttpAsk *ask, HttpReplied replied,
@@ -289,11 +304,7 @@ HttpCall *http_client_send(HttpClient *client, const HttpAsk *ask, HttpReplied r
     call->content = g_byte_array_new();
     call->link.data = call->ready_link.data = call;
     g_queue_push_tail_link(&client->calls, &call->link);
-    call->easy = client->idle->len > 0
-                     ? g_ptr_array_steal_index_fast(client->idle, client->idle->len - 1)
-                     : curl.easy_init();
-    if (call->easy == NULL)
-        g_error("make a handle of libcurl: out of memory");
+    call->easy = take_handle(client);
     set_call(call, ask);
     /* It does nothing but set the timer; an address that is wrong is told from there. */
     CURLMcode added = curl.multi_add_handle(client->multi, call->easy);

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define MEMBERS_MAX 5
+/* What is asked of a stopped member waits in its sockets by then. */
+#define THAW_US 30000
 
 /* Between the driver and the process with the store: the same struct both ways. */
 typedef struct {
@@ -44,6 +46,7 @@ struct Target {
     unsigned n_members, down; /* down: the member that is, n_members: none */
     bool frozen;
     LoopTimer *revival;
+    void (*thaw)(void *data, unsigned client);
     Store *stores[MEMBERS_MAX];
     StoreWatch *watch;
 };
@@ -302,13 +305,26 @@ Target *target_new_etcd(Loop *loop, unsigned members, Told told, void *data) {
     return target;
 }
 
+static void on_thaw(void *data) {
+    Target *target = data;
+    etcd_servers_freeze(target->servers, target->down, false);
+    target->down = target->n_members;
+}
+
 static void on_revival(void *data) {
     Target *target = data;
-    if (target->frozen)
-        etcd_servers_freeze(target->servers, target->down, false);
-    else
-        etcd_servers_restart(target->servers, target->down);
+    if (target->frozen) {
+        target->thaw(target->data, target->down);
+        loop_timer_set(target->loop, &target->revival, loop_now(target->loop) + THAW_US, on_thaw,
+                       target);
+        return;
+    }
+    etcd_servers_restart(target->servers, target->down);
     target->down = target->n_members;
+}
+
+void target_on_thaw(Target *target, void (*thaw)(void *data, unsigned client)) {
+    target->thaw = thaw;
 }
 
 static const char *kill_member(Target *target, GRand *random) {

@@ -20,6 +20,9 @@ typedef struct Target Target;
 /* A process of its own that has a file of SQLite open; members of etcd. NULL: there is no etcd. */
 Target *target_new_sqlite(Loop *loop, Told told, void *data);
 Target *target_new_etcd(Loop *loop, unsigned members, Told told, void *data);
+/* A member that was stopped is about to go on, with what it knew then: client, which goes to it,
+ * may ask something. */
+void target_on_thaw(Target *target, void (*thaw)(void *data, unsigned client));
 void target_free(Target *target);
 
 /* client: some go to one member of a cluster, some to another. answered may come at once. */

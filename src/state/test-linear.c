@@ -117,10 +117,11 @@ struct Run {
     Target *target;
     GRand *random;
     Client clients[CLIENTS];
-    GArray *ops;    /* of LinearOp: this round */
-    GArray *lost;   /* of int64_t: values whose write was not answered */
-    GArray *told;   /* of Telling: by the watch, all rounds */
-    GArray *writes; /* of Telling: answered, all rounds */
+    Client probes[REGISTERS]; /* each reads one register, when a member that was stopped goes on */
+    GArray *ops;              /* of LinearOp: this round */
+    GArray *lost;             /* of int64_t: values whose write was not answered */
+    GArray *told;             /* of Telling: by the watch, all rounds */
+    GArray *writes;           /* of Telling: answered, all rounds */
     unsigned round, kills, n_ops, n_lost;
     int64_t next_value;
     bool stopping;
@@ -161,7 +162,7 @@ static void on_answered(void *data, Outcome outcome, const LinearOp *op) {
     /* A read that was lost says nothing. */
     if (outcome == ANSWERED || (outcome == LOST && op->kind != LINEAR_READ))
         g_array_append_val(run->ops, seen);
-    if (!run->stopping)
+    if (!run->stopping && client->number < CLIENTS)
         pause_client(client, outcome == ANSWERED ? 20000 : 100000);
 }
 
@@ -205,6 +206,23 @@ static void on_kill(void *data) {
     g_test_message("round %u: %s", run->round, what);
 }
 
+static void read_register(Client *client, unsigned member, unsigned which) {
+    Run *run = client->run;
+    client->op = (LinearOp){ .kind = LINEAR_READ, .key = run->round * REGISTERS + which };
+    client->op.start = loop_now(run->loop);
+    client->busy = true;
+    run->n_ops++;
+    target_ask(run->target, member, &client->op, on_answered, client);
+}
+
+/* What it knew when it was stopped is not what is true now. */
+static void on_thaw(void *data, unsigned member) {
+    Run *run = data;
+    for (unsigned i = 0; i < REGISTERS; i++)
+        if (!run->probes[i].busy)
+            read_register(&run->probes[i], member, i);
+}
+
 static void on_end(void *data) {
     ((Run *)data)->stopping = true;
 }
@@ -217,6 +235,8 @@ static bool is_quiet(const Run *run) {
     bool quiet = run->stopping;
     for (unsigned i = 0; i < CLIENTS; i++)
         quiet = quiet && !run->clients[i].busy;
+    for (unsigned i = 0; i < REGISTERS; i++)
+        quiet = quiet && !run->probes[i].busy;
     return quiet;
 }
 
@@ -241,10 +261,7 @@ static void read_at_end(Run *run) {
     for (unsigned i = 0; i < REGISTERS; i++) {
         unsigned before = run->ops->len;
         while (run->ops->len == before) {
-            client->op = (LinearOp){ .kind = LINEAR_READ, .key = run->round * REGISTERS + i };
-            client->op.start = loop_now(run->loop);
-            client->busy = true;
-            target_ask(run->target, i, &client->op, on_answered, client);
+            read_register(client, i, i);
             wait_until(run, is_quiet);
         }
     }
@@ -328,6 +345,9 @@ static void check_watch(Run *run) {
 static void run_on(Run *run, uint64_t seconds) {
     for (unsigned i = 0; i < CLIENTS; i++)
         run->clients[i] = (Client){ .run = run, .number = i };
+    for (unsigned i = 0; i < REGISTERS; i++)
+        run->probes[i] = (Client){ .run = run, .number = CLIENTS + i };
+    target_on_thaw(run->target, on_thaw);
     uint64_t end = loop_now(run->loop) + seconds * G_USEC_PER_SEC;
     do
         run_round(run);
