@@ -1,7 +1,10 @@
 /* stead agent: converges and keeps converged until it is stopped. */
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "cli/agent-join.h"
 #include "cli/agent-log.h"
 #include "cli/commands.h"
 #include "cli/session.h"
@@ -73,6 +76,12 @@ static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
 }
 
 static int run(const Arguments *arguments, char **words) {
+    if (words[1]) {
+        if (strcmp(words[0], "join") == 0)
+            return agent_join(arguments, words[1]);
+        fprintf(stderr, "stead agent: too many arguments; see 'stead agent --help'\n");
+        return EXIT_REFUSED;
+    }
     g_autoptr(Session) session = session_open(arguments);
     if (!session || !session_find_kinds(session, words[0]) ||
         !session_open_ledger(session, LEDGER_WRITE, "agent"))
@@ -134,6 +143,8 @@ static const Option *const options[] = {
     &option_converged_timeout,
     &option_no_autoedges,
     &option_replace,
+    &option_join_token,
+    &option_ca_fingerprint,
     &option_json,
     &option_quiet,
     &option_verbose,
@@ -143,9 +154,9 @@ static const Option *const options[] = {
 
 const Command command_agent = {
     .name = "agent",
-    .arguments = "FILE",
+    .arguments = "FILE | join URL",
     .min_arguments = 1,
-    .max_arguments = 1,
+    .max_arguments = 2,
     .summary = "Converge and keep converged",
     .help =
         "Makes the host what FILE declares and keeps it so: every drift is repaired when it "
@@ -153,7 +164,12 @@ const Command command_agent = {
         "and all it reads are watched: an edit takes effect at once and touches only what differs; "
         "one\n"
         "with problems is reported and the running configuration kept. SIGHUP evaluates again and\n"
-        "retries what failed. `stead status` and `stead why` ask the running agent.",
+        "retries what failed. `stead status` and `stead why` ask the running agent.\n\n"
+        "join URL makes this machine a member of the fleet whose hub is at URL, as `stead token "
+        "new --host`\n"
+        "says: the key is made here and never sent, the hub's certificate for it is kept in hub/ "
+        "of the state\n"
+        "directory.",
     .example = "stead agent /etc/stead/site.lua",
     .options = options,
     .run = run,

@@ -11,6 +11,7 @@
 #include "base/suggest.h"
 #include "cli/commands.h"
 #include "cli/printer.h"
+#include "cli/store-option.h"
 #include "state/store.h"
 
 typedef struct {
@@ -327,30 +328,6 @@ static const struct {
 
 /* --- the store */
 
-static bool read_file(const char *path, char **ret_text, GError **error) {
-    g_autoptr(GError) problem = NULL;
-    if (path == NULL || g_file_get_contents(path, ret_text, NULL, &problem))
-        return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "read '%s': %s", path, problem->message);
-    return false;
-}
-
-static Store *open_with_files(Context *context, const char *where, GError **error) {
-    const Arguments *arguments = context->arguments;
-    g_autofree char *ca = NULL, *certificate = NULL, *key = NULL, *password = NULL;
-    if (!read_file(arguments->store_ca, &ca, error) ||
-        !read_file(arguments->store_cert, &certificate, error) ||
-        !read_file(arguments->store_key, &key, error) ||
-        !read_file(arguments->store_password_file, &password, error))
-        return NULL;
-    StoreEtcdOptions etcd = { .ca = ca,
-                              .certificate = certificate,
-                              .key = key,
-                              .user = arguments->store_user,
-                              .password = password != NULL ? g_strchomp(password) : NULL };
-    return store_open(context->loop, where, &etcd, error);
-}
-
 static bool open_store(Context *context, GError **error) {
     const char *where =
         context->arguments->store != NULL ? context->arguments->store : g_getenv("STEAD_STORE");
@@ -361,7 +338,9 @@ static bool open_store(Context *context, GError **error) {
         return false;
     }
     context->loop = loop_new(error);
-    context->state = context->loop != NULL ? open_with_files(context, where, error) : NULL;
+    context->state = context->loop != NULL
+                         ? store_open_named(context->loop, where, context->arguments, error)
+                         : NULL;
     return context->state != NULL;
 }
 
@@ -407,36 +386,6 @@ static int run(const Arguments *arguments, char **words) {
 
 #define TO(member) offsetof(Arguments, member)
 
-static const Option option_store = {
-    "store",
-    0,
-    G_OPTION_ARG_STRING,
-    TO(store),
-    "STORE",
-    "The store: sqlite=FILE or etcd=URL[,URL...] (also: STEAD_STORE in the environment)",
-};
-static const Option option_store_ca = {
-    "store-ca",
-    0,
-    G_OPTION_ARG_FILENAME,
-    TO(store_ca),
-    "FILE",
-    "Who may sign the certificates of etcd, PEM (default: whom this machine trusts)",
-};
-static const Option option_store_cert = {
-    "store-cert",   0,      G_OPTION_ARG_FILENAME,
-    TO(store_cert), "FILE", "Certificate that etcd knows us by, PEM",
-};
-static const Option option_store_key = {
-    "store-key", 0, G_OPTION_ARG_FILENAME, TO(store_key), "FILE", "Its private key, PEM",
-};
-static const Option option_store_user = {
-    "store-user", 0, G_OPTION_ARG_STRING, TO(store_user), "NAME", "User of etcd",
-};
-static const Option option_store_password_file = {
-    "store-password-file",   0,      G_OPTION_ARG_FILENAME,
-    TO(store_password_file), "FILE", "Password of that user",
-};
 static const Option option_revision = {
     "revision",   0,   G_OPTION_ARG_INT64,
     TO(revision), "N", "get, range: as it was at revision N; watch: all changes from revision N on",

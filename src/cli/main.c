@@ -60,9 +60,20 @@ static void arguments_clear(Arguments *arguments) {
                          &arguments->store_key,
                          &arguments->store_user,
                          &arguments->store_password_file,
-                         &arguments->lease };
+                         &arguments->lease,
+                         &arguments->data,
+                         &arguments->listen,
+                         &arguments->hub,
+                         &arguments->ca,
+                         &arguments->token_file,
+                         &arguments->token,
+                         &arguments->fingerprint,
+                         &arguments->host,
+                         &arguments->role,
+                         &arguments->ttl };
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_clear_pointer(strings[i], g_free);
+    g_clear_pointer(&arguments->names, g_strfreev);
     g_clear_pointer(&arguments->env, g_strfreev);
     g_clear_pointer(&arguments->kinds, g_strfreev);
     g_clear_pointer(&arguments->force, g_strfreev);

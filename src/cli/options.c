@@ -164,3 +164,23 @@ const Option option_check = {
 const Option option_key = {
     "key", 0, G_OPTION_ARG_FILENAME, TO(key), "KEY", "The file of a key; to verify also its line",
 };
+const Option option_data = {
+    "data",   0,     G_OPTION_ARG_FILENAME,
+    TO(data), "DIR", "The hub's own directory (default: /var/lib/stead-hub)",
+};
+const Option option_hub = {
+    "hub",   0,     G_OPTION_ARG_STRING,
+    TO(hub), "URL", "The hub to ask (also: STEAD_HUB; default: the one of --data on this machine)",
+};
+const Option option_ca = {
+    "ca",   0,      G_OPTION_ARG_FILENAME,
+    TO(ca), "FILE", "The hub's authority, PEM (also: STEAD_HUB_CA; default: ca.pem of --data)",
+};
+const Option option_token_file = {
+    "token-file",
+    0,
+    G_OPTION_ARG_FILENAME,
+    TO(token_file),
+    "FILE",
+    "The token that says who we are (also: STEAD_HUB_TOKEN_FILE; default: admin-token of --data)",
+};

@@ -12,6 +12,7 @@
 #define KEPT_HANDLES    64u /* and connections, without a request */
 
 struct HttpClient {
+    bool unverified;
     Loop *loop;
     CURLM *multi;
     char *ca, *certificate, *key;
@@ -266,6 +267,8 @@ static void set_always(CURL *easy, const HttpClient *client) {
     (void)curl.easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     (void)curl.easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEP_IDLE_S);
     (void)curl.easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEP_INTERVAL_S);
+    (void)curl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, client->unverified ? 0L : 1L);
+    (void)curl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, client->unverified ? 0L : 2L);
     set_blob(easy, CURLOPT_CAINFO_BLOB, client->ca);
     set_blob(easy, CURLOPT_SSLCERT_BLOB, client->certificate);
     set_blob(easy, CURLOPT_SSLKEY_BLOB, client->key);
@@ -334,6 +337,7 @@ HttpClient *http_client_new(Loop *loop, const HttpClientOptions *options, GError
     client->idle = g_ptr_array_new();
     g_queue_init(&client->calls);
     g_queue_init(&client->ready);
+    client->unverified = options != NULL && options->unverified;
     client->ca = options != NULL ? g_strdup(options->ca) : NULL;
     client->certificate = options != NULL ? g_strdup(options->certificate) : NULL;
     client->key = options != NULL ? g_strdup(options->key) : NULL;

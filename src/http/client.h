@@ -19,6 +19,7 @@ typedef struct HttpCall HttpCall;
 typedef struct {
     const char *ca; /* who may sign the servers' certificates; NULL: as on this host */
     const char *certificate, *key; /* ours */
+    bool unverified; /* whoever answers is believed: the caller checks what comes by other means */
 } HttpClientOptions;
 
 /* Copies options, which may be NULL. STEAD_ERROR_UNSUPPORTED without libcurl. */

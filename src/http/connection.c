@@ -141,6 +141,8 @@ static bool answer_early(const HttpRequest *request) {
 static void add_headers(struct MHD_Response *response, const HttpRequest *request) {
     mhd.add_response_header(response, "Content-Type", request->content_type);
     mhd.add_response_header(response, "Cache-Control", "no-store");
+    if (request->stream) /* whose end is that of the connection */
+        mhd.add_response_header(response, "Connection", "close");
     const GPtrArray *headers = request->answer_headers;
     for (unsigned i = 0; i + 1 < headers->len; i += 2)
         (void)mhd.add_response_header(response, headers->pdata[i], headers->pdata[i + 1]);

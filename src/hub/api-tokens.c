@@ -88,6 +88,8 @@ void post_token(void *data, HttpRequest *request) {
     if (!host)
         value_map_set(record, "name", value_new_string(value_map_string(body, "name", "")));
     value_map_set(ask->body, "id", value_new_string(id));
+    if (ask->hub->url)
+        value_map_set(ask->body, "url", value_new_string(ask->hub->url));
     value_map_set(ask->body, "expires", value_new_int(ttl ? now + ttl : 0));
     Write *write = write_new(ask, "token.new", host ? host : value_map_string(body, "name", ""));
     write_change(write, KEY_TOKENS, id, NULL, record);

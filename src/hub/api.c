@@ -62,8 +62,8 @@ const HttpRoute hub_routes[] = {
       "`ttl` is in seconds.",
       "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"name\":" TEXT
       ",\"role\":{\"enum\":[\"reader\",\"operator\",\"admin\"]},\"ttl\":" NUMBER "}}",
-      "{\"type\":\"object\",\"properties\":{\"id\":" TEXT ",\"token\":" TEXT ",\"expires\":" NUMBER
-      "}}",
+      "{\"type\":\"object\",\"properties\":{\"id\":" TEXT ",\"url\":" TEXT ",\"token\":" TEXT
+      ",\"expires\":" NUMBER "}}",
       NULL, 4096, post_token },
     { "DELETE", "/v1/tokens/{id}", "admin", "Remove a token", "Takes effect at once.", NULL, OBJECT,
       NULL, 0, delete_token },

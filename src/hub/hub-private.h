@@ -116,6 +116,8 @@ void guess_failed(Ask *ask, const char *why); /* answers 401 */
 
 bool setup_directory(Hub *hub, GError **error);
 bool setup_authority(Hub *hub, GError **error);
+/* For commands on this machine: where the hub answers. */
+bool setup_note_url(const Hub *hub, const char *url, GError **error);
 /* PEM of the certificate with its authority's, and of the key. */
 bool setup_server(Hub *hub, const char *const *names, char **ret_certificate, char **ret_key,
                   GError **error);

@@ -32,9 +32,10 @@ static bool parse_listen(const char *listen, char **ret_address, uint16_t *ret_p
     return true;
 }
 
-static char *url_of(const char *address, uint16_t port) {
-    bool any = strcmp(address, "::") == 0 || strcmp(address, "0.0.0.0") == 0;
-    const char *name = any ? g_get_host_name() : address;
+/* any: what to say when it listens on all addresses. */
+static char *url_of(const char *address, uint16_t port, const char *any) {
+    bool is_any = strcmp(address, "::") == 0 || strcmp(address, "0.0.0.0") == 0;
+    const char *name = is_any ? any : address;
     return g_strdup_printf(strchr(name, ':') ? "https://[%s]:%u" : "https://%s:%u", name, port);
 }
 
@@ -57,10 +58,13 @@ static bool start_server(Hub *hub, const HubOptions *options, GError **error) {
     server.key = key;
     server.client_ca = hub->authority_pem;
     hub->server = http_server_new(hub->loop, &server, error);
-    if (hub->server)
-        hub->url = url_of(address, http_server_port(hub->server));
     memset(key, 0, strlen(key));
-    return hub->server != NULL;
+    if (!hub->server)
+        return false;
+    uint16_t port = http_server_port(hub->server);
+    hub->url = url_of(address, port, g_get_host_name());
+    g_autofree char *local = url_of(address, port, "127.0.0.1");
+    return setup_note_url(hub, local, error);
 }
 
 static bool start_feed(Hub *hub, GError **error) {

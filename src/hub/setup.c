@@ -32,6 +32,11 @@ bool setup_directory(Hub *hub, GError **error) {
     return set_io_error(error, errno, "use the directory '%s'", hub->data);
 }
 
+bool setup_note_url(const Hub *hub, const char *url, GError **error) {
+    g_autofree char *line = g_strconcat(url, "\n", NULL);
+    return write_file(hub, "url", line, 0644, error);
+}
+
 /* --- the authority ---------------------------------------------------------------------------- */
 
 static bool take_authority(Hub *hub, const StoreEntry *entry, GError **error) {

@@ -379,7 +379,8 @@ static void listens_where_told(void) {
     store_free(state);
     g_autofree char *token = g_build_filename(data, "admin-token", NULL);
     g_autofree char *ca = g_build_filename(data, "ca.pem", NULL);
-    g_assert_cmpint(g_remove(token) | g_remove(ca) | g_rmdir(data), ==, 0);
+    g_autofree char *url = g_build_filename(data, "url", NULL);
+    g_assert_cmpint(g_remove(token) | g_remove(ca) | g_remove(url) | g_rmdir(data), ==, 0);
 }
 
 int main(int argc, char **argv) {

@@ -1,0 +1,151 @@
+#include "cli/agent-join.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "cli/hub-call.h"
+#include "cli/printer.h"
+#include "cli/time-text.h"
+#include "pki/pki.h"
+
+#define STATE_DEFAULT "/var/lib/stead"
+
+static bool write_text(const char *directory, const char *name, const char *text, GError **error) {
+    g_autofree char *path = g_build_filename(directory, name, NULL);
+    g_autoptr(GError) problem = NULL;
+    if (g_file_set_contents_full(path, text, -1,
+                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644,
+                                 &problem))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "%s", problem->message);
+    return false;
+}
+
+/* The key of this machine, made when there is none. It is kept when joining fails: a later try
+ * goes on with it. */
+static PkiKey *host_key(const char *directory, GError **error) {
+    g_autofree char *path = g_build_filename(directory, "key.pem", NULL);
+    if (g_file_test(path, G_FILE_TEST_EXISTS))
+        return pki_key_load(path, error);
+    g_autoptr(PkiKey) key = pki_key_new(error);
+    return key && pki_key_save(key, path, error) ? g_steal_pointer(&key) : NULL;
+}
+
+/* Whoever answers may give us any certificate: it is the fingerprint that makes it the hub's. */
+static char *fetch_authority(const char *url, const char *fingerprint, GError **error) {
+    g_auto(HubLink) link = { .url = g_strdup(url), .unverified = true };
+    g_autoptr(Value) answer = hub_call(&link, "GET", "/v1/ca", NULL, error);
+    if (!answer)
+        return NULL;
+    const char *pem = value_map_string(answer, "certificate", "");
+    g_autoptr(PkiCertificate) authority = pki_certificate_parse(pem, strlen(pem), url, error);
+    if (!authority)
+        return NULL;
+    g_autofree char *found = pki_certificate_fingerprint(authority);
+    if (strcmp(found, fingerprint) == 0)
+        return g_strdup(pem);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "join '%s': its authority is %s, not %s: it is another hub, or somebody is in "
+                "between; nothing was sent to it",
+                url, found, fingerprint);
+    return NULL;
+}
+
+static Value *ask_certificate(const char *url, const char *authority, const PkiKey *key,
+                              const char *token, GError **error) {
+    g_autofree char *request = pki_request_new(key, g_get_host_name(), error);
+    if (!request)
+        return NULL;
+    g_auto(HubLink) link = { .url = g_strdup(url), .ca = g_strdup(authority) };
+    g_autoptr(Value) body = value_new_map();
+    value_map_set(body, "token", value_new_string(token));
+    value_map_set(body, "request", value_new_string(request));
+    return hub_call(&link, "POST", "/v1/join", body, error);
+}
+
+static bool check_certificate(const char *pem, const PkiKey *key, GError **error) {
+    g_autoptr(PkiCertificate) certificate =
+        pki_certificate_parse(pem, strlen(pem), "the hub's answer", error);
+    if (!certificate)
+        return false;
+    if (pki_certificate_fits_key(certificate, key))
+        return true;
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                        "the hub's answer: the certificate is not for our key");
+    return false;
+}
+
+/* The certificate is written last: with it the machine is a member. */
+static bool keep(const char *directory, const char *url, const char *authority, const char *pem,
+                 GError **error) {
+    return write_text(directory, "ca.pem", authority, error) &&
+           write_text(directory, "url", url, error) &&
+           write_text(directory, "certificate.pem", pem, error);
+}
+
+static Value *join(const Arguments *arguments, const char *url, const char *directory,
+                   GError **error) {
+    g_autofree char *fingerprint = pki_fingerprint_parse(arguments->fingerprint, error);
+    if (!fingerprint)
+        return NULL;
+    if (g_mkdir_with_parents(directory, 0700) < 0) {
+        (void)set_io_error(error, errno, "make '%s'", directory);
+        return NULL;
+    }
+    g_autoptr(PkiKey) key = host_key(directory, error);
+    g_autofree char *authority = key ? fetch_authority(url, fingerprint, error) : NULL;
+    if (!authority)
+        return NULL;
+    g_autoptr(Value) answer = ask_certificate(url, authority, key, arguments->token, error);
+    if (!answer)
+        return NULL;
+    const char *pem = value_map_string(answer, "certificate", "");
+    bool kept = check_certificate(pem, key, error) && keep(directory, url, authority, pem, error);
+    return kept ? g_steal_pointer(&answer) : NULL;
+}
+
+int agent_join(const Arguments *arguments, const char *url) {
+    g_autoptr(Printer) printer = printer_new(arguments);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *directory =
+        g_build_filename(arguments->state ? arguments->state : STATE_DEFAULT, JOIN_DIRECTORY, NULL);
+    g_autoptr(Value) joined = NULL;
+    if (!arguments->token || !arguments->fingerprint)
+        g_set_error_literal(&error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                            "stead agent join: --token and --ca-fingerprint are missing; 'stead "
+                            "token new --host NAME' on the hub prints the whole call");
+    else
+        joined = join(arguments, url, directory, &error);
+    if (error) {
+        printer_error(printer, error);
+        return hub_exit_code(error);
+    }
+    int64_t expires = value_map_int(joined, "expires", 0);
+    g_autofree char *until = time_show(expires * G_USEC_PER_SEC);
+    if (printer_is_json(printer)) {
+        Value *map = value_new_map();
+        value_map_set(map, "host", value_new_string(value_map_string(joined, "host", "")));
+        value_map_set(map, "expires", value_new_int(expires));
+        printer_json(printer, "joined", map);
+    } else {
+        printer_line(printer, STYLE_GOOD, "joined as %s, certificate until %s",
+                     value_map_string(joined, "host", ""), until);
+    }
+    return EXIT_DONE;
+}
+
+#define TO(member) offsetof(Arguments, member)
+
+const Option option_join_token = {
+    "token", 0, G_OPTION_ARG_STRING, TO(token), "TOKEN", "join: what lets this machine in, once",
+};
+const Option option_ca_fingerprint = {
+    "ca-fingerprint",
+    0,
+    G_OPTION_ARG_STRING,
+    TO(fingerprint),
+    "SHA256",
+    "join: the fingerprint of the hub's authority, as the hub prints it",
+};

@@ -1,0 +1,138 @@
+/* stead hub: what a fleet meets at. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/hub-call.h"
+#include "cli/printer.h"
+#include "cli/store-option.h"
+#include "hub/hub.h"
+
+/* A descriptor for each connection: as many as this machine lets us have. */
+static void raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
+}
+
+static void on_stop(void *data, int signal_number) {
+    loop_quit(data);
+}
+
+static void tell_start(Printer *printer, const Hub *hub, const char *data) {
+    if (printer_is_json(printer)) {
+        Value *map = value_new_map();
+        value_map_set(map, "url", value_new_string(hub_url(hub)));
+        value_map_set(map, "ca_fingerprint", value_new_string(hub_ca_fingerprint(hub)));
+        if (hub_first_token(hub))
+            value_map_set(map, "token", value_new_string(hub_first_token(hub)));
+        printer_json(printer, "started", map);
+    } else {
+        printer_line(printer, STYLE_STRONG, "hub at %s", hub_url(hub));
+        printer_line(printer, STYLE_PLAIN, "authority %s", hub_ca_fingerprint(hub));
+        if (hub_first_token(hub))
+            printer_line(printer, STYLE_PLAIN,
+                         "token of the first admin, told once: %s (kept in %s/admin-token)",
+                         hub_first_token(hub), data);
+    }
+    (void)fflush(stdout); /* who waits for the line may read from a pipe */
+}
+
+static Store *open_store(Loop *loop, const Arguments *arguments, const char *data, GError **error) {
+    const char *where = arguments->store ? arguments->store : g_getenv("STEAD_STORE");
+    g_autofree char *own = g_strdup_printf("sqlite=%s/state.db", data);
+    if (!where && g_mkdir_with_parents(data, 0700) < 0) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO,
+                    "make '%s': %s; --data DIR names another directory", data, g_strerror(errno));
+        return NULL;
+    }
+    return store_open_named(loop, where ? where : own, arguments, error);
+}
+
+static bool serve(const Arguments *arguments, Printer *printer, Loop *loop, Store *store,
+                  const char *data, GError **error) {
+    HubOptions options = { .loop = loop,
+                           .state = store,
+                           .data = data,
+                           .listen = arguments->listen ? arguments->listen : ":",
+                           .names = (const char *const *)arguments->names,
+                           .limits.connections_per_address = 0 };
+    /* Before threads start, or these would get the signals. */
+    g_autoptr(LoopSource) on_int = loop_watch_signal(loop, SIGINT, on_stop, loop, error);
+    g_autoptr(LoopSource) on_term =
+        on_int ? loop_watch_signal(loop, SIGTERM, on_stop, loop, error) : NULL;
+    g_autoptr(Hub) hub = on_term ? hub_new(&options, error) : NULL;
+    if (!hub)
+        return false;
+    tell_start(printer, hub, data);
+    return loop_run(loop, error);
+}
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Printer) printer = printer_new(arguments);
+    g_autoptr(GError) error = NULL;
+    const char *data = arguments->data ? arguments->data : HUB_DATA_DEFAULT;
+    raise_descriptors();
+    Loop *loop = loop_new(&error);
+    Store *store = loop ? open_store(loop, arguments, data, &error) : NULL;
+    bool served = store && serve(arguments, printer, loop, store, data, &error);
+    if (!served)
+        printer_error(printer, error);
+    store_free(store);
+    loop_free(loop);
+    return served ? EXIT_DONE : EXIT_REFUSED;
+}
+
+#define TO(member) offsetof(Arguments, member)
+
+static const Option option_listen = {
+    "listen",   0,           G_OPTION_ARG_STRING,
+    TO(listen), "ADDR:PORT", "Where to answer (default: port 8440 of all addresses)",
+};
+static const Option option_name = {
+    "name",
+    0,
+    G_OPTION_ARG_STRING_ARRAY,
+    TO(names),
+    "NAME",
+    "A further name or address by which others reach this hub (repeatable); its own are known",
+};
+
+static const Option *const options[] = {
+    &option_data,
+    &option_listen,
+    &option_name,
+    &option_store,
+    &option_store_ca,
+    &option_store_cert,
+    &option_store_key,
+    &option_store_user,
+    &option_store_password_file,
+    &option_json,
+    &option_quiet,
+    &option_no_color,
+    NULL,
+};
+
+const Command command_hub = {
+    .name = "hub",
+    .arguments = "",
+    .min_arguments = 0,
+    .max_arguments = 0,
+    .summary = "Run the hub of a fleet",
+    .help = "Lets hosts join, keeps who they are, and tells what happens. The first start makes an "
+            "authority for\n"
+            "certificates and a token for the first admin, which is printed once. Everything but "
+            "that token is in\n"
+            "the store: state.db in --data, or --store etcd=URL[,URL...], over which several hubs "
+            "are equal.\n"
+            "GET /v1/openapi.json describes what it can be asked. See doc/hub.md.",
+    .example = "stead hub --data /var/lib/stead-hub --listen 192.0.2.1:8440",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,165 @@
+#include "cli/hub-call.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/json.h"
+
+#define PATIENCE_US (30 * (uint64_t)G_USEC_PER_SEC)
+#define PAGES_MAX   10000u
+
+/* --- whom to ask */
+
+void hub_link_clear(HubLink *link) {
+    g_clear_pointer(&link->url, g_free);
+    g_clear_pointer(&link->ca, g_free);
+    g_clear_pointer(&link->token, g_free);
+    g_clear_pointer(&link->certificate, g_free);
+    g_clear_pointer(&link->key, g_free);
+}
+
+/* The file's text without the end of its last line. */
+static bool read_text(const char *path, char **ret, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    if (g_file_get_contents(path, ret, NULL, &problem)) {
+        g_strchomp(*ret);
+        return true;
+    }
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                "%s; name the hub with --hub, --ca and --token-file, or its directory with --data",
+                problem->message);
+    return false;
+}
+
+static bool find_text(const char *named, const char *variable, const Arguments *arguments,
+                      const char *file, char **ret, GError **error) {
+    const char *path = named ? named : g_getenv(variable);
+    const char *data = arguments->data ? arguments->data : HUB_DATA_DEFAULT;
+    g_autofree char *fallback = g_build_filename(data, file, NULL);
+    return read_text(path ? path : fallback, ret, error);
+}
+
+bool hub_link_open(HubLink *link, const Arguments *arguments, GError **error) {
+    const char *url = arguments->hub ? arguments->hub : g_getenv("STEAD_HUB");
+    const char *data = arguments->data ? arguments->data : HUB_DATA_DEFAULT;
+    g_autofree char *url_file = g_build_filename(data, "url", NULL);
+    if (url)
+        link->url = g_strdup(url);
+    else if (!read_text(url_file, &link->url, error))
+        return false;
+    return find_text(arguments->ca, "STEAD_HUB_CA", arguments, "ca.pem", &link->ca, error) &&
+           find_text(arguments->token_file, "STEAD_HUB_TOKEN_FILE", arguments, "admin-token",
+                     &link->token, error);
+}
+
+/* --- asking */
+
+typedef struct {
+    Loop *loop;
+    Value *value;
+    GError *error;
+} Wait;
+
+static void set_refusal(Wait *wait, const HttpReply *reply) {
+    const char *text = wait->value && value_type(wait->value) == VALUE_MAP
+                           ? value_map_string(wait->value, "error", NULL)
+                           : NULL;
+    const char *hint = text ? value_map_string(wait->value, "hint", NULL) : NULL;
+    if (text)
+        g_set_error(&wait->error, STEAD_ERROR, STEAD_ERROR_REFUSED, "%s%s%s", text,
+                    hint ? "; " : "", hint ? hint : "");
+    else
+        g_set_error(&wait->error, STEAD_ERROR, STEAD_ERROR_FAILED,
+                    "read the hub's answer: status %u and no JSON; is it a hub?", reply->status);
+}
+
+static void on_replied(void *data, const HttpReply *reply, const GError *error) {
+    Wait *wait = data;
+    size_t size;
+    const char *text = g_bytes_get_data(reply->body, &size);
+    if (!error)
+        wait->value = json_parse(text ? text : "", size, "answer", NULL);
+    if (error)
+        wait->error = g_error_copy(error);
+    else if (reply->status >= 300 || !wait->value || value_type(wait->value) != VALUE_MAP)
+        set_refusal(wait, reply);
+    loop_quit(wait->loop);
+}
+
+static HttpClient *client_of(const HubLink *link, Loop *loop, GError **error) {
+    HttpClientOptions options = { .ca = link->ca,
+                                  .certificate = link->certificate,
+                                  .key = link->key,
+                                  .unverified = link->unverified };
+    return http_client_new(loop, &options, error);
+}
+
+Value *hub_call(const HubLink *link, const char *method, const char *path, const Value *body,
+                GError **error) {
+    g_autoptr(Loop) loop = loop_new(error);
+    g_autoptr(HttpClient) client = loop ? client_of(link, loop, error) : NULL;
+    if (!client)
+        return NULL;
+    g_autofree char *base = g_strdup(link->url);
+    while (g_str_has_suffix(base, "/"))
+        base[strlen(base) - 1] = '\0';
+    g_autofree char *url = g_strconcat(base, path, NULL);
+    g_autofree char *bearer = g_strconcat("Authorization: Bearer ", link->token, NULL);
+    const char *const headers[] = { "Content-Type: application/json", link->token ? bearer : NULL,
+                                    NULL };
+    g_autofree char *text = body ? json_print(body, JSON_COMPACT | JSON_REVEAL) : NULL;
+    g_autoptr(GBytes) bytes = text ? g_bytes_new(text, strlen(text)) : NULL;
+    HttpAsk ask = { .method = method,
+                    .url = url,
+                    .headers = headers,
+                    .body = bytes,
+                    .timeout = PATIENCE_US,
+                    .once = true };
+    Wait wait = { .loop = loop };
+    (void)http_client_send(client, &ask, on_replied, &wait); /* answers before the loop ends */
+    if (!loop_run(loop, error) || wait.error) {
+        if (wait.error)
+            g_propagate_error(error, wait.error);
+        value_unref(wait.value);
+        return NULL;
+    }
+    return wait.value;
+}
+
+Value *hub_list(const HubLink *link, const char *path, const char *name, GError **error) {
+    g_autoptr(Value) all = value_new_list();
+    g_autofree char *after = g_strdup("");
+    for (unsigned page = 0; page < PAGES_MAX; page++) {
+        g_autofree char *escaped = g_uri_escape_string(after, NULL, FALSE);
+        g_autofree char *url =
+            *after ? g_strconcat(path, "?after=", escaped, NULL) : g_strdup(path);
+        g_autoptr(Value) answer = hub_call(link, "GET", url, NULL, error);
+        if (!answer)
+            return NULL;
+        const Value *items = value_map_get(answer, name);
+        for (size_t i = 0; items && value_type(items) == VALUE_LIST && i < value_size(items); i++)
+            value_list_append(all, value_ref(value_list_at(items, i)));
+        const char *next = value_map_string(answer, "next", NULL);
+        if (!next)
+            break;
+        g_free(after);
+        after = g_strdup(next);
+    }
+    return g_steal_pointer(&all);
+}
+
+Value *hub_copy(const Value *map) {
+    Value *copy = value_new_map();
+    for (size_t i = 0; i < value_size(map); i++) {
+        const char *key;
+        const Value *member = value_map_at(map, i, &key);
+        value_map_set(copy, key, value_ref(member));
+    }
+    return copy;
+}
+
+int hub_exit_code(const GError *error) {
+    bool unreachable = g_error_matches(error, STEAD_ERROR, STEAD_ERROR_IO) ||
+                       g_error_matches(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT);
+    return unreachable ? EXIT_FAILURES : EXIT_REFUSED;
+}

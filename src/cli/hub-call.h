@@ -1,0 +1,34 @@
+#pragma once
+/* Asking a hub from the command line, one question at a time. */
+#include "base/value.h"
+#include "cli/command.h"
+#include "http/client.h"
+
+#define HUB_DATA_DEFAULT "/var/lib/stead-hub"
+
+/* Whom to ask, and as whom. Texts are owned. */
+typedef struct {
+    char *url;
+    char *ca;                /* PEM */
+    char *token;             /* or NULL */
+    char *certificate, *key; /* PEM; or NULL */
+    bool unverified;
+} HubLink;
+
+/* From --hub, --ca and --token-file, their variables, and what the hub of --data left. */
+bool hub_link_open(HubLink *link, const Arguments *arguments, GError **error);
+void hub_link_clear(HubLink *link);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HubLink, hub_link_clear)
+
+/* Asks and waits. What the hub refuses is STEAD_ERROR_REFUSED, with its hint; STEAD_ERROR_IO and
+ * _TIMEOUT: it cannot be reached. body may be NULL. */
+Value *hub_call(const HubLink *link, const char *method, const char *path, const Value *body,
+                GError **error);
+/* GET of all pages of a list: the members of name, one after the other. */
+Value *hub_list(const HubLink *link, const char *path, const char *name, GError **error);
+
+/* A map of its own, for printer_json(). */
+Value *hub_copy(const Value *map);
+
+/* What a command ends with. */
+int hub_exit_code(const GError *error);

@@ -1,0 +1,238 @@
+"""Who may ask a hub: tokens, joining, certificates, revoking; with the real command and real TLS."""
+import datetime
+import json
+import re
+import shutil
+import subprocess
+import time
+
+from fleet import Hub, next_event
+from scratch import eventually
+
+
+def test_first_start_and_the_next(tmp_path):
+    with Hub(tmp_path / "hub") as hub:
+        first = hub.started
+        assert first["token"] == hub.token and (hub.data / "admin-token").stat().st_mode & 0o777 == 0o600
+        assert hub.data.stat().st_mode & 0o777 == 0o700
+        assert hub.get("/healthz", token=None).json["status"] == "ok"
+        shown = subprocess.run(["openssl", "x509", "-in", hub.data / "ca.pem", "-noout", "-fingerprint", "-sha256"],
+                               capture_output=True, text=True, check=True).stdout
+        assert shown.strip().split("=")[1].replace(":", "").lower() == first["ca_fingerprint"].split(":")[1]
+        hub.stop()
+        hub.start()
+        assert "token" not in hub.started and hub.started["ca_fingerprint"] == first["ca_fingerprint"]
+        assert hub.get("/v1/hosts").status == 200
+
+
+def test_join_as_the_command_says(hub, tmp_path):
+    certificate, key = hub.join("web1", tmp_path / "web1")
+    assert key.stat().st_mode & 0o777 == 0o600
+    verified = subprocess.run(["openssl", "verify", "-purpose", "sslclient", "-CAfile", hub.data / "ca.pem", certificate],
+                              capture_output=True, text=True, check=False)
+    assert verified.returncode == 0, verified.stderr
+    text = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-text"], capture_output=True, text=True,
+                          check=True).stdout
+    assert "CN = web1" in text and "URI:urn:stead:host:web1" in text and "TLS Web Client Authentication" in text
+    listing = hub.stead("host", "list", "--data", str(hub.data)).stdout
+    assert re.fullmatch(r"web1 joined \S+ \S+, certificate until \S+ \S+\n", listing)
+    shown = json.loads(hub.stead("host", "show", "web1", "--data", str(hub.data), "--json").stdout)
+    assert shown["event"] == "host" and shown["name"] == "web1" and shown["revoked"] is False
+    # The key never went to the hub.
+    secret = "".join(key.read_text().splitlines()[1:-1]).encode()
+    assert all(secret not in path.read_bytes() for path in hub.data.iterdir())
+
+
+def test_token_is_good_once(hub, tmp_path):
+    call = hub.stead("token", "new", "--host", "web1", "--data", str(hub.data)).stdout.split()[1:]
+    assert hub.stead(*call, "--state", str(tmp_path / "one")).returncode == 0
+    again = hub.stead(*call, "--state", str(tmp_path / "two"))
+    assert again.returncode == 1
+    assert "the token is not known: it was used or removed, or is mistyped; 'stead token new' makes another" in again.stderr
+    assert not (tmp_path / "two/hub/certificate.pem").exists()
+
+
+def test_token_expires_and_is_removed(hub, tmp_path):
+    call = hub.stead("token", "new", "--host", "web1", "--ttl", "1s", "--data", str(hub.data)).stdout.split()[1:]
+    expires = max(token["expires"] for token in hub.get("/v1/tokens").json["tokens"])
+    eventually(lambda: time.time() > expires + 1)
+    late = hub.stead(*call, "--state", str(tmp_path / "late"))
+    assert late.returncode == 1 and "the token has expired" in late.stderr
+    made = hub.stead("token", "new", "ann", "--role", "reader", "--data", str(hub.data)).stdout.strip()
+    assert hub.get("/v1/hosts", token=made).status == 200
+    listed = hub.stead("token", "list", "--data", str(hub.data)).stdout
+    token = next(line.split()[0] for line in listed.splitlines() if "reader ann, for ever" in line)
+    assert hub.stead("token", "remove", token, "--data", str(hub.data)).stdout == f"removed {token}\n"
+    assert hub.get("/v1/hosts", token=made).status == 401
+
+
+def test_guessing_is_slowed(hub):
+    for _ in range(10):
+        refused = hub.ask("POST", "/v1/join", {"token": hub.token[:-1] + "x", "request": ""}, token=None)
+        assert refused.status == 401, refused
+    refused = hub.ask("POST", "/v1/join", {"token": hub.token[:-1] + "x", "request": ""}, token=None)
+    assert refused.status == 429 and int(refused.headers["retry-after"]) <= 7, refused
+    assert hub.get("/v1/hosts").status == 429  # also the right one: the sender is not believed
+    assert hub.get("/healthz", token=None).status == 200
+
+
+def test_wrong_fingerprint_sends_nothing(hub, tmp_path):
+    call = hub.stead("token", "new", "--host", "web1", "--data", str(hub.data)).stdout.split()[1:]
+    wrong = [word if not word.startswith("sha256:") else "sha256:" + "0" * 64 for word in call]
+    done = hub.stead(*wrong, "--state", str(tmp_path / "web1"))
+    assert done.returncode == 1 and "it is another hub, or somebody is in between" in done.stderr
+    assert hub.stead(*call, "--state", str(tmp_path / "web1")).returncode == 0  # the token is as good as before
+
+
+def test_join_without_a_hub(tmp_path, hub):
+    call = hub.stead("token", "new", "--host", "web1", "--data", str(hub.data)).stdout.split()[1:]
+    hub.stop()
+    done = hub.stead(*call, "--state", str(tmp_path / "web1"))
+    assert done.returncode == 4 and "/v1/ca'" in done.stderr
+    missing = hub.stead("agent", "join", "https://127.0.0.1:1")
+    assert missing.returncode == 1 and "--token and --ca-fingerprint are missing" in missing.stderr
+
+
+def test_revoked_at_once(hub, tmp_path):
+    member, other = hub.join("web1", tmp_path / "web1"), hub.join("web2", tmp_path / "web2")
+    stream, unharmed = hub.listen(*member), hub.listen(*other)
+    assert hub.stead("host", "revoke", "web1", "--data", str(hub.data)).returncode == 0
+    assert stream.ended()
+    answer = hub.get("/v1/events", certificate=member)
+    assert answer.status == 403 and answer.json["error"] == "the certificate of host:web1 was revoked"
+    unharmed.socket.settimeout(0.2)
+    try:
+        assert unharmed.until(b"\n\n") != b""
+    except TimeoutError:
+        pass
+    unharmed.close()
+    again = hub.join("web1", tmp_path / "again")
+    hub.listen(*again).close()
+    assert hub.get("/v1/events", certificate=member).status == 403
+    assert "revoked" not in hub.stead("host", "list", "--data", str(hub.data)).stdout
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def test_certificates_of_others(tmp_path):
+    with Hub(tmp_path / "a") as one, Hub(tmp_path / "b") as other:
+        foreign = other.join("web1", tmp_path / "foreign")
+        answer = one.get("/v1/hosts", certificate=foreign)
+        assert answer.status == 401 and "it is from another authority" in answer.json["error"]
+        # One that signs itself, with the name of a member.
+        key, own = tmp_path / "key.pem", tmp_path / "own.pem"
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
+                "-out", own, "-subj", "/CN=web1", "-addext", "subjectAltName=URI:urn:stead:host:web1", "-days", "2",
+                "-addext", "extendedKeyUsage=clientAuth")
+        assert one.get("/v1/hosts", certificate=(own, key)).status == 401
+        # One that calls itself the authority and signs with the authority's name.
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
+                "-out", own, "-subj", "/CN=stead hub", "-days", "2")
+        request, forged = tmp_path / "request.pem", tmp_path / "forged.pem"
+        openssl("req", "-new", "-key", foreign[1], "-subj", "/CN=web1", "-out", request)
+        openssl("x509", "-req", "-in", request, "-CA", own, "-CAkey", key, "-out", forged, "-days", "2")
+        assert one.get("/v1/hosts", certificate=(forged, foreign[1])).status == 401
+
+
+def test_certificate_expires(tmp_path):
+    """The hub's own authority signs one of yesterday: its key is in the store of the test's hub."""
+    with Hub(tmp_path / "hub") as hub:
+        member = hub.join("web1", tmp_path / "web1")
+        hub.stop()
+        stored = subprocess.run([hub_program(), "state", "get", "hub/authority", "--store", f"sqlite={hub.data}/state.db"],
+                                capture_output=True, text=True, check=True).stdout
+        authority = json.loads(stored)
+        (tmp_path / "ca.pem").write_text(authority["certificate"])
+        (tmp_path / "ca.key").write_text(authority["key"])
+        hub.start()
+        request, old = tmp_path / "request.pem", tmp_path / "old.pem"
+        openssl("req", "-new", "-key", member[1], "-subj", "/CN=web1", "-out", request)
+        extensions = tmp_path / "extensions"
+        extensions.write_text("extendedKeyUsage=clientAuth\nsubjectAltName=URI:urn:stead:host:web1\nbasicConstraints=CA:FALSE\n")
+        database = tmp_path / "index"
+        database.write_text("")
+        (tmp_path / "serial").write_text("01\n")
+        (tmp_path / "openssl.cnf").write_text(
+            f"[ca]\ndefault_ca=x\n[x]\ndatabase={database}\nserial={tmp_path}/serial\nnew_certs_dir={tmp_path}\n"
+            f"default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+        day = datetime.timedelta(days=1)
+        times = [(datetime.datetime.now(datetime.timezone.utc) - n * day).strftime("%Y%m%d%H%M%SZ") for n in (3, 1)]
+        openssl("ca", "-batch", "-notext", "-config", tmp_path / "openssl.cnf", "-in", request, "-out", old, "-cert",
+                tmp_path / "ca.pem", "-keyfile", tmp_path / "ca.key", "-extfile", extensions, "-startdate", times[0],
+                "-enddate", times[1])
+        answer = hub.get("/v1/hosts", certificate=(old, member[1]))
+        assert answer.status == 401 and "it expired on" in answer.json["error"], answer
+
+
+def hub_program():
+    from scratch import STEAD
+    return STEAD
+
+
+def test_renewal_over_tls(hub, tmp_path):
+    member = hub.join("web1", tmp_path / "web1")
+    request = tmp_path / "request.pem"
+    openssl("req", "-new", "-key", member[1], "-subj", "/CN=other", "-out", request)
+    answer = hub.ask("POST", "/v1/renew", {"request": request.read_text()}, certificate=member)
+    assert answer.status == 201 and answer.json["host"] == "web1"
+    renewed = tmp_path / "renewed.pem"
+    renewed.write_text(answer.json["certificate"])
+    hub.listen(renewed, member[1]).close()
+    hub.listen(*member).close()
+
+
+def test_events_resume_without_loss(hub, tmp_path):
+    stream = hub.listen()
+    made = [hub.ask("POST", "/v1/tokens", {"host": f"web{i}"}).json["id"] for i in range(5)]
+    events = [next_event(stream) for _ in made]
+    assert [event["data"]["name"] for event in events] == made
+    assert all("hash" not in event["data"]["value"] for event in events)
+    stream.close()
+    made += [hub.ask("POST", "/v1/tokens", {"host": f"web{i}"}).json["id"] for i in range(5, 8)]
+    # Also from another process of the hub: the ids are the store's.
+    hub.stop()
+    hub.start()
+    stream = hub.listen(after=events[2]["id"])
+    assert [next_event(stream)["data"]["name"] for _ in range(5)] == made[3:]
+    stream.close()
+    assert hub.get("/v1/events?after=x").status == 400
+
+
+def test_hosts_see_their_own(hub, tmp_path):
+    member = hub.join("web1", tmp_path / "web1")
+    stream = hub.listen(*member, after="1")
+    hub.join("web2", tmp_path / "web2")
+    hub.ask("POST", "/v1/tokens", {"host": "web3"})
+    request = tmp_path / "request.pem"
+    openssl("req", "-new", "-key", member[1], "-subj", "/CN=web1", "-out", request)
+    assert hub.ask("POST", "/v1/renew", {"request": request.read_text()}, certificate=member).status == 201
+    assert [next_event(stream)["data"]["name"] for _ in range(2)] == ["web1", "web1"]
+    stream.close()
+
+
+def test_audit_has_every_write(hub, tmp_path):
+    hub.join("web1", tmp_path / "web1")
+    hub.stead("host", "revoke", "web1", "--data", str(hub.data))
+    records = hub.get("/v1/audit").json["records"]
+    assert [(r["who"], r["action"], r["subject"]) for r in records] == [
+        ("token:first-admin", "token.new", "web1"), ("host:web1", "host.join", "web1"),
+        ("token:first-admin", "host.revoke", "web1")]
+    assert all(r["from"] == "127.0.0.1" for r in records)
+    assert records[2]["before"]["hub/hosts/web1"]["revoked"] is False
+    assert records[2]["after"]["hub/hosts/web1"]["revoked"] is True
+    pages = hub.get("/v1/audit?limit=2").json
+    assert hub.get(f"/v1/audit?after={pages['next']}").json["records"] == records[2:]
+
+
+def test_curl_is_served(hub):
+    curl = shutil.which("curl")
+    done = subprocess.run([curl, "-sS", "--cacert", hub.data / "ca.pem", "-H", f"Authorization: Bearer {hub.token}",
+                           f"{hub.url}/metrics"], capture_output=True, text=True, check=False)
+    assert "\nstead_hub_connections 1\n" in done.stdout, done.stderr
+    document = json.loads(subprocess.run([curl, "-sS", "--cacert", hub.data / "ca.pem", f"{hub.url}/v1/openapi.json"],
+                                         capture_output=True, text=True, check=True).stdout)
+    assert document["openapi"] == "3.1.0" and "/v1/hosts/{name}/revoke" in document["paths"]
+    untrusted = subprocess.run([curl, "-sS", f"{hub.url}/healthz"], capture_output=True, check=False)
+    assert untrusted.returncode == 60
