@@ -23,7 +23,7 @@ typedef struct {
     char *root, *state, *values, *secrets, *out, *format, *since, *until, *kind, *output_dir, *only,
         *except, *key, *comment, *message, *previous, *digest, *store, *store_ca, *store_cert,
         *store_key, *store_user, *store_password_file, *lease, *data, *listen, *hub, *ca,
-        *token_file, *token, *fingerprint, *host, *role, *ttl;
+        *token_file, *token, *fingerprint, *host, *role, *ttl, *lab;
     char **names, **env, **force, **kinds;
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
     gboolean verbose, yes, junit, replace, all_files, all_packages, with_secrets, overwrite, check;
@@ -52,6 +52,9 @@ typedef struct {
     const char *example;
     const Option *const *options; /* NULL-terminated list of rows from options.c */
     int (*run)(const Arguments *arguments, char **words);
+    /* How many of the words, the command's own name among them, stand before those that are another
+     * program's, so that none of them is an option of ours; 0: there are none. NULL: never. */
+    unsigned (*own_words)(char **words);
 } Command;
 
 extern const Command *const commands[]; /* NULL-terminated */

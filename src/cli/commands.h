@@ -15,6 +15,7 @@ extern const Command command_key;
 extern const Command command_host;
 extern const Command command_hub;
 extern const Command command_kinds;
+extern const Command command_lab;
 extern const Command command_ledger;
 extern const Command command_plan;
 extern const Command command_state;

@@ -70,7 +70,8 @@ static void arguments_clear(Arguments *arguments) {
                          &arguments->fingerprint,
                          &arguments->host,
                          &arguments->role,
-                         &arguments->ttl };
+                         &arguments->ttl,
+                         &arguments->lab };
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_clear_pointer(strings[i], g_free);
     g_clear_pointer(&arguments->names, g_strfreev);
@@ -113,6 +114,18 @@ static int refuse_option(const Command *command, const GOptionEntry *entries,
     return refuse(command, message);
 }
 
+/* With "--" before the words of another program; caller frees. */
+static char **words_to_parse(const Command *command, char **words) {
+    unsigned own = command->own_words ? command->own_words(words) : 0;
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    for (unsigned i = 0; words[i]; i++) {
+        if (own > 0 && i == own && strcmp(words[i], "--") != 0)
+            g_strv_builder_add(builder, "--");
+        g_strv_builder_add(builder, words[i]);
+    }
+    return g_strv_builder_end(builder);
+}
+
 static int run_command(const Command *command, char **words) {
     Arguments arguments = { .flap = -1 };
     g_autofree GOptionEntry *entries = entries_of(command, &arguments);
@@ -125,7 +138,7 @@ static int run_command(const Command *command, char **words) {
     g_option_context_set_description(context, example);
     g_autoptr(GError) error = NULL;
     /* GLib takes the vector over and keeps what is not an option. */
-    g_auto(GStrv) rest = g_strdupv(words);
+    g_auto(GStrv) rest = words_to_parse(command, words);
     int status;
     if (!g_option_context_parse_strv(context, &rest, &error)) {
         status = refuse_option(command, entries, error);
