@@ -1,16 +1,17 @@
 #include "lab/addresses.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/error.h"
-#include "lang/net.h"
+#include "base/ip.h"
 
 /* Where hosts begin, so that there is room for fixed ones below; in small networks at 2. */
-enum { FIRST = 11, SMALL = 64 };
+enum { FIRST = 11, SMALL_BITS = 6 };
 
 typedef struct {
     char *name;
-    NetPrefix prefix;
+    IpPrefix prefix;
     GHashTable *taken; /* address -> name of a host, both char * */
 } Network;
 
@@ -49,16 +50,15 @@ static bool refuse(GError **error, const char *format, ...) {
     return false;
 }
 
-static bool check_prefix(const NetPrefix *prefix, const char *text, GError **error) {
+static bool check_prefix(const IpPrefix *prefix, const char *text, GError **error) {
     if (!strchr(text, '/'))
         return refuse(error, "'%s' has no length: write it as 10.1.0.0/24", text);
-    if (net_width(prefix->family) - prefix->prefix < 3)
-        return refuse(error, "'%s' has too few addresses: take at most /%d", text,
-                      net_width(prefix->family) - 3);
-    if (net_first(prefix) != prefix->address) {
-        NetPrefix network = *prefix;
-        network.address = net_first(prefix);
-        g_autofree char *better = net_print(&network);
+    if (ip_width(prefix) - prefix->length < 3)
+        return refuse(error, "'%s' has too few addresses: take at most /%u", text,
+                      ip_width(prefix) - 3);
+    IpPrefix network = ip_network(prefix);
+    if (!ip_equal(&network, prefix)) {
+        g_autofree char *better = ip_prefix_text(&network);
         return refuse(error, "'%s' is an address in a network: did you mean %s?", text, better);
     }
     return true;
@@ -66,12 +66,12 @@ static bool check_prefix(const NetPrefix *prefix, const char *text, GError **err
 
 bool addresses_add_network(Addresses *addresses, const char *name, const char *text,
                            GError **error) {
-    NetPrefix prefix;
-    if (!net_parse(text, &prefix, error) || !check_prefix(&prefix, text, error))
+    IpPrefix prefix;
+    if (!ip_read(text, &prefix, error) || !check_prefix(&prefix, text, error))
         return false;
     for (unsigned i = 0; i < addresses->networks->len; i++) {
         const Network *other = g_ptr_array_index(addresses->networks, i);
-        if (net_contains(&other->prefix, &prefix) || net_contains(&prefix, &other->prefix))
+        if (ip_contains(&other->prefix, &prefix) || ip_contains(&prefix, &other->prefix))
             return refuse(error, "'%s' overlaps with network '%s'", text, other->name);
     }
     Network *network = g_new0(Network, 1);
@@ -82,22 +82,33 @@ bool addresses_add_network(Addresses *addresses, const char *name, const char *t
     return true;
 }
 
+/* Broadcasts go there. */
+static bool is_broadcast(const Network *network, const IpPrefix *address) {
+    IpPrefix last = ip_last(&network->prefix);
+    return address->family == AF_INET && ip_same_address(address, &last);
+}
+
+/* Whether the address is number n of the network. */
+static bool is_number(const Network *network, const IpPrefix *address, int64_t n) {
+    IpPrefix nth;
+    return ip_nth(&network->prefix, n, &nth, NULL) && ip_same_address(address, &nth);
+}
+
 bool addresses_fix(Addresses *addresses, unsigned index, const char *text, const char *host,
                    GError **error) {
     Network *network = g_ptr_array_index(addresses->networks, index);
-    g_autofree char *prefix = net_print(&network->prefix);
-    NetPrefix address;
-    if (strchr(text, '/') || !net_parse(text, &address, NULL))
+    g_autofree char *prefix = ip_prefix_text(&network->prefix);
+    IpPrefix address;
+    if (!ip_parse(text, &address))
         return refuse(error, "'%s' is no address: write one of %s", text, prefix);
-    if (!net_contains(&network->prefix, &address))
+    if (!ip_contains(&network->prefix, &address))
         return refuse(error, "'%s' is not in network '%s', which is %s", text, network->name,
                       prefix);
-    NetNumber number = address.address - net_first(&network->prefix);
-    if (number == 0 || (address.family == 4 && address.address == net_last(&network->prefix)))
+    if (is_number(network, &address, 0) || is_broadcast(network, &address))
         return refuse(error, "'%s' is no host's address: it is of the network itself", text);
-    if (number == 1)
+    if (is_number(network, &address, 1))
         return refuse(error, "'%s' is kept for the lab itself: take another", text);
-    g_autofree char *canonical = net_print_address(address.family, address.address);
+    g_autofree char *canonical = ip_text(&address);
     const char *owner = g_hash_table_lookup(network->taken, canonical);
     if (owner)
         return refuse(error, "'%s' is the address of host '%s' already", text, owner);
@@ -107,18 +118,18 @@ bool addresses_fix(Addresses *addresses, unsigned index, const char *text, const
 
 char *addresses_take(Addresses *addresses, unsigned index, const char *host, GError **error) {
     Network *network = g_ptr_array_index(addresses->networks, index);
-    const NetPrefix *prefix = &network->prefix;
-    NetNumber size = net_last(prefix) - net_first(prefix), number;
-    for (int64_t n = size < SMALL ? 2 : FIRST; net_host(prefix, n, &number, NULL); n++) {
-        if (prefix->family == 4 && number == net_last(prefix))
+    bool is_small = ip_width(&network->prefix) - network->prefix.length < SMALL_BITS;
+    IpPrefix address;
+    for (int64_t n = is_small ? 2 : FIRST; ip_nth(&network->prefix, n, &address, NULL); n++) {
+        if (is_broadcast(network, &address))
             break;
-        g_autofree char *text = net_print_address(prefix->family, number);
+        g_autofree char *text = ip_text(&address);
         if (g_hash_table_contains(network->taken, text))
             continue;
         g_hash_table_insert(network->taken, g_strdup(text), g_strdup(host));
         return g_steal_pointer(&text);
     }
-    g_autofree char *shown = net_print(prefix);
+    g_autofree char *shown = ip_prefix_text(&network->prefix);
     (void)refuse(error, "network '%s', %s, has no address left for host '%s': take a larger one",
                  network->name, shown, host);
     return NULL;

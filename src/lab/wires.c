@@ -146,7 +146,7 @@ static bool add_address(int fd, const Wiring *wiring, unsigned port, const char 
     const char *prefix = lab_network(wiring->lab, place->network)->prefix;
     g_autofree char *text = g_strconcat(place->address, strchr(prefix, '/'), NULL);
     IpPrefix ip;
-    if (!strchr(prefix, '/') || !net_prefix_parse(text, &ip))
+    if (!strchr(prefix, '/') || !ip_prefix_parse(text, &ip))
         return set_io_error(error, EINVAL, "give '%s' the address '%s'", name, text);
     struct ifaddrmsg header = { .ifa_family = ip.family,
                                 .ifa_prefixlen = ip.length,
