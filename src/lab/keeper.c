@@ -33,6 +33,7 @@ typedef struct {
     bool waits_all;   /* for all containers to run */
     Container *waits; /* for this one to be in state; NULL: it does not wait */
     ContainerState goal;
+    bool enters; /* it is then given the container's first process */
 } Client;
 
 struct Keeper {
@@ -119,7 +120,7 @@ static void tell_change(Client *client, Container *container, const char *proble
         return;
     client->waits = NULL;
     client->waits_all = false;
-    say(client, done(), -1);
+    say(client, done(), client->enters ? container_leader(container) : -1);
 }
 
 static void changed(void *data, Container *container, const char *problem) {
@@ -174,15 +175,17 @@ static void do_reboot(Client *client, Container *container, const Value *request
         refuse(client, error->message);
 }
 
+/* One that has only just begun to start is waited for. */
 static void do_enter(Client *client, Container *container, const Value *request) {
     const char *name = container_host(container)->name;
-    if (container_leader(container) >= 0)
+    if (container_leader(container) >= 0) {
         say(client, done(), container_leader(container));
-    else if (container_state(container) == CONTAINER_OFF)
+    } else if (container_state(container) == CONTAINER_OFF) {
         refuse_format(client, "host '%s' is off; 'stead lab start %s' starts it", name, name);
-    else
-        refuse_format(client, "host '%s' is %s; try again in a moment", name,
-                      container_state_name(container_state(container)));
+    } else {
+        wait_for(client, container, CONTAINER_RUNNING);
+        client->enters = true;
+    }
 }
 
 static Value *cut_to_value(const Keeper *keeper, const Cut *cut) {

@@ -314,13 +314,16 @@ def test_files_stay_through_reboot_and_loss_of_power(pair):
 
 
 def test_reboot_and_poweroff_from_inside(pair):
-    leader = at("c", "cat", "/proc/sys/kernel/random/boot_id").stdout  # of the machine; so by the time of process 1
-    assert leader
-    since = status()["hosts"][2]["since"]
-    at("c", "systemctl", "reboot", code=None)
-    wait_for("c", lambda: status()["hosts"][2]["state"] == "running" and status()["hosts"][2]["since"] > since)
+    def c():
+        return status()["hosts"][2]
+
+    since = c()["since"]
+    at("c", "systemctl", "reboot", code=None)  # what asks for it may be ended by it
+    wait_for("c to go down", lambda: c()["since"] > since)
+    at("c", "true")  # waits until it has started far enough
+    wait_for("c", lambda: c()["state"] == "running")
     at("c", "systemctl", "poweroff", code=None)
-    wait_for("c to be off", lambda: status()["hosts"][2]["state"] == "off")
+    wait_for("c to be off", lambda: c()["state"] == "off")
     lab("start", "c", "--lab", f"{PREFIX}-pair")
     assert reaches("c", "a")
 
