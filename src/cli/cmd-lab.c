@@ -531,7 +531,7 @@ static int run(const Arguments *arguments, char **words) {
     return fail(&session, error);
 }
 
-static const Option option_data = {
+static const Option option_lab_data = {
     .name = "data",
     .type = G_OPTION_ARG_FILENAME,
     .offset = offsetof(Arguments, data),
@@ -547,7 +547,7 @@ static const Option option_lab = {
 };
 
 static const Option *const options[] = {
-    &option_data, &option_lab, &option_quiet, &option_json, &option_no_color, NULL,
+    &option_lab_data, &option_lab, &option_quiet, &option_json, &option_no_color, NULL,
 };
 
 /* `lab exec [OPTION...] HOST COMMAND...`: what follows the host is not ours. */
