@@ -7,25 +7,25 @@
 
 static int64_t put(Fixture *fixture, const char *key, const char *value) {
     g_autoptr(GBytes) k = bytes_of(key), v = bytes_of(value);
-    g_autoptr(StoreAnswer) answer = must(store_put(fixture->state, k, v, 0, NULL, NULL));
+    g_autoptr(StoreAnswer) answer = must(store_put(fixture->store, k, v, 0, NULL, NULL));
     return answer->revision;
 }
 
 static int64_t put_with(Fixture *fixture, const char *key, int64_t lease) {
     g_autoptr(GBytes) k = bytes_of(key), v = bytes_of("leased");
-    g_autoptr(StoreAnswer) answer = must(store_put(fixture->state, k, v, lease, NULL, NULL));
+    g_autoptr(StoreAnswer) answer = must(store_put(fixture->store, k, v, lease, NULL, NULL));
     return answer->revision;
 }
 
 static int64_t del(Fixture *fixture, const char *key) {
     g_autoptr(GBytes) k = bytes_of(key);
-    g_autoptr(StoreAnswer) answer = must(store_delete(fixture->state, k, false, NULL, NULL));
+    g_autoptr(StoreAnswer) answer = must(store_delete(fixture->store, k, false, NULL, NULL));
     return answer->revision;
 }
 
 static StoreAnswer *get(Fixture *fixture, const char *key) {
     g_autoptr(GBytes) k = bytes_of(key);
-    return must(store_get(fixture->state, k, NULL, NULL));
+    return must(store_get(fixture->store, k, NULL, NULL));
 }
 
 static bool is_there(Fixture *fixture, const char *key) {
@@ -66,7 +66,7 @@ static char *show(const GPtrArray *entries) {
 
 static void assert_range(Fixture *fixture, const StoreRange *range, const char *shown,
                          uint64_t count, bool more) {
-    g_autoptr(StoreAnswer) answer = must(store_range(fixture->state, range, NULL, NULL));
+    g_autoptr(StoreAnswer) answer = must(store_range(fixture->store, range, NULL, NULL));
     const StoreResult *result = store_answer_result(answer, 0);
     g_autofree char *text = show(result->entries);
     g_assert_cmpstr(text, ==, shown);
@@ -98,10 +98,10 @@ static void test_deletes(Fixture *fixture) {
     put(fixture, "ab", "2");
     int64_t last = put(fixture, "b", "3");
     g_autoptr(GBytes) a = bytes_of("a"), none = bytes_of("none");
-    g_autoptr(StoreAnswer) nothing = must(store_delete(fixture->state, none, true, NULL, NULL));
+    g_autoptr(StoreAnswer) nothing = must(store_delete(fixture->store, none, true, NULL, NULL));
     g_assert_cmpint(nothing->revision, ==, last);
     g_assert_cmpint(store_answer_result(nothing, 0)->count, ==, 0);
-    g_autoptr(StoreAnswer) both = must(store_delete(fixture->state, a, true, NULL, NULL));
+    g_autoptr(StoreAnswer) both = must(store_delete(fixture->store, a, true, NULL, NULL));
     g_assert_cmpint(both->revision, ==, last + 1);
     g_assert_cmpint(store_answer_result(both, 0)->count, ==, 2);
     assert_range(fixture, &(StoreRange){ 0 }, "b=3", 1, false);
@@ -150,7 +150,7 @@ static void test_past(Fixture *fixture) {
     all.revision = last;
     assert_range(fixture, &all, "k=three l=x", 2, false);
     all.revision = last + 1;
-    must_fail(store_range(fixture->state, &all, NULL, NULL), STORE_ERROR_FUTURE_REVISION);
+    must_fail(store_range(fixture->store, &all, NULL, NULL), STORE_ERROR_FUTURE_REVISION);
 }
 
 static void test_any_bytes(Fixture *fixture) {
@@ -165,8 +165,8 @@ static void test_any_bytes(Fixture *fixture) {
         g_autoptr(GBytes) value = g_bytes_new(keys[i], i); /* the first is empty */
         store_txn_put(txn, STORE_THEN, key, value, 0);
     }
-    store_answer_unref(must(store_commit(fixture->state, txn, NULL, NULL)));
-    g_autoptr(StoreAnswer) all = must(store_range(fixture->state, &(StoreRange){ 0 }, NULL, NULL));
+    store_answer_unref(must(store_commit(fixture->store, txn, NULL, NULL)));
+    g_autoptr(StoreAnswer) all = must(store_range(fixture->store, &(StoreRange){ 0 }, NULL, NULL));
     const GPtrArray *entries = store_answer_result(all, 0)->entries;
     g_assert_cmpint(entries->len, ==, G_N_ELEMENTS(keys));
     for (unsigned i = 0; i < entries->len; i++) {
@@ -177,10 +177,10 @@ static void test_any_bytes(Fixture *fixture) {
                         keys[i], i);
     }
     g_autoptr(GBytes) high = g_bytes_new_static("\xff", 1), two = g_bytes_new_static("\xff\xff", 2);
-    g_autoptr(StoreAnswer) highest = must(store_delete(fixture->state, two, true, NULL, NULL));
+    g_autoptr(StoreAnswer) highest = must(store_delete(fixture->store, two, true, NULL, NULL));
     g_assert_cmpint(store_answer_result(highest, 0)->count, ==, 1);
     g_autoptr(StoreAnswer) rest =
-        must(store_range(fixture->state, &(StoreRange){ .key = high, .prefix = true }, NULL, NULL));
+        must(store_range(fixture->store, &(StoreRange){ .key = high, .prefix = true }, NULL, NULL));
     g_assert_cmpint(store_answer_result(rest, 0)->count, ==, 1);
 }
 
@@ -195,11 +195,11 @@ static void test_large_values(Fixture *fixture) {
     for (int i = 0; i < 6; i++) {
         g_autofree char *name = g_strdup_printf("big/%d", i);
         g_autoptr(GBytes) key = bytes_of(name), value = block(STORE_LIMIT_VALUE, (uint8_t)i);
-        store_answer_unref(must(store_put(fixture->state, key, value, 0, NULL, NULL)));
+        store_answer_unref(must(store_put(fixture->store, key, value, 0, NULL, NULL)));
     }
     g_autoptr(GBytes) key = bytes_of("big/"), long_key = block(STORE_LIMIT_KEY, 1);
     g_autoptr(StoreAnswer) answer =
-        must(store_range(fixture->state, &(StoreRange){ .key = key, .prefix = true }, NULL, NULL));
+        must(store_range(fixture->store, &(StoreRange){ .key = key, .prefix = true }, NULL, NULL));
     const GPtrArray *entries = store_answer_result(answer, 0)->entries;
     g_assert_cmpint(entries->len, ==, 6);
     for (unsigned i = 0; i < 6; i++) {
@@ -208,11 +208,11 @@ static void test_large_values(Fixture *fixture) {
         g_assert_true(g_bytes_equal(entry->value, value));
     }
     g_autoptr(GBytes) above = block(STORE_LIMIT_VALUE + 1, 0);
-    must_fail(store_put(fixture->state, key, above, 0, NULL, NULL), STORE_ERROR_TOO_LARGE);
+    must_fail(store_put(fixture->store, key, above, 0, NULL, NULL), STORE_ERROR_TOO_LARGE);
     g_autoptr(GBytes) small = bytes_of("x"), above_key = block(STORE_LIMIT_KEY + 1, 1);
-    store_answer_unref(must(store_put(fixture->state, long_key, small, 0, NULL, NULL)));
-    must_fail(store_put(fixture->state, above_key, small, 0, NULL, NULL), STORE_ERROR_TOO_LARGE);
-    must_fail(store_get(fixture->state, above_key, NULL, NULL), STORE_ERROR_TOO_LARGE);
+    store_answer_unref(must(store_put(fixture->store, long_key, small, 0, NULL, NULL)));
+    must_fail(store_put(fixture->store, above_key, small, 0, NULL, NULL), STORE_ERROR_TOO_LARGE);
+    must_fail(store_get(fixture->store, above_key, NULL, NULL), STORE_ERROR_TOO_LARGE);
 }
 
 /* The most that one transaction may carry. */
@@ -226,19 +226,19 @@ static void test_large_transactions(Fixture *fixture) {
         store_txn_compare(txn, key, STORE_VERSION, STORE_EQUAL, 0);
         store_txn_put(txn, STORE_THEN, key, value, 0);
     }
-    g_autoptr(StoreAnswer) answer = must(store_commit(fixture->state, txn, NULL, NULL));
+    g_autoptr(StoreAnswer) answer = must(store_commit(fixture->store, txn, NULL, NULL));
     g_assert_true(answer->succeeded);
     g_assert_cmpint(answer->results->len, ==, STORE_LIMIT_TXN_OPS);
     g_assert_cmpint(answer->revision, ==, fixture->base + 1);
     g_autoptr(GBytes) more = bytes_of("more");
     store_txn_put(txn, STORE_THEN, more, more, 0);
-    must_fail(store_commit(fixture->state, txn, NULL, NULL), STORE_ERROR_TOO_LARGE);
+    must_fail(store_commit(fixture->store, txn, NULL, NULL), STORE_ERROR_TOO_LARGE);
     g_autoptr(StoreTxn) heavy = store_txn_new();
     g_autoptr(GBytes) most = block(STORE_LIMIT_VALUE, 0);
     store_txn_put(heavy, STORE_THEN, more, most, 0);
     g_autoptr(GBytes) other = bytes_of("other");
     store_txn_put(heavy, STORE_THEN, other, most, 0);
-    must_fail(store_commit(fixture->state, heavy, NULL, NULL), STORE_ERROR_TOO_LARGE);
+    must_fail(store_commit(fixture->store, heavy, NULL, NULL), STORE_ERROR_TOO_LARGE);
 }
 
 /* --- transactions */
@@ -253,7 +253,7 @@ static bool holds(Fixture *fixture, const char *key, StoreField field, StoreRela
     } else {
         store_txn_compare(txn, k, field, relation, number);
     }
-    g_autoptr(StoreAnswer) answer = must(store_commit(fixture->state, txn, NULL, NULL));
+    g_autoptr(StoreAnswer) answer = must(store_commit(fixture->store, txn, NULL, NULL));
     g_assert_cmpint(answer->results->len, ==, 0);
     return answer->succeeded;
 }
@@ -269,7 +269,7 @@ static void assert_relations(Fixture *fixture, const char *key, StoreField field
 }
 
 static void test_compares(Fixture *fixture) {
-    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->state, 60, NULL, NULL));
+    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->store, 60, NULL, NULL));
     int64_t first = put(fixture, "k", "m"), second = put_with(fixture, "k", granted->lease);
     put(fixture, "v", "m");
     assert_relations(fixture, "k", STORE_VERSION, 2);
@@ -288,7 +288,7 @@ static void test_compares(Fixture *fixture) {
     }
     for (StoreRelation relation = STORE_EQUAL; relation <= STORE_GREATER; relation++)
         g_assert_false(holds(fixture, "none", STORE_VALUE, relation, 0, ""));
-    store_answer_unref(must(store_lease_revoke(fixture->state, granted->lease, NULL, NULL)));
+    store_answer_unref(must(store_lease_revoke(fixture->store, granted->lease, NULL, NULL)));
 }
 
 static void test_branches(Fixture *fixture) {
@@ -298,10 +298,10 @@ static void test_branches(Fixture *fixture) {
     store_txn_put(txn, STORE_THEN, key, yes, 0);
     store_txn_range(txn, STORE_ELSE, &(StoreRange){ .key = key });
     store_txn_put(txn, STORE_ELSE, key, no, 0);
-    g_autoptr(StoreAnswer) first = must(store_commit(fixture->state, txn, NULL, NULL));
+    g_autoptr(StoreAnswer) first = must(store_commit(fixture->store, txn, NULL, NULL));
     g_assert_true(first->succeeded);
     g_assert_cmpint(first->results->len, ==, 1);
-    g_autoptr(StoreAnswer) second = must(store_commit(fixture->state, txn, NULL, NULL));
+    g_autoptr(StoreAnswer) second = must(store_commit(fixture->store, txn, NULL, NULL));
     g_assert_false(second->succeeded);
     g_assert_cmpint(second->results->len, ==, 2);
     assert_entry(store_answer_entry(second), "then", fixture->base + 1, fixture->base + 1, 1);
@@ -319,7 +319,7 @@ static void test_one_transaction(Fixture *fixture) {
     store_txn_put(txn, STORE_THEN, b, new, 0);
     store_txn_delete(txn, STORE_THEN, a, true);
     store_txn_range(txn, STORE_THEN, &(StoreRange){ 0 });
-    g_autoptr(StoreAnswer) answer = must(store_commit(fixture->state, txn, NULL, NULL));
+    g_autoptr(StoreAnswer) answer = must(store_commit(fixture->store, txn, NULL, NULL));
     g_assert_cmpint(answer->revision, ==, fixture->base + 3);
     g_autofree char *before = show(store_answer_result(answer, 0)->entries);
     g_assert_cmpstr(before, ==, "a/1=x a/2=x");
@@ -336,7 +336,7 @@ static void test_all_or_nothing(Fixture *fixture) {
     g_autoptr(GBytes) a = bytes_of("a"), b = bytes_of("b");
     store_txn_put(txn, STORE_THEN, a, a, 0);
     store_txn_put(txn, STORE_THEN, b, b, 4711);
-    must_fail(store_commit(fixture->state, txn, NULL, NULL), STORE_ERROR_LEASE_GONE);
+    must_fail(store_commit(fixture->store, txn, NULL, NULL), STORE_ERROR_LEASE_GONE);
     g_assert_false(is_there(fixture, "a"));
     g_assert_cmpint(put(fixture, "c", "x"), ==, fixture->base + 1);
 }
@@ -344,11 +344,11 @@ static void test_all_or_nothing(Fixture *fixture) {
 static void test_no_change_no_revision(Fixture *fixture) {
     g_autoptr(StoreTxn) empty = store_txn_new(), reads = store_txn_new();
     int64_t last = put(fixture, "a", "x");
-    g_autoptr(StoreAnswer) nothing = must(store_commit(fixture->state, empty, NULL, NULL));
+    g_autoptr(StoreAnswer) nothing = must(store_commit(fixture->store, empty, NULL, NULL));
     g_assert_true(nothing->succeeded);
     g_assert_cmpint(nothing->revision, ==, last);
     store_txn_range(reads, STORE_THEN, &(StoreRange){ 0 });
-    g_autoptr(StoreAnswer) read = must(store_commit(fixture->state, reads, NULL, NULL));
+    g_autoptr(StoreAnswer) read = must(store_commit(fixture->store, reads, NULL, NULL));
     g_assert_cmpint(read->revision, ==, last);
     g_assert_cmpint(put(fixture, "a", "x"), ==, last + 1);
 }
@@ -378,29 +378,29 @@ static void test_twice(Fixture *fixture) {
         add_op(txn, STORE_THEN, twices[i].first);
         add_op(txn, STORE_THEN, twices[i].second);
         if (twices[i].refused)
-            must_fail(store_commit(fixture->state, txn, NULL, NULL), STORE_ERROR_INVALID);
+            must_fail(store_commit(fixture->store, txn, NULL, NULL), STORE_ERROR_INVALID);
         else
-            store_answer_unref(must(store_commit(fixture->state, txn, NULL, NULL)));
+            store_answer_unref(must(store_commit(fixture->store, txn, NULL, NULL)));
     }
     g_autoptr(StoreTxn) either = store_txn_new();
     add_op(either, STORE_THEN, "+k");
     add_op(either, STORE_ELSE, "-k");
-    store_answer_unref(must(store_commit(fixture->state, either, NULL, NULL)));
+    store_answer_unref(must(store_commit(fixture->store, either, NULL, NULL)));
 }
 
 static void test_refused(Fixture *fixture) {
     g_autoptr(GBytes) empty = bytes_of(""), key = bytes_of("k");
-    must_fail(store_put(fixture->state, empty, key, 0, NULL, NULL), STORE_ERROR_INVALID);
-    must_fail(store_get(fixture->state, empty, NULL, NULL), STORE_ERROR_INVALID);
-    must_fail(store_put(fixture->state, key, key, -1, NULL, NULL), STORE_ERROR_INVALID);
-    must_fail(store_lease_grant(fixture->state, 0, NULL, NULL), STORE_ERROR_INVALID);
-    must_fail(store_lease_grant(fixture->state, STORE_LIMIT_TTL + 1, NULL, NULL),
+    must_fail(store_put(fixture->store, empty, key, 0, NULL, NULL), STORE_ERROR_INVALID);
+    must_fail(store_get(fixture->store, empty, NULL, NULL), STORE_ERROR_INVALID);
+    must_fail(store_put(fixture->store, key, key, -1, NULL, NULL), STORE_ERROR_INVALID);
+    must_fail(store_lease_grant(fixture->store, 0, NULL, NULL), STORE_ERROR_INVALID);
+    must_fail(store_lease_grant(fixture->store, STORE_LIMIT_TTL + 1, NULL, NULL),
               STORE_ERROR_TOO_LARGE);
-    must_fail(store_compact(fixture->state, 0, NULL, NULL), STORE_ERROR_INVALID);
-    must_fail(store_lease_keep(fixture->state, 0, NULL, NULL), STORE_ERROR_INVALID);
+    must_fail(store_compact(fixture->store, 0, NULL, NULL), STORE_ERROR_INVALID);
+    must_fail(store_lease_keep(fixture->store, 0, NULL, NULL), STORE_ERROR_INVALID);
     g_autoptr(StoreTxn) txn = store_txn_new();
     store_txn_range(txn, STORE_THEN, &(StoreRange){ .key = key, .revision = 1 });
-    must_fail(store_commit(fixture->state, txn, NULL, NULL), STORE_ERROR_INVALID);
+    must_fail(store_commit(fixture->store, txn, NULL, NULL), STORE_ERROR_INVALID);
 }
 
 /* --- watches */
@@ -479,7 +479,7 @@ static void assert_seen(Fixture *fixture, Seen *seen, const char *text) {
 
 static StoreWatch *watch(Fixture *fixture, const char *key, bool prefix, int64_t from, Seen *seen) {
     g_autoptr(GBytes) k = key != NULL ? bytes_of(key) : NULL;
-    return store_watch(fixture->state, k, prefix, from, on_watch, seen);
+    return store_watch(fixture->store, k, prefix, from, on_watch, seen);
 }
 
 /* Until it knows from where on. */
@@ -533,7 +533,7 @@ static void test_watch_transaction(Fixture *fixture) {
     store_txn_put(txn, STORE_THEN, c, v, 0);
     store_txn_delete(txn, STORE_THEN, a, true);
     store_txn_put(txn, STORE_THEN, b, v, 0);
-    store_answer_unref(must(store_commit(fixture->state, txn, NULL, NULL)));
+    store_answer_unref(must(store_commit(fixture->store, txn, NULL, NULL)));
     assert_seen(fixture, seen, "3:c=v a/1- a/2- b=v");
     g_autoptr(StoreWatch) again = watch(fixture, NULL, true, fixture->base + 3, past);
     assert_seen(fixture, past, "3:c=v a/1- a/2- b=v");
@@ -546,7 +546,7 @@ static void test_watch_large(Fixture *fixture) {
     int64_t first = 0;
     for (int i = 0; i < 5; i++) {
         g_autoptr(GBytes) value = block(STORE_LIMIT_VALUE, (uint8_t)i);
-        g_autoptr(StoreAnswer) answer = must(store_put(fixture->state, key, value, 0, NULL, NULL));
+        g_autoptr(StoreAnswer) answer = must(store_put(fixture->store, key, value, 0, NULL, NULL));
         first = i == 0 ? answer->revision : first;
     }
     g_autoptr(StoreWatch) past = watch(fixture, "k", false, first, seen);
@@ -604,8 +604,8 @@ static bool was_stopped(void *data) {
 static void test_watch_stopped_inside(Fixture *fixture) {
     Stopper stopper = { 0 };
     g_autoptr(GBytes) key = bytes_of("k");
-    stopper.own = store_watch(fixture->state, key, false, 0, stop_both, &stopper);
-    stopper.other = store_watch(fixture->state, key, false, 0, stop_both, &stopper);
+    stopper.own = store_watch(fixture->store, key, false, 0, stop_both, &stopper);
+    stopper.other = store_watch(fixture->store, key, false, 0, stop_both, &stopper);
     fixture_run_for(fixture, 100000);
     put(fixture, "k", "v");
     fixture_run_until(fixture, was_stopped, &stopper);
@@ -623,19 +623,19 @@ static void test_compaction(Fixture *fixture) {
     int64_t at = del(fixture, "gone");
     int64_t after = del(fixture, "k");
     put(fixture, "k", "three");
-    store_answer_unref(must(store_compact(fixture->state, at, NULL, NULL)));
+    store_answer_unref(must(store_compact(fixture->store, at, NULL, NULL)));
     StoreRange all = { .revision = first };
-    must_fail(store_range(fixture->state, &all, NULL, NULL), STORE_ERROR_COMPACTED);
+    must_fail(store_range(fixture->store, &all, NULL, NULL), STORE_ERROR_COMPACTED);
     all.revision = at - 1;
-    must_fail(store_range(fixture->state, &all, NULL, NULL), STORE_ERROR_COMPACTED);
+    must_fail(store_range(fixture->store, &all, NULL, NULL), STORE_ERROR_COMPACTED);
     all.revision = at;
     assert_range(fixture, &all, "k=two", 1, false);
     all.revision = after;
     assert_range(fixture, &all, "", 0, false);
     all.revision = 0;
     assert_range(fixture, &all, "k=three", 1, false);
-    must_fail(store_compact(fixture->state, at, NULL, NULL), STORE_ERROR_COMPACTED);
-    must_fail(store_compact(fixture->state, after + 100, NULL, NULL), STORE_ERROR_FUTURE_REVISION);
+    must_fail(store_compact(fixture->store, at, NULL, NULL), STORE_ERROR_COMPACTED);
+    must_fail(store_compact(fixture->store, after + 100, NULL, NULL), STORE_ERROR_FUTURE_REVISION);
     g_autoptr(StoreAnswer) answer = get(fixture, "k");
     assert_entry(store_answer_entry(answer), "three", after + 1, after + 1, 1);
 }
@@ -646,7 +646,7 @@ static void test_compacted_watch(Fixture *fixture) {
     int64_t at = del(fixture, "a");
     del(fixture, "b");
     put(fixture, "c", "3");
-    store_answer_unref(must(store_compact(fixture->state, at, NULL, NULL)));
+    store_answer_unref(must(store_compact(fixture->store, at, NULL, NULL)));
     g_autoptr(Seen) late = seen_new(fixture), edge = seen_new(fixture), fine = seen_new(fixture);
     g_autoptr(StoreWatch) watch_late = watch(fixture, NULL, true, fixture->base + 1, late);
     g_autoptr(StoreWatch) watch_edge = watch(fixture, NULL, true, at, edge);
@@ -664,7 +664,7 @@ static void test_compacted_watch(Fixture *fixture) {
 /* --- leases */
 
 static void test_lease(Fixture *fixture) {
-    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->state, 60, NULL, NULL));
+    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->store, 60, NULL, NULL));
     g_assert_cmpint(granted->lease, >, 0);
     g_assert_cmpint(granted->ttl, ==, 60);
     int64_t lease = granted->lease;
@@ -674,22 +674,22 @@ static void test_lease(Fixture *fixture) {
     int64_t last = put(fixture, "moved", "x"); /* without one: it stays */
     g_autoptr(StoreAnswer) answer = get(fixture, "a");
     g_assert_cmpint(store_answer_entry(answer)->lease, ==, lease);
-    g_autoptr(StoreAnswer) look = must(store_lease_look(fixture->state, lease, NULL, NULL));
+    g_autoptr(StoreAnswer) look = must(store_lease_look(fixture->store, lease, NULL, NULL));
     g_assert_cmpint(look->ttl, <=, 60);
     g_assert_cmpint(look->ttl, >=, 30);
-    g_autoptr(StoreAnswer) kept = must(store_lease_keep(fixture->state, lease, NULL, NULL));
+    g_autoptr(StoreAnswer) kept = must(store_lease_keep(fixture->store, lease, NULL, NULL));
     g_assert_cmpint(kept->ttl, ==, 60);
     g_autoptr(Seen) seen = seen_new(fixture);
     g_autoptr(StoreWatch) all = watch_now(fixture, NULL, true, seen);
-    g_autoptr(StoreAnswer) revoked = must(store_lease_revoke(fixture->state, lease, NULL, NULL));
+    g_autoptr(StoreAnswer) revoked = must(store_lease_revoke(fixture->store, lease, NULL, NULL));
     g_assert_cmpint(revoked->revision, ==, last + 1);
     assert_seen(fixture, seen, "5:a- b-");
     assert_range(fixture, &(StoreRange){ 0 }, "moved=x", 1, false);
     g_autoptr(GBytes) key = bytes_of("k");
-    must_fail(store_put(fixture->state, key, key, lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
-    must_fail(store_lease_keep(fixture->state, lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
-    must_fail(store_lease_revoke(fixture->state, lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
-    must_fail(store_lease_look(fixture->state, lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
+    must_fail(store_put(fixture->store, key, key, lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
+    must_fail(store_lease_keep(fixture->store, lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
+    must_fail(store_lease_revoke(fixture->store, lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
+    must_fail(store_lease_look(fixture->store, lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
 }
 
 static bool saw_events(void *data) {
@@ -698,7 +698,7 @@ static bool saw_events(void *data) {
 
 static void test_lease_expires(Fixture *fixture) {
     g_autoptr(Seen) seen = seen_new(fixture);
-    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->state, 1, NULL, NULL));
+    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->store, 1, NULL, NULL));
     g_assert_cmpint(granted->ttl, ==, STORE_MIN_TTL);
     uint64_t start = loop_now(fixture->loop);
     put_with(fixture, "a", granted->lease);
@@ -707,20 +707,20 @@ static void test_lease_expires(Fixture *fixture) {
     fixture_run_until(fixture, saw_events, seen);
     g_assert_cmpint((int64_t)(loop_now(fixture->loop) - start), >=, 1900000);
     assert_seen(fixture, seen, "3:a- b-");
-    must_fail(store_lease_keep(fixture->state, granted->lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
+    must_fail(store_lease_keep(fixture->store, granted->lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
 }
 
 static void test_lease_kept_alive(Fixture *fixture) {
-    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->state, 2, NULL, NULL));
+    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->store, 2, NULL, NULL));
     put_with(fixture, "a", granted->lease);
     for (int i = 0; i < 10; i++) {
         fixture_run_for(fixture, 500000);
         g_autoptr(StoreAnswer) kept =
-            must(store_lease_keep(fixture->state, granted->lease, NULL, NULL));
+            must(store_lease_keep(fixture->store, granted->lease, NULL, NULL));
         g_assert_cmpint(kept->ttl, ==, 2);
     }
     g_assert_true(is_there(fixture, "a"));
-    store_answer_unref(must(store_lease_revoke(fixture->state, granted->lease, NULL, NULL)));
+    store_answer_unref(must(store_lease_revoke(fixture->store, granted->lease, NULL, NULL)));
 }
 
 /* --- many at once */
@@ -771,12 +771,12 @@ static void on_read(void *data, StoreAnswer *answer, const GError *error) {
     g_autoptr(StoreTxn) txn = store_txn_new();
     store_txn_compare(txn, key, STORE_MOD_REVISION, STORE_EQUAL, entry ? entry->mod_revision : 0);
     store_txn_put(txn, STORE_THEN, key, value, 0);
-    store_commit(writer->crowd->fixture->state, txn, on_counted, writer);
+    store_commit(writer->crowd->fixture->store, txn, on_counted, writer);
 }
 
 static void read_counter(Writer *writer) {
     g_autoptr(GBytes) key = bytes_of("counter");
-    store_get(writer->crowd->fixture->state, key, on_read, writer);
+    store_get(writer->crowd->fixture->store, key, on_read, writer);
 }
 
 static void on_put(void *data, StoreAnswer *answer, const GError *error) {
@@ -790,7 +790,7 @@ static void on_put(void *data, StoreAnswer *answer, const GError *error) {
     }
     g_autofree char *name = g_strdup_printf("w/%p", data);
     g_autoptr(GBytes) key = bytes_of(name);
-    store_put(writer->crowd->fixture->state, key, key, 0, on_put, writer);
+    store_put(writer->crowd->fixture->store, key, key, 0, on_put, writer);
 }
 
 static bool is_done(void *data) {
@@ -809,7 +809,7 @@ static void test_concurrent_writers(Fixture *fixture) {
         if (i < 8)
             read_counter(&writers[i]);
         else
-            store_put(fixture->state, key, key, 0, on_put, &writers[i]);
+            store_put(fixture->store, key, key, 0, on_put, &writers[i]);
     }
     fixture_run_until(fixture, is_done, &crowd);
     g_autoptr(StoreAnswer) answer = get(fixture, "counter");
@@ -841,29 +841,29 @@ static void test_restart_compacted(Fixture *fixture) {
     int64_t first = put(fixture, "k", "one");
     int64_t at = put(fixture, "k", "two");
     put(fixture, "k", "three");
-    store_answer_unref(must(store_compact(fixture->state, at, NULL, NULL)));
+    store_answer_unref(must(store_compact(fixture->store, at, NULL, NULL)));
     fixture_restart(fixture);
-    must_fail(store_range(fixture->state, &(StoreRange){ .revision = first }, NULL, NULL),
+    must_fail(store_range(fixture->store, &(StoreRange){ .revision = first }, NULL, NULL),
               STORE_ERROR_COMPACTED);
     assert_range(fixture, &(StoreRange){ .revision = at }, "k=two", 1, false);
-    must_fail(store_compact(fixture->state, at, NULL, NULL), STORE_ERROR_COMPACTED);
+    must_fail(store_compact(fixture->store, at, NULL, NULL), STORE_ERROR_COMPACTED);
 }
 
 /* It is neither lost, nor does it begin anew for ever. */
 static void test_restart_lease(Fixture *fixture) {
-    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->state, 3, NULL, NULL));
-    g_autoptr(StoreAnswer) longer = must(store_lease_grant(fixture->state, 60, NULL, NULL));
+    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->store, 3, NULL, NULL));
+    g_autoptr(StoreAnswer) longer = must(store_lease_grant(fixture->store, 60, NULL, NULL));
     put_with(fixture, "a", granted->lease);
     put_with(fixture, "b", longer->lease);
     fixture_run_for(fixture, 1000000);
     fixture_restart(fixture);
     g_autoptr(Seen) seen = seen_new(fixture);
     g_autoptr(StoreWatch) all = watch(fixture, NULL, true, fixture->base + 3, seen);
-    store_answer_unref(must(store_lease_keep(fixture->state, longer->lease, NULL, NULL)));
+    store_answer_unref(must(store_lease_keep(fixture->store, longer->lease, NULL, NULL)));
     assert_seen(fixture, seen, "3:a-");
-    must_fail(store_lease_keep(fixture->state, granted->lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
+    must_fail(store_lease_keep(fixture->store, granted->lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
     g_assert_true(is_there(fixture, "b"));
-    store_answer_unref(must(store_lease_revoke(fixture->state, longer->lease, NULL, NULL)));
+    store_answer_unref(must(store_lease_revoke(fixture->store, longer->lease, NULL, NULL)));
 }
 
 /* --- calls */
@@ -874,21 +874,21 @@ static void must_not_come(void *data, StoreAnswer *answer, const GError *error) 
 
 static void test_cancel(Fixture *fixture) {
     g_autoptr(GBytes) key = bytes_of("k"), empty = bytes_of("");
-    store_call_cancel(store_put(fixture->state, key, key, 0, must_not_come, NULL));
-    store_call_cancel(store_put(fixture->state, empty, key, 0, must_not_come, NULL));
-    store_call_cancel(store_get(fixture->state, key, must_not_come, NULL));
-    store_call_cancel(store_lease_grant(fixture->state, 5, must_not_come, NULL));
-    store_answer_unref(must(store_put(fixture->state, key, key, 0, NULL, NULL)));
-    store_answer_unref(must(store_get(fixture->state, key, NULL, NULL)));
+    store_call_cancel(store_put(fixture->store, key, key, 0, must_not_come, NULL));
+    store_call_cancel(store_put(fixture->store, empty, key, 0, must_not_come, NULL));
+    store_call_cancel(store_get(fixture->store, key, must_not_come, NULL));
+    store_call_cancel(store_lease_grant(fixture->store, 5, must_not_come, NULL));
+    store_answer_unref(must(store_put(fixture->store, key, key, 0, NULL, NULL)));
+    store_answer_unref(must(store_get(fixture->store, key, NULL, NULL)));
 }
 
 /* Ends with calls and watches that nobody answers any more: fixture_close() frees them. */
 static void test_free_amid_calls(Fixture *fixture) {
     g_autoptr(GBytes) key = bytes_of("k");
     for (int i = 0; i < 20; i++)
-        store_put(fixture->state, key, key, 0, must_not_come, NULL);
-    store_lease_grant(fixture->state, 5, must_not_come, NULL);
-    store_get(fixture->state, key, NULL, NULL);
+        store_put(fixture->store, key, key, 0, must_not_come, NULL);
+    store_lease_grant(fixture->store, 5, must_not_come, NULL);
+    store_get(fixture->store, key, NULL, NULL);
 }
 
 /* --- all of them over all stores */

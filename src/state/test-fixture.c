@@ -69,12 +69,12 @@ static void start(Fixture *fixture) {
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename(fixture->dir, "state.db", NULL);
     if (is(fixture, "memory"))
-        fixture->state = store_open_memory(fixture->loop);
+        fixture->store = store_open_memory(fixture->loop);
     else if (is(fixture, "etcd"))
-        fixture->state = store_open_etcd(
+        fixture->store = store_open_etcd(
             fixture->loop, &(StoreEtcdOptions){ .urls = etcd_servers_urls(fixture->etcd) }, &error);
     else
-        fixture->state = store_open_sqlite(fixture->loop, path, &error);
+        fixture->store = store_open_sqlite(fixture->loop, path, &error);
     g_assert_no_error(error);
 }
 
@@ -90,7 +90,7 @@ static int64_t empty(Fixture *fixture) {
     for (int tries = 0;; tries++) {
         g_autoptr(GError) error = NULL;
         g_autoptr(StoreAnswer) answer =
-            store_wait(store_delete(fixture->state, NULL, true, NULL, NULL), &error);
+            store_wait(store_delete(fixture->store, NULL, true, NULL, NULL), &error);
         if (answer != NULL)
             return answer->revision;
         if (tries == 200 ||
@@ -128,7 +128,7 @@ Fixture *fixture_open(const FixtureKind *kind) {
 
 static bool serves(Fixture *fixture) {
     g_autoptr(GBytes) key = bytes_of("any");
-    g_autoptr(StoreAnswer) answer = store_wait(store_get(fixture->state, key, NULL, NULL), NULL);
+    g_autoptr(StoreAnswer) answer = store_wait(store_get(fixture->store, key, NULL, NULL), NULL);
     return answer != NULL;
 }
 
@@ -141,12 +141,12 @@ void fixture_restart(Fixture *fixture) {
             fixture_run_for(fixture, 100000);
         return;
     }
-    store_free(fixture->state);
+    store_free(fixture->store);
     start(fixture);
 }
 
 void fixture_close(Fixture *fixture) {
-    store_free(fixture->state);
+    store_free(fixture->store);
     loop_free(fixture->loop);
     static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm",
                                          "state.db-lock" };

@@ -11,7 +11,7 @@ typedef struct {
 typedef struct {
     const FixtureKind *kind;
     Loop *loop;
-    Store *state;
+    Store *store;
     char *dir;
     EtcdServers *etcd; /* shared by all tests of the process */
     int64_t base;      /* its revision when the test began */
@@ -20,13 +20,13 @@ typedef struct {
 /* Returns NULL, with the test marked as skipped, where this kind cannot be had. */
 Fixture *fixture_open(const FixtureKind *kind);
 void fixture_close(Fixture *fixture);
-/* As after kill -9 and a new start; state may be another one afterwards. */
+/* As after kill -9 and a new start; store may be another one afterwards. */
 void fixture_restart(Fixture *fixture);
 
-/* Runs the loop until holds() says so; fails the test after 30 s. */
 /* What all tests shared. */
 void fixtures_end(void);
 
+/* Runs the loop until holds() says so; fails the test after 30 s. */
 void fixture_run_until(Fixture *fixture, bool (*holds)(void *data), void *data);
 void fixture_run_for(Fixture *fixture, uint64_t us);
 
