@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http/client.h"
+#include "state/etcd-json.h"
 #include "state/test-fixture.h"
 
 #define SKIP_TEXT "there is no etcd here: apt install etcd-server etcd-client"
@@ -192,10 +194,63 @@ static void test_answer_lost(void) {
     cluster_stop(&cluster);
 }
 
+/* What we refuse ourselves before it is sent: etcd does too, in words that we know. */
+static const struct {
+    const char *path, *body;
+    StoreErrorCode code;
+} refusals[] = {
+    { "kv/txn",
+      "{\"success\":[{\"request_put\":{\"key\":\"YQ==\"}},{\"request_put\":{\"key\":\"YQ==\"}}]}",
+      STORE_ERROR_INVALID },
+    { "kv/txn",
+      "{\"success\":[{\"request_put\":{\"key\":\"YWI=\"}},"
+      "{\"request_delete_range\":{\"key\":\"YQ==\",\"range_end\":\"Yg==\"}}]}",
+      STORE_ERROR_INVALID },
+    { "kv/put", "{\"key\":\"\",\"value\":\"MQ==\"}", STORE_ERROR_INVALID },
+    { "kv/put", "{\"key\":\"YQ==\",\"lease\":\"77\"}", STORE_ERROR_LEASE_GONE },
+    { "kv/put", NULL, STORE_ERROR_TOO_LARGE }, /* a value of 2 MiB */
+    { "kv/range", "{\"key\":\"YQ==\",\"revision\":\"4711\"}", STORE_ERROR_FUTURE_REVISION },
+    { "kv/compaction", "{\"revision\":\"1\"}", STORE_ERROR_COMPACTED },
+    { "lease/grant", "{\"TTL\":\"9000000001\"}", STORE_ERROR_TOO_LARGE },
+};
+
+static void on_refusal(void *data, const HttpReply *reply, const GError *error) {
+    Cluster *cluster = data;
+    g_autoptr(GError) problem = NULL;
+    g_assert_no_error(error);
+    g_assert_cmpint(reply->status, !=, 200);
+    g_assert_cmpint(etcd_fate(reply->status, reply->body, &problem), ==, ETCD_REFUSED);
+    cluster->watch_error = problem->code;
+    loop_quit(cluster->loop);
+}
+
+static void test_refusals(void) {
+    Cluster cluster;
+    if (!cluster_start(&cluster, 1))
+        return;
+    int64_t first = put(&cluster, "1");
+    store_answer_unref(must(store_compact(cluster.store, first, NULL, NULL)));
+    g_autofree char *zeros = g_strnfill(2 * 1024 * 1024 / 3 * 4, 'A');
+    g_autofree char *large = g_strdup_printf("{\"key\":\"YQ==\",\"value\":\"%s\"}", zeros);
+    g_autoptr(HttpClient) client = http_client_new(cluster.loop, NULL, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
+        g_autofree char *url =
+            g_strconcat(etcd_servers_urls(cluster.servers), "/v3/", refusals[i].path, NULL);
+        g_autoptr(GBytes) body = bytes_of(refusals[i].body != NULL ? refusals[i].body : large);
+        (void)http_client_send(client, &(HttpAsk){ .url = url, .body = body }, on_refusal,
+                               &cluster);
+        g_assert_true(loop_run(cluster.loop, NULL));
+        g_assert_cmpint(cluster.watch_error, ==, refusals[i].code);
+    }
+    g_clear_pointer(&client, http_client_free);
+    cluster_stop(&cluster);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cluster/members-lost", test_members_lost);
     g_test_add_func("/cluster/tokens", test_tokens);
     g_test_add_func("/cluster/answer-lost", test_answer_lost);
+    g_test_add_func("/cluster/refusals", test_refusals);
     return g_test_run();
 }

@@ -1,4 +1,5 @@
 """stead state: what doc/state.md shows, errors, and a store in a real etcd."""
+import contextlib
 import json
 import os
 import re
@@ -91,9 +92,9 @@ def test_watch_prints_until_it_is_interrupted_and_keeps_the_file(tmp_path):
     assert stead("put", "web/1", "y", *store).returncode == 0
 
 
-@pytest.fixture
-def etcd(tmp_path):
-    """The address of an etcd of our own."""
+@contextlib.contextmanager
+def running_etcd(directory, scheme="http", options=(), login=()):
+    """The address of an etcd of our own, which serves whom `login` is."""
     if not shutil.which("etcd"):
         pytest.skip("there is no etcd here: apt install etcd-server")
     ports = []
@@ -101,21 +102,28 @@ def etcd(tmp_path):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             ports.append(free.getsockname()[1])
-    client, peer = (f"http://127.0.0.1:{port}" for port in ports)
-    with open(tmp_path / "etcd.log", "wb") as log, subprocess.Popen(
-        ["etcd", "--data-dir", tmp_path / "etcd", "--listen-client-urls", client, "--advertise-client-urls", client,
-         "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}"],
+    client, peer = f"{scheme}://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
+    with open(directory / "etcd.log", "wb") as log, subprocess.Popen(
+        ["etcd", "--data-dir", directory / "etcd", "--listen-client-urls", client, "--advertise-client-urls", client,
+         "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
+         *options],
         stdout=log, stderr=log,
     ) as process:
         try:
             for _ in range(300):
-                if stead("range", "--store", f"etcd={client}").returncode == 0:
+                if stead("range", "--store", f"etcd={client}", *login).returncode == 0:
                     break
                 time.sleep(0.1)
             yield client
         finally:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def etcd(tmp_path):
+    with running_etcd(tmp_path) as client:
+        yield client
 
 
 def test_etcd(etcd, tmp_path):
@@ -153,3 +161,43 @@ def test_etcd_with_a_user(etcd, tmp_path):
     assert stead("watch", "web/", "--revision", "2", "--limit", "1", *login).stdout == "2 put web/1 x\n"
     denied = stead("watch", "db/", "--revision", "2", "--limit", "1", *login)
     assert denied.returncode == 4 and "denied" in denied.stderr
+
+
+def openssl(directory, *arguments):
+    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+
+
+def make_ca(directory, name):
+    openssl(directory, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+
+def make_certificate(directory, ca, name):
+    openssl(directory, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+            f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    openssl(directory, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key",
+            "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out", f"{name}.pem")
+
+
+def test_etcd_with_tls(tmp_path):
+    """Both sides show certificates of the same authority, or nothing is said."""
+    for ca, names in (("ca", ("server", "client")), ("other", ("stranger",))):
+        make_ca(tmp_path, ca)
+        for name in names:
+            make_certificate(tmp_path, ca, name)
+
+    def login(ca, name):
+        return ("--store-ca", tmp_path / f"{ca}.pem", "--store-cert", tmp_path / f"{name}.pem",
+                "--store-key", tmp_path / f"{name}.key")
+    options = ("--cert-file", tmp_path / "server.pem", "--key-file", tmp_path / "server.key", "--client-cert-auth",
+               "--trusted-ca-file", tmp_path / "ca.pem")
+    with running_etcd(tmp_path, "https", options, login("ca", "client")) as url:
+        store = ("--store", f"etcd={url}")
+        assert stead("put", "web/1", "x", *store, *login("ca", "client")).stdout == "revision 2\n"
+        watched = stead("watch", "--revision", "2", "--limit", "1", *store, *login("ca", "client"))
+        assert watched.stdout == "2 put web/1 x\n", watched.stderr
+        wrong = stead("range", *store, *login("other", "client"))
+        assert wrong.returncode == 4 and "certificate" in wrong.stderr
+        for refused in (login("ca", "stranger"), ("--store-ca", tmp_path / "ca.pem")):
+            done = stead("range", *store, *refused)
+            assert done.returncode == 4 and done.stdout == ""
