@@ -711,13 +711,13 @@ static void test_lease_expires(Fixture *fixture) {
 }
 
 static void test_lease_kept_alive(Fixture *fixture) {
-    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->store, 2, NULL, NULL));
+    g_autoptr(StoreAnswer) granted = must(store_lease_grant(fixture->store, 3, NULL, NULL));
     put_with(fixture, "a", granted->lease);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 8; i++) {
         fixture_run_for(fixture, 500000);
         g_autoptr(StoreAnswer) kept =
             must(store_lease_keep(fixture->store, granted->lease, NULL, NULL));
-        g_assert_cmpint(kept->ttl, ==, 2);
+        g_assert_cmpint(kept->ttl, ==, 3);
     }
     g_assert_true(is_there(fixture, "a"));
     store_answer_unref(must(store_lease_revoke(fixture->store, granted->lease, NULL, NULL)));

@@ -93,7 +93,7 @@ static int64_t empty(Fixture *fixture) {
             store_wait(store_delete(fixture->store, NULL, true, NULL, NULL), &error);
         if (answer != NULL)
             return answer->revision;
-        if (tries == 200 ||
+        if (tries == 600 ||
             (error->code != STORE_ERROR_UNAVAILABLE && error->code != STORE_ERROR_UNKNOWN_OUTCOME))
             g_assert_no_error(error);
         fixture_run_for(fixture, 100000);
