@@ -275,6 +275,11 @@ static void do_heal(Client *client, Container *container, const Value *request) 
 
 static void do_up(Client *client, Container *container, const Value *request) {
     const Keeper *keeper = client->keeper;
+    for (unsigned i = 0; i < keeper->containers->len; i++)
+        if (container_state(container_at(keeper, i)) != CONTAINER_OFF) {
+            refuse(client, "the lab is up already");
+            return;
+        }
     client->waits_all = true;
     for (unsigned i = 0; i < keeper->containers->len && client->waits_all; i++) {
         g_autoptr(GError) error = NULL;
@@ -462,6 +467,10 @@ int keeper_run(const char *directory) {
                       .clients = g_ptr_array_new_with_free_func(client_free),
                       .cuts = g_array_new(FALSE, FALSE, sizeof(Cut)),
                       .listener = -1 };
+    if (getpid() != 1) { /* it would mount over files of the machine */
+        fputs("stead: only 'stead lab up' starts this\n", stderr);
+        return 1;
+    }
     (void)prctl(PR_SET_NAME, "stead-lab"); /* for ps(1) */
     if (!run(&keeper, directory, &error)) {
         fprintf(stderr, "keep '%s': %s\n", directory, error->message);

@@ -13,6 +13,7 @@
 #include "lab/disk.h"
 #include "lab/program.h"
 #include "lab/remove.h"
+#include "lab/room.h"
 #include "lab/talk.h"
 
 typedef struct {
@@ -51,7 +52,8 @@ bool up_check(const char *data, const Lab *lab, GError **error) {
                     "keep labs in '%s': its path must not have ':', ',' or '\\'", data);
         return false;
     }
-    return has_all_bases(data, lab) || find_program("mmdebstrap", "mmdebstrap", error);
+    return (has_all_bases(data, lab) || find_program("mmdebstrap", "mmdebstrap", error)) &&
+           room_check(lab, error);
 }
 
 static void tell_base(void *data, bool is_detail, const char *text) {

@@ -10,6 +10,5 @@ typedef void (*UpProgress)(void *data, const char *host, bool is_detail, const c
 /* Takes the lab over. Either all of it is up, or nothing is left; CANCELLED after SIGINT or
  * SIGTERM. */
 bool up_run(const char *data, Lab *lab, UpProgress progress, void *progress_data, GError **error);
-/* Why labs cannot be set up here: UNSUPPORTED, with what to install. Only lab NULL: a base needs no
- * building. */
+/* False: this lab cannot be set up here; the error says what to install, or to allow. */
 bool up_check(const char *data, const Lab *lab, GError **error);

@@ -358,6 +358,7 @@ def test_names_that_are_none(pair):
     assert "there is no lab 'nope'" in lab("status", "nope", code=1).stderr
     assert "did you mean 'exec'" in lab("exce", "a", code=1).stderr
     assert "usage: stead lab exec HOST COMMAND..." in lab("exec", "a", code=1).stderr
+    assert "only 'stead lab up' starts this" in lab("keep", DATA / "labs" / name, code=1).stderr
     assert "is up already" in lab("up", write(pair, "pair", "hosts: { a: }\n"), code=1).stderr
 
 
@@ -569,6 +570,15 @@ def test_what_is_missing_is_named(tmp_path):
     if readable:
         done = subprocess.run([*nobody, STEAD, "lab", "list"], capture_output=True, text=True, check=False)
         assert done.returncode == 1 and "stead lab needs root" in done.stderr
+
+
+def test_more_hosts_than_the_kernel_has_room_for(tmp_path):
+    limit = int(pathlib.Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    if limit // 8 >= 200:
+        pytest.skip(f"fs.inotify.max_user_instances is {limit}: enough for any lab")
+    done = lab("up", write(tmp_path, "many", f"hosts:\n  h[1-{limit // 8 + 1}]:\n"), code=1)
+    assert re.search(rf"hosts need \d+ inotify instances, and the kernel has \d+ left of {limit} for root: "
+                     r"allow more by 'sysctl fs.inotify.max_user_instances=\d+'", done.stderr)
 
 
 def test_a_path_that_an_overlay_cannot_say(tmp_path):
