@@ -12,7 +12,7 @@
 
 #define STATE_DEFAULT "/var/lib/stead"
 
-static bool write_text(const char *directory, const char *name, const char *text, GError **error) {
+bool join_write(const char *directory, const char *name, const char *text, GError **error) {
     g_autofree char *path = g_build_filename(directory, name, NULL);
     g_autoptr(GError) problem = NULL;
     if (g_file_set_contents_full(path, text, -1,
@@ -65,7 +65,7 @@ static Value *ask_certificate(const char *url, const char *authority, const PkiK
     return hub_call(&link, "POST", "/v1/join", body, error);
 }
 
-static bool check_certificate(const char *pem, const PkiKey *key, GError **error) {
+bool join_check_certificate(const char *pem, const PkiKey *key, GError **error) {
     g_autoptr(PkiCertificate) certificate =
         pki_certificate_parse(pem, strlen(pem), "the hub's answer", error);
     if (!certificate)
@@ -80,9 +80,9 @@ static bool check_certificate(const char *pem, const PkiKey *key, GError **error
 /* The certificate is written last: with it the machine is a member. */
 static bool keep(const char *directory, const char *url, const char *authority, const char *pem,
                  GError **error) {
-    return write_text(directory, "ca.pem", authority, error) &&
-           write_text(directory, "url", url, error) &&
-           write_text(directory, "certificate.pem", pem, error);
+    return join_write(directory, "ca.pem", authority, error) &&
+           join_write(directory, "url", url, error) &&
+           join_write(directory, "certificate.pem", pem, error);
 }
 
 static Value *join(const Arguments *arguments, const char *url, const char *directory,
@@ -102,7 +102,8 @@ static Value *join(const Arguments *arguments, const char *url, const char *dire
     if (!answer)
         return NULL;
     const char *pem = value_map_string(answer, "certificate", "");
-    bool kept = check_certificate(pem, key, error) && keep(directory, url, authority, pem, error);
+    bool kept =
+        join_check_certificate(pem, key, error) && keep(directory, url, authority, pem, error);
     return kept ? g_steal_pointer(&answer) : NULL;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 /* stead agent join: makes this machine a member of a fleet. */
 #include "cli/command.h"
+#include "pki/pki.h"
 
 /* Below the state directory: key.pem (made here, never sent), certificate.pem, ca.pem, url. */
 #define JOIN_DIRECTORY "hub"
@@ -8,3 +9,8 @@
 extern const Option option_join_token, option_ca_fingerprint;
 
 int agent_join(const Arguments *arguments, const char *url);
+
+/* What the hub answered is a certificate for our key. */
+bool join_check_certificate(const char *pem, const PkiKey *key, GError **error);
+/* Durable, whole or not at all. */
+bool join_write(const char *directory, const char *name, const char *text, GError **error);

@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "cli/agent-join.h"
 #include "cli/agent-log.h"
+#include "cli/agent-renew.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "kinds/kinds.h"
@@ -49,6 +50,14 @@ static void on_hangup(void *data, int signal_number) {
     agent_reload(watch->agent);
 }
 
+static void on_renewal(void *data, bool failed, const char *text) {
+    Watch *watch = data;
+    if (failed)
+        printer_warning(watch->session->printer, "%s", text);
+    else
+        printer_line(watch->session->printer, STYLE_PLAIN, "%s", text);
+}
+
 static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
     Printer *printer = watch->session->printer;
     g_autoptr(GError) error = NULL;
@@ -65,6 +74,9 @@ static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
         on_int ? loop_watch_signal(loop, SIGTERM, on_stop, watch, &error) : NULL;
     g_autoptr(LoopSource) on_hup =
         on_term ? loop_watch_signal(loop, SIGHUP, on_hangup, watch, &error) : NULL;
+    g_autofree char *membership =
+        g_build_filename(watch->session->machine->state_dir, JOIN_DIRECTORY, NULL);
+    g_autoptr(Renewal) renewal = renewal_new(loop, membership, on_renewal, watch);
     if (!on_hup || !agent_run(agent, &error) ||
         !ledger_flush(watch->session->machine->ledger, &error)) {
         printer_error(printer, error);

@@ -39,9 +39,11 @@ typedef struct {
 } HttpRoute;
 
 /* Defaults of what clients may ask of us. */
-#define HTTP_BODY_LIMIT              (1024u * 1024) /* bytes */
-#define HTTP_HEADER_LIMIT            8192u          /* bytes of memory a connection has for heads */
-#define HTTP_HEADER_SECONDS          10u /* from connecting to the end of the first head */
+#define HTTP_BODY_LIMIT   (1024u * 1024) /* bytes */
+#define HTTP_HEADER_LIMIT 8192u          /* bytes of memory a connection has for heads */
+/* From connecting to the end of the first head. The handshakes of thousands that come at once
+ * take their turns in it. */
+#define HTTP_HEADER_SECONDS          20u
 #define HTTP_BODY_SECONDS            60u /* from the end of the head to that of the body */
 #define HTTP_IDLE_SECONDS            60u /* without a request, or without taking the answer */
 #define HTTP_CONNECTIONS             16384u

@@ -89,7 +89,7 @@ def test_slow_clients_do_not_hold_others_up(hub):
     for connection in slow:
         assert connection.ended()
         connection.close()
-    assert time.monotonic() - start < 40  # 10 s are allowed
+    assert time.monotonic() - start < 60  # 20 s are allowed
     assert b"\nstead_hub_connections_slow_total 4" in hub.get("/metrics").body
 
 

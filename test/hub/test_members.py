@@ -136,34 +136,64 @@ def test_certificates_of_others(tmp_path):
         assert one.get("/v1/hosts", certificate=(forged, foreign[1])).status == 401
 
 
-def test_certificate_expires(tmp_path):
-    """The hub's own authority signs one of yesterday: its key is in the store of the test's hub."""
-    with Hub(tmp_path / "hub") as hub:
-        member = hub.join("web1", tmp_path / "web1")
-        hub.stop()
-        stored = subprocess.run([hub_program(), "state", "get", "hub/authority", "--store", f"sqlite={hub.data}/state.db"],
-                                capture_output=True, text=True, check=True).stdout
-        authority = json.loads(stored)
-        (tmp_path / "ca.pem").write_text(authority["certificate"])
-        (tmp_path / "ca.key").write_text(authority["key"])
-        hub.start()
-        request, old = tmp_path / "request.pem", tmp_path / "old.pem"
-        openssl("req", "-new", "-key", member[1], "-subj", "/CN=web1", "-out", request)
-        extensions = tmp_path / "extensions"
-        extensions.write_text("extendedKeyUsage=clientAuth\nsubjectAltName=URI:urn:stead:host:web1\nbasicConstraints=CA:FALSE\n")
-        database = tmp_path / "index"
-        database.write_text("")
-        (tmp_path / "serial").write_text("01\n")
-        (tmp_path / "openssl.cnf").write_text(
-            f"[ca]\ndefault_ca=x\n[x]\ndatabase={database}\nserial={tmp_path}/serial\nnew_certs_dir={tmp_path}\n"
-            f"default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
-        day = datetime.timedelta(days=1)
-        times = [(datetime.datetime.now(datetime.timezone.utc) - n * day).strftime("%Y%m%d%H%M%SZ") for n in (3, 1)]
-        openssl("ca", "-batch", "-notext", "-config", tmp_path / "openssl.cnf", "-in", request, "-out", old, "-cert",
-                tmp_path / "ca.pem", "-keyfile", tmp_path / "ca.key", "-extfile", extensions, "-startdate", times[0],
-                "-enddate", times[1])
-        answer = hub.get("/v1/hosts", certificate=(old, member[1]))
-        assert answer.status == 401 and "it expired on" in answer.json["error"], answer
+def signed_by_the_hub(hub, key, directory, days_ago, days_left):
+    """A certificate of web1 with those times: the authority's key is in the store of the test's hub."""
+    store = f"sqlite={hub.data}/state.db"
+    hub.stop()
+    authority = json.loads(hub.stead("state", "get", "hub/authority", "--store", store).stdout)
+    directory.mkdir()
+    for name, text in {"ca.pem": authority["certificate"], "ca.key": authority["key"], "index": "", "serial": "4A01\n",
+                       "extensions": "extendedKeyUsage=clientAuth\nsubjectAltName=URI:urn:stead:host:web1\n"
+                                     "basicConstraints=CA:FALSE\n",
+                       "openssl.cnf": f"[ca]\ndefault_ca=x\n[x]\ndatabase={directory}/index\nserial={directory}/serial\n"
+                                      f"new_certs_dir={directory}\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n",
+                       }.items():
+        (directory / name).write_text(text)
+    request, signed = directory / "request.pem", directory / "signed.pem"
+    openssl("req", "-new", "-key", key, "-subj", "/CN=web1", "-out", request)
+    now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
+    start, end = ((now + n * day).strftime("%Y%m%d%H%M%SZ") for n in (-days_ago, days_left))
+    openssl("ca", "-batch", "-notext", "-config", directory / "openssl.cnf", "-in", request, "-out", signed, "-cert",
+            directory / "ca.pem", "-keyfile", directory / "ca.key", "-extfile", directory / "extensions", "-startdate", start,
+            "-enddate", end)
+    record = json.dumps({"name": "web1", "role": "host", "revoked": False})
+    assert hub.stead("state", "put", "hub/certificates/4a01", record, "--store", store).returncode == 0
+    hub.start()
+    return signed
+
+
+def test_certificate_expires(hub, tmp_path):
+    member = hub.join("web1", tmp_path / "web1")
+    valid = signed_by_the_hub(hub, member[1], tmp_path / "valid", 3, 1)
+    hub.listen(valid, member[1]).close()
+    old = signed_by_the_hub(hub, member[1], tmp_path / "old", 3, -1)
+    answer = hub.get("/v1/hosts", certificate=(old, member[1]))
+    assert answer.status == 401 and "it expired on" in answer.json["error"], answer
+    early = signed_by_the_hub(hub, member[1], tmp_path / "early", -1, 3)
+    answer = hub.get("/v1/hosts", certificate=(early, member[1]))
+    assert answer.status == 401 and "is the clock right?" in answer.json["error"], answer
+
+
+def test_agent_renews_its_certificate(hub, tmp_path):
+    root = tmp_path / "root"
+    state = root / "var/lib/stead"
+    certificate, key = hub.join("web1", state)
+    hub.options = ()
+    due = signed_by_the_hub(hub, key, tmp_path / "due", 80, 10)
+    (state / "hub/url").write_text(hub.url)
+    certificate.write_bytes(due.read_bytes())
+    (tmp_path / "site.lua").write_text('file "/motd" { content = "hello\\n" }\n')
+    log = (tmp_path / "log").open("w")
+    agent = subprocess.Popen([hub_program(), "agent", tmp_path / "site.lua", "--root", root], stdout=log, stderr=log)
+    try:
+        eventually(lambda: certificate.read_bytes() != due.read_bytes(), "the renewal")
+        eventually(lambda: "renewed this machine's certificate" in (tmp_path / "log").read_text())
+    finally:
+        agent.terminate()
+        agent.wait()
+        log.close()
+    hub.listen(certificate, key).close()
+    assert hub.get("/v1/audit").json["records"][-1]["action"] == "host.renew"
 
 
 def hub_program():
