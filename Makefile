@@ -83,8 +83,9 @@ linear: $(BUILD)/build.ninja
 .PHONY: bench-fleet
 bench-fleet: $(BUILD)/build.ninja
 	@tools/bootstrap test
-	@$(NINJA) -C $(BUILD) -j$(JOBS) bench/bench-state
+	@$(NINJA) -C $(BUILD) -j$(JOBS) stead bench/bench-state bench/hub-clients
 	@$(BUILD)/bench/bench-state
+	@bench/hub $(BUILD)
 
 # The program, its manual pages, completion, a unit for the agent, and libstead.
 install: $(BUILD)/build.ninja
