@@ -37,3 +37,11 @@ char *layout_pool(const char *schedule, const char *host) {
 char *layout_seat(const char *schedule, unsigned number) {
     return g_strdup_printf(LAYOUT_SCHEDULE "%s/seat/%u", schedule, number);
 }
+
+char *layout_reported(const char *host) {
+    return g_strconcat(LAYOUT_REPORTED, host, NULL);
+}
+
+char *layout_numbered(const char *prefix, uint64_t number) {
+    return g_strdup_printf("%s%012" G_GUINT64_FORMAT, prefix, number);
+}

@@ -1,6 +1,7 @@
 #pragma once
 /* The keys of the exchange in its store: exchange.h says which there are. Callers free. */
 #include <glib.h>
+#include <stdint.h>
 
 #define LAYOUT_ROOT     "stead/1/"
 #define LAYOUT_DATA     LAYOUT_ROOT "data/"
@@ -8,6 +9,16 @@
 #define LAYOUT_SCHEDULE LAYOUT_ROOT "schedule/"
 #define LAYOUT_HOST     LAYOUT_ROOT "host/"
 #define LAYOUT_KV       LAYOUT_ROOT "kv/"
+#define LAYOUT_FLEET    LAYOUT_ROOT "fleet/" /* roster.h says what is below */
+#define LAYOUT_MEMBER   LAYOUT_FLEET "member/"
+#define LAYOUT_REPORTED LAYOUT_FLEET "reported/"
+#define LAYOUT_DESIRED  LAYOUT_FLEET "desired/"
+#define LAYOUT_STAGE    LAYOUT_FLEET "stage/"
+#define LAYOUT_RECORD   LAYOUT_FLEET "record/"
+#define LAYOUT_OUTCOME  LAYOUT_FLEET "outcome/"
+#define LAYOUT_BAD      LAYOUT_FLEET "bad/"
+#define LAYOUT_LOG      LAYOUT_FLEET "log/"
+#define LAYOUT_ROLLOUT  LAYOUT_FLEET "rollout"
 
 GBytes *layout_bytes(const char *text);
 char *layout_text(GBytes *key); /* NULL: has a zero byte, so it is none of ours */
@@ -18,3 +29,6 @@ char *layout_export(const char *kind, const char *host, const char *name);
 char *layout_export_of(const char *kind);
 char *layout_pool(const char *schedule, const char *host);
 char *layout_seat(const char *schedule, unsigned number);
+char *layout_reported(const char *host);
+/* Numbers with so many digits that their order is that of the keys. */
+char *layout_numbered(const char *prefix, uint64_t number);

@@ -46,12 +46,22 @@ typedef struct {
     Store base;
     Store *store;
     bool cut;
+    unsigned calls; /* until it breaks; 0: it does not */
+    LineBreak breaks;
 } Line;
 
 static void on_answer(void *data, StoreAnswer *answer, const GError *error) {
     StoreCall *call = data;
     call->job = NULL;
     call_answer(call, answer ? store_answer_ref(answer) : NULL, error ? g_error_copy(error) : NULL);
+}
+
+static void on_lost(void *data, StoreAnswer *answer, const GError *error) {
+    StoreCall *call = data;
+    call->job = NULL;
+    call_answer(
+        call, NULL,
+        g_error_new(STORE_ERROR, STORE_ERROR_UNKNOWN_OUTCOME, "hear the answer: it is lost"));
 }
 
 static void on_cut(void *data) {
@@ -61,29 +71,33 @@ static void on_cut(void *data) {
 
 static void line_start(StoreCall *call) {
     Line *line = (Line *)call->state;
-    if (line->cut) {
+    bool breaks = line->calls > 0 && --line->calls == 0;
+    if (breaks && line->breaks != LINE_LOSES_ANSWER)
+        line->cut = true;
+    if (line->cut && !(breaks && line->breaks == LINE_DIES_AFTER)) {
         loop_post(line->base.loop, on_cut, call);
         return;
     }
+    StoreDone on_done = breaks ? on_lost : on_answer;
     switch (call->kind) {
     case CALL_RANGE:
     case CALL_TXN:
-        call->job = store_commit(line->store, call->txn, on_answer, call);
+        call->job = store_commit(line->store, call->txn, on_done, call);
         return;
     case CALL_GRANT:
-        call->job = store_lease_grant(line->store, call->number, on_answer, call);
+        call->job = store_lease_grant(line->store, call->number, on_done, call);
         return;
     case CALL_KEEP:
-        call->job = store_lease_keep(line->store, call->number, on_answer, call);
+        call->job = store_lease_keep(line->store, call->number, on_done, call);
         return;
     case CALL_REVOKE:
-        call->job = store_lease_revoke(line->store, call->number, on_answer, call);
+        call->job = store_lease_revoke(line->store, call->number, on_done, call);
         return;
     case CALL_COMPACT:
-        call->job = store_compact(line->store, call->number, on_answer, call);
+        call->job = store_compact(line->store, call->number, on_done, call);
         return;
     case CALL_LOOK:
-        call->job = store_lease_look(line->store, call->number, on_answer, call);
+        call->job = store_lease_look(line->store, call->number, on_done, call);
         return;
     }
 }
@@ -142,6 +156,16 @@ void line_cut(Store *state, bool cut) {
         g_clear_pointer((StoreWatch **)&watch->job, store_watch_stop);
         line_watch(watch);
     }
+}
+
+void line_break(Store *state, unsigned calls, LineBreak breaks) {
+    Line *line = (Line *)state;
+    line->calls = calls;
+    line->breaks = breaks;
+}
+
+bool line_is_cut(const Store *state) {
+    return ((const Line *)state)->cut;
 }
 
 /* --- the store itself */

@@ -17,6 +17,14 @@ void fleet_run_until(Fleet *fleet, bool (*holds)(void *data), void *data);
 Store *line_new(Fleet *fleet);
 /* While cut, calls fail with STORE_ERROR_UNAVAILABLE and watches are silent. */
 void line_cut(Store *line, bool cut);
+typedef enum {
+    LINE_DIES_BEFORE,  /* the call is not done, and the line is cut */
+    LINE_DIES_AFTER,   /* the call is done without an answer, and the line is cut */
+    LINE_LOSES_ANSWER, /* the call is done, its answer lost (STORE_ERROR_UNKNOWN_OUTCOME) */
+} LineBreak;
+/* At the so-manieth call from now on, 1 being the next. */
+void line_break(Store *line, unsigned calls, LineBreak breaks);
+bool line_is_cut(const Store *line);
 
 /* Puts text there with nobody's lease; NULL: deletes. */
 void fleet_put(Fleet *fleet, const char *key, const char *text);

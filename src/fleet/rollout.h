@@ -1,0 +1,39 @@
+#pragma once
+/*
+ * The rollout: brings the newest deploy to the hosts it is meant for: canaries first, then a few at
+ * a time, each judged by what it reports. All of its state is in the store (roster.h). Any number
+ * of hubs may run one: the one that holds a seat works, and whatever two of them do at once only
+ * one can write. How long a host soaks or is waited for is measured by the hub that works, from
+ * when it saw that begin: clocks need not agree, and after a change of hubs it is measured anew.
+ *
+ * A host that is silent when its turn comes is passed over, and gets the deploy when that is
+ * proven or it is back; one that falls silent once it was told has failed after the timeout. Too
+ * many failures are more than max-failures, or that of any canary. Going back is told to all at
+ * once: what they had is proven. What was reverted is bad until it is forgiven.
+ */
+#include "fleet/roster.h"
+
+typedef enum { ROLLOUT_PAUSE, ROLLOUT_RESUME, ROLLOUT_ABORT, ROLLOUT_REVERT } RolloutCommand;
+
+typedef struct Rollout Rollout;
+
+/* hub: our name among hubs. */
+Rollout *rollout_new(Loop *loop, Store *store, const char *hub);
+void rollout_free(Rollout *rollout); /* as in a crash; another hub goes on. Accepts NULL */
+const Roster *rollout_roster(const Rollout *rollout);
+bool rollout_leads(const Rollout *rollout);
+
+typedef struct RolloutOrder RolloutOrder;
+
+/* error NULL: it is done. */
+typedef void (*RolloutDone)(void *data, const GError *error);
+/* From any hub. The handle is valid until done begins. A lost answer is looked after: the order is
+ * given once. */
+RolloutOrder *rollout_order(Store *store, RolloutCommand command, const char *by, const char *why,
+                            int64_t wall_s, RolloutDone done, void *data);
+void rollout_order_cancel(RolloutOrder *order); /* it may be done all the same */
+/* A bundle that was reverted may be deployed again. */
+StoreCall *rollout_forgive(Store *store, const char *digest, StoreDone done, void *data);
+
+/* Why this host runs what it runs, and not the newest, in one sentence. Caller frees. */
+char *rollout_explain(const Roster *roster, const char *host);

@@ -1,0 +1,114 @@
+#pragma once
+/*
+ * The roster: what the store knows of the hosts of a fleet and of the deploys they get, read and
+ * kept current, all of it as of one revision. In the store, below stead/1/fleet/:
+ *
+ *   member/HOST     {"labels": {}, "facts": {}}: HOST has joined; facts that selectors look at
+ *   reported/HOST   what it says of itself, under its lease: see report.h
+ *   desired/HOST    {"record", "digest", "back"}: what its agent shall run. Only the rollout writes
+ *                   it; back says that this is a return to an earlier record
+ *   stage/HOST      {"record", "stage", "why", "since", "before", "canary", "attempt", "tries"}:
+ *                   how far it is with record; before: what it ran until then
+ *   record/NUMBER   {"digest", "previous", "message", "time", "to", "strategy", "by", "statement"}:
+ *                   a deploy; never changed
+ *   outcome/NUMBER  {"outcome", "why", "time"}: "done" alone says that a deploy is proven
+ *   bad/DIGEST      {"record", "why", "time"}: not to be deployed until it is forgiven
+ *   rollout         {"record", "digest", "phase", "attempt", "sequence", "since", "why", "by"}:
+ *                   every decision changes it, and is made only where it is as it was known
+ *   log/NUMBER      {"time", "record", "host", "what", "why"}: the latest decisions
+ *
+ * What cannot be read counts as not there.
+ */
+#include "fleet/mirror.h"
+#include "fleet/report.h"
+#include "fleet/selector.h"
+#include "fleet/strategy.h"
+
+typedef enum {
+    STAGE_WAITING,   /* not yet told */
+    STAGE_CHANGING,  /* told; has not converged */
+    STAGE_SOAKING,   /* converged; has to stay so */
+    STAGE_PASSED,    /* held through the soak */
+    STAGE_FAILED,    /* did not */
+    STAGE_GIVEN,     /* got what was proven by others */
+    STAGE_RETURNING, /* told to go back */
+    STAGE_RETURNED,  /* converged with what it had */
+    STAGE_STUCK,     /* did not, or has nothing to go back to */
+} Stage;
+
+typedef enum {
+    PHASE_NONE, /* nothing was ever deployed */
+    PHASE_CANARY,
+    PHASE_ROLLING,
+    PHASE_PAUSED,
+    PHASE_HALTED,
+    PHASE_REVERTING,
+    PHASE_REVERTED,
+    PHASE_ABORTED,
+    PHASE_DONE,
+} Phase;
+
+typedef struct {
+    char *name;
+    bool is_member, is_alive;
+    Value *labels, *facts; /* of a member; may be NULL */
+    Report report;         /* while it is alive */
+    uint64_t desired;      /* record; 0: none */
+    char desired_digest[DIGEST_HEX_SIZE];
+    Stage stage;
+    uint64_t record; /* that stage is about; 0: none */
+    uint64_t before; /* 0: none */
+    bool canary;
+    unsigned attempt, tries;
+    int64_t since; /* seconds since 1970, by the clock of the hub that wrote it, for people */
+    uint64_t seen; /* loop time when we saw this stage begin */
+    char *why;
+} RosterHost;
+
+typedef struct {
+    uint64_t number;
+    char digest[DIGEST_HEX_SIZE];
+    char *message, *by;
+    int64_t time;
+    Selector *to;
+    Strategy strategy;
+    char *problem; /* why it cannot be rolled out, or NULL */
+} RosterRecord;
+
+typedef struct {
+    uint64_t record; /* 0: nothing was ever deployed */
+    char digest[DIGEST_HEX_SIZE];
+    Phase phase;
+    unsigned attempt;  /* counts resumptions after a halt, from 0 on */
+    uint64_t sequence; /* of the log */
+    int64_t since;
+    char *why, *by;
+    int64_t revision; /* of the key; 0: there is none */
+} RosterRollout;
+
+typedef struct Roster Roster;
+
+Roster *roster_new(Loop *loop, Store *store, LoopCallback changed, void *data);
+void roster_free(Roster *roster); /* accepts NULL */
+
+bool roster_is_loaded(const Roster *roster);
+int64_t roster_revision(const Roster *roster);
+const GPtrArray *roster_hosts(const Roster *roster); /* of RosterHost, by name */
+const RosterHost *roster_host(const Roster *roster, const char *name);
+const RosterRecord *roster_record(const Roster *roster, uint64_t number);
+const RosterRecord *roster_newest(const Roster *roster); /* NULL: there is none */
+const RosterRollout *roster_rollout(const Roster *roster);
+bool roster_is_bad(const Roster *roster, const char *digest);
+bool roster_is_done(const Roster *roster, uint64_t record);
+/* The newest proven deploy that is meant for host, older than below; NULL: there is none. */
+const RosterRecord *roster_base(const Roster *roster, const RosterHost *host, uint64_t below);
+
+/* Of a value of the key LAYOUT_ROLLOUT (NULL: there is none). */
+void roster_rollout_read(const StoreEntry *entry, RosterRollout *ret_rollout);
+void roster_rollout_clear(RosterRollout *rollout);
+const char *stage_name(Stage stage);
+const char *phase_name(Phase phase);
+
+/* Rows for people: a list of {"host", "record", "digest", "running", "state", "health", "stage",
+ * "since", "why"}; state is "silent" of a host that nothing is heard of. */
+Value *roster_status(const Roster *roster);
