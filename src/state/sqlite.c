@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,6 +20,10 @@
 #include "state/watchers.h"
 
 #define NOTE_EVERY_US (5ull * G_USEC_PER_SEC)
+#define HOLDER_SIZE   32 /* of the text that says who has the lock */
+/* How long the lock of a process that has ended is waited for. */
+#define ORPHAN_TRIES    200
+#define ORPHAN_SLEEP_US 10000
 
 typedef struct {
     Store state;
@@ -284,6 +289,25 @@ static void sqlite_free(Store *state) {
     g_free(sqlite);
 }
 
+/* A program that a killed process was about to start still has all its descriptors, and so the
+ * lock, for the moment until it has exec'ed. */
+static bool holder_has_ended(int fd) {
+    char holder[HOLDER_SIZE] = "";
+    if (pread(fd, holder, sizeof holder - 1, 0) <= 0)
+        return false;
+    pid_t pid = (pid_t)g_ascii_strtoll(holder, NULL, 10);
+    return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+static bool try_lock(int fd) {
+    for (unsigned tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+        if (tries == ORPHAN_TRIES || !holder_has_ended(fd))
+            return false;
+        g_usleep(ORPHAN_SLEEP_US);
+    }
+    return true;
+}
+
 /* A file of its own: SQLite's locks on the store end with any descriptor of it that is closed. */
 static bool take_lock(Sqlite *sqlite, const char *path, GError **error) {
     g_autofree char *name = g_strconcat(path, "-lock", NULL);
@@ -293,8 +317,8 @@ static bool take_lock(Sqlite *sqlite, const char *path, GError **error) {
                     g_strerror(errno));
         return false;
     }
-    char holder[32] = "";
-    if (flock(sqlite->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    char holder[HOLDER_SIZE] = "";
+    if (!try_lock(sqlite->lock_fd)) {
         if (pread(sqlite->lock_fd, holder, sizeof holder - 1, 0) <= 0)
             g_strlcpy(holder, "?", sizeof holder);
         g_set_error(error, STORE_ERROR, STORE_ERROR_IN_USE,
