@@ -86,8 +86,8 @@ bool leases_keep(Leases *leases, int64_t id, LeaseView *ret_view) {
     Lease *lease = find(leases, id);
     if (lease == NULL || lease->expired)
         return false;
-    arm(lease, lease->ttl_s * G_USEC_PER_SEC);
-    *ret_view = view_of(lease);
+    *ret_view = (LeaseView){ id, lease->ttl_s, lease->ttl_s * G_USEC_PER_SEC };
+    arm(lease, ret_view->left_us);
     return true;
 }
 

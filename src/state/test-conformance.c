@@ -859,7 +859,8 @@ static void test_restart_lease(Fixture *fixture) {
     fixture_restart(fixture);
     g_autoptr(Seen) seen = seen_new(fixture);
     g_autoptr(StoreWatch) all = watch(fixture, NULL, true, fixture->base + 3, seen);
-    store_answer_unref(must(store_lease_keep(fixture->store, longer->lease, NULL, NULL)));
+    g_autoptr(StoreAnswer) kept = must(store_lease_keep(fixture->store, longer->lease, NULL, NULL));
+    g_assert_cmpint(kept->ttl, ==, 60);
     assert_seen(fixture, seen, "3:a-");
     must_fail(store_lease_keep(fixture->store, granted->lease, NULL, NULL), STORE_ERROR_LEASE_GONE);
     g_assert_true(is_there(fixture, "b"));
