@@ -56,11 +56,16 @@ static bool set_options(Archive *archive, ArchiveFormat format, ArchiveCompressi
         [COMPRESS_BZIP2] = archive_write_add_filter_bzip2,
         [COMPRESS_XZ] = archive_write_add_filter_xz,
         [COMPRESS_ZSTD] = archive_write_add_filter_zstd,
+        [COMPRESS_GZIP_FAST] = archive_write_add_filter_gzip,
     };
+    bool gzip = compression == COMPRESS_GZIP || compression == COMPRESS_GZIP_FAST;
     /* gzip would put the time into its header. */
     return formats[format](archive) == ARCHIVE_OK && filters[compression](archive) == ARCHIVE_OK &&
-           (compression != COMPRESS_GZIP ||
-            archive_write_set_filter_option(archive, "gzip", "timestamp", NULL) == ARCHIVE_OK);
+           (!gzip ||
+            archive_write_set_filter_option(archive, "gzip", "timestamp", NULL) == ARCHIVE_OK) &&
+           (compression != COMPRESS_GZIP_FAST ||
+            archive_write_set_filter_option(archive, "gzip", "compression-level", "1") ==
+                ARCHIVE_OK);
 }
 
 static bool open_out(ArchiveOut *out, bool ready, GError **error) {

@@ -8,7 +8,8 @@ typedef enum {
     COMPRESS_GZIP,
     COMPRESS_BZIP2,
     COMPRESS_XZ,
-    COMPRESS_ZSTD
+    COMPRESS_ZSTD,
+    COMPRESS_GZIP_FAST /* a third of the time, a tenth larger: for what is sent once */
 } ArchiveCompression;
 
 /* What an archive says of an item besides. Zeros give equal bytes for equal trees. */

@@ -1,9 +1,12 @@
 /* stead apply: converges once and exits. */
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/plural.h"
 #include "cli/commands.h"
+#include "cli/over-ssh.h"
 #include "cli/saved-plan.h"
 #include "lib/plan.h"
 #include "lib/run.h"
@@ -207,6 +210,14 @@ static int apply_plan(Session *session, const char *file, const Value *saved) {
 }
 
 static int run(const Arguments *arguments, char **words) {
+    if (arguments->ssh)
+        return over_ssh(arguments, "apply", words[0]);
+    if (arguments->keep || arguments->watch) {
+        fputs("stead apply: --keep and --watch go with --ssh HOSTS; here, 'stead agent FILE' keeps "
+              "watching\n",
+              stderr);
+        return EXIT_REFUSED;
+    }
     g_autoptr(Session) session = session_open(arguments);
     if (!session)
         return EXIT_REFUSED;
@@ -231,7 +242,19 @@ static int run(const Arguments *arguments, char **words) {
     return converge(session, &task);
 }
 
+static const Option option_watch = {
+    "watch",
+    0,
+    G_OPTION_ARG_NONE,
+    offsetof(Arguments, watch),
+    NULL,
+    "With --ssh: keep the hosts converged, also with each new version of FILE, until interrupted",
+};
+
 static const Option *const options[] = {
+    &option_ssh,
+    &option_watch,
+    &option_keep,
     &option_root,
     &option_state,
     &option_kinds,
@@ -261,18 +284,22 @@ const Command command_apply = {
     .min_arguments = 1,
     .max_arguments = 1,
     .summary = "Converge once and exit",
-    .help = "Makes the host what FILE declares: everything that has no unmet dependency at once, "
-            "in parallel.\n"
-            "FILE is a configuration or a plan saved with `stead plan --out`. What left the "
-            "configuration\n"
-            "since the last run is removed or restored; when it did because another FILE was "
-            "applied before,\n"
-            "that is refused without --replace; what would lose data that way, without --force for "
-            "it.\n"
-            "A resource that fails blocks only what depends on it. The first interrupt finishes "
-            "what runs, the second cancels it, the third kills "
-            "commands;\n"
-            "running again goes on where it stopped and loses no notification.",
+    .help =
+        "Makes the host what FILE declares: everything that has no unmet dependency at once, "
+        "in parallel.\n"
+        "FILE is a configuration or a plan saved with `stead plan --out`. What left the "
+        "configuration\n"
+        "since the last run is removed or restored; when it did because another FILE was "
+        "applied before,\n"
+        "that is refused without --replace; what would lose data that way, without --force for "
+        "it.\n"
+        "A resource that fails blocks only what depends on it. The first interrupt finishes "
+        "what runs, the second cancels it, the third kills "
+        "commands;\n"
+        "running again goes on where it stopped and loses no notification.\n"
+        "With --ssh the hosts need nothing but ssh and root's rights: stead goes there with its "
+        "libraries and\n"
+        "the directory of FILE, and leaves again; see doc/remote.md.",
     .example = "stead apply site.lua --root /srv/image",
     .options = options,
     .run = run,

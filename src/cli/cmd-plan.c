@@ -1,5 +1,6 @@
 /* stead plan: what apply would do, and nothing else. */
 #include "cli/commands.h"
+#include "cli/over-ssh.h"
 #include "cli/saved-plan.h"
 #include "lib/plan.h"
 
@@ -11,6 +12,8 @@ static int exit_code(const Arguments *arguments, const Plan *plan) {
 }
 
 static int run(const Arguments *arguments, char **words) {
+    if (arguments->ssh)
+        return over_ssh(arguments, "plan", words[0]);
     g_autoptr(Session) session = session_open(arguments);
     g_auto(LangResult) result = { 0 };
     if (!session || !session_load_beside_ledger(session, words[0], LEDGER_READ, "plan", &result))
@@ -43,12 +46,26 @@ static int run(const Arguments *arguments, char **words) {
 }
 
 static const Option *const options[] = {
-    &option_root,     &option_state,    &option_kinds,
-    &option_values,   &option_secrets,  &option_env,
-    &option_out,      &option_json,     &option_detailed_exitcode,
-    &option_noop,     &option_replace,  &option_force,
-    &option_parallel, &option_verify,   &option_no_autoedges,
-    &option_quiet,    &option_no_color, NULL,
+    &option_ssh,
+    &option_keep,
+    &option_root,
+    &option_state,
+    &option_kinds,
+    &option_values,
+    &option_secrets,
+    &option_env,
+    &option_out,
+    &option_json,
+    &option_detailed_exitcode,
+    &option_noop,
+    &option_replace,
+    &option_force,
+    &option_parallel,
+    &option_verify,
+    &option_no_autoedges,
+    &option_quiet,
+    &option_no_color,
+    NULL,
 };
 
 const Command command_plan = {

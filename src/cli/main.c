@@ -71,7 +71,8 @@ static void arguments_clear(Arguments *arguments) {
                          &arguments->host,
                          &arguments->role,
                          &arguments->ttl,
-                         &arguments->lab };
+                         &arguments->lab,
+                         &arguments->ssh };
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_clear_pointer(strings[i], g_free);
     g_clear_pointer(&arguments->names, g_strfreev);

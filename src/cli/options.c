@@ -184,3 +184,15 @@ const Option option_token_file = {
     "FILE",
     "The token that says who we are (also: STEAD_HUB_TOKEN_FILE; default: admin-token of --data)",
 };
+const Option option_ssh = {
+    "ssh",
+    0,
+    G_OPTION_ARG_STRING,
+    TO(ssh),
+    "HOSTS",
+    "Do it on these hosts instead, USER@HOST with commas between, through ssh; "
+    "--parallel then counts hosts (default 10)",
+};
+const Option option_keep = {
+    "keep", 0, G_OPTION_ARG_NONE, TO(keep), NULL, "With --ssh: leave stead there for the next time",
+};

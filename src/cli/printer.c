@@ -194,6 +194,27 @@ void printer_problems(Printer *printer, const GPtrArray *problems) {
     put(printer, stderr, LOG_ERR, line);
 }
 
+void printer_host_line(Printer *printer, const char *host, const char *line) {
+    hide_progress(printer);
+    g_autofree char *text = clean(line);
+    printf("%s%s:%s %s\n", printer_style(printer, STYLE_STRONG), host,
+           printer_style(printer, STYLE_PLAIN), text);
+    fflush(stdout);
+}
+
+void printer_host_message(Printer *printer, const char *host, const char *text) {
+    hide_progress(printer);
+    if (printer->json) {
+        Value *map = value_new_map();
+        value_map_set(map, "host", value_new_string(host));
+        value_map_set(map, "message", value_new_string(text));
+        printer_json(printer, "warning", map);
+        return;
+    }
+    g_autofree char *shown = clean(text);
+    fprintf(stderr, "%s: %s\n", host, shown);
+}
+
 bool printer_shows_progress(const Printer *printer) {
     return printer->terminal && !printer->quiet;
 }

@@ -32,6 +32,9 @@ void printer_json(Printer *printer, const char *name, Value *map);
 void printer_error(Printer *printer, const GError *error); /* "stead: ..." on stderr */
 void printer_warning(Printer *printer, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void printer_problems(Printer *printer, const GPtrArray *problems); /* of GError */
+/* A line that another machine said, and an error or warning of it, on stderr. */
+void printer_host_line(Printer *printer, const char *host, const char *line);
+void printer_host_message(Printer *printer, const char *host, const char *text);
 bool printer_shows_progress(const Printer *printer);
 void printer_progress(Printer *printer, const char *format, ...)
     G_GNUC_PRINTF(2, 3); /* terminal only, replaced */

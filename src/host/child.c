@@ -22,12 +22,13 @@ static void close_pair(int pair[2]) {
     close_fd(&pair[1]);
 }
 
-static bool spawn(Child *child, const char *path, const char *const *env, int in, int out, int err,
-                  GError **error) {
-    const char *const words[] = { path, NULL };
+static bool spawn(Child *child, const char *const *words, const char *const *env, int in, int out,
+                  int err, GError **error) {
+    const char *path = words[0];
+    const char *const paths[] = { path, NULL };
     SpawnRequest request = {
         .label = path,
-        .paths = words,
+        .paths = paths,
         .argv = (char *const *)(uintptr_t)words,
         .env = (char *const *)(uintptr_t)env,
         .cwd = "/",
@@ -55,14 +56,14 @@ static void keep_end(int *ret_fd, int *end) {
     (void)fcntl(*ret_fd, F_SETFL, O_NONBLOCK); /* a pipe of ours takes it */
 }
 
-bool child_start(Child *child, const char *path, const char *const *env, GError **error) {
+bool child_start(Child *child, const char *const *words, const char *const *env, GError **error) {
     int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
     *child = CHILD_NONE;
     bool ok = pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0;
     if (!ok)
-        set_io_error(error, errno, "run '%s': set up its input and output", path);
+        set_io_error(error, errno, "run '%s': set up its input and output", words[0]);
     else
-        ok = spawn(child, path, env, in[0], out[1], err[1], error);
+        ok = spawn(child, words, env, in[0], out[1], err[1], error);
     if (ok) {
         keep_end(&child->in_fd, &in[1]);
         keep_end(&child->out_fd, &out[0]);

@@ -15,9 +15,10 @@ typedef struct {
 
 #define CHILD_NONE ((Child){ .pid = 0, .pid_fd = -1, .in_fd = -1, .out_fd = -1, .err_fd = -1 })
 
-/* env: "NAME=value", NULL-terminated; the directory is "/". It gets SIGKILL when the calling thread
- * ends, also by kill -9 of this process. */
-bool child_start(Child *child, const char *path, const char *const *env, GError **error);
+/* words: the path of the program and its arguments; env: "NAME=value"; both NULL-terminated; the
+ * directory is "/". It gets SIGKILL when the calling thread ends, also by kill -9 of this process.
+ */
+bool child_start(Child *child, const char *const *words, const char *const *env, GError **error);
 void child_signal(const Child *child, int signal_number); /* its process group; gone is fine */
 void child_close_input(Child *child);
 /* Waits for the end of the process, ends what is left of its group, closes everything. Returns

@@ -186,7 +186,8 @@ static void start(Talk *talk) {
                                 "LANG=C.UTF-8", "PYTHONUNBUFFERED=1", home_entry, NULL };
     reset(talk);
     talk->started = g_get_monotonic_time();
-    if (child_start(&talk->child, talk->path, env, &talk->start_error)) {
+    const char *const words[] = { talk->path, NULL };
+    if (child_start(&talk->child, words, env, &talk->start_error)) {
         put_describe(talk);
         return;
     }

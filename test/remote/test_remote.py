@@ -1,0 +1,280 @@
+"""stead apply --ssh: a real ssh and a real sshd, whose machine is this one below other /run, /var and /home."""
+import json
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from sshd import ROOT, Desk, Sshd, children, wait_for
+
+MOTD = 'file "/run/motd" { content = "hello\\n" }\n'
+
+
+def ssh_of(process) -> int:
+    """The ssh that this stead started."""
+    def found():
+        return [child for child in children(process.pid) if open(f"/proc/{child}/comm").read().strip() == "ssh"]
+    return wait_for("ssh", found)[0]
+
+
+def slow_until(target, path: str) -> str:
+    """Says that it began, and ends when path is there."""
+    return f'''exec "sh -c 'touch /run/began; until test -e {path}; do sleep 0.05; done'" {{}}\n'''
+
+
+def begins(target) -> None:
+    wait_for("the command to begin", target.path("/run/began").exists)
+
+
+@pytest.fixture(autouse=True)
+def clean(target):
+    target.run("rm -f /run/began /run/go /run/motd")
+
+
+def test_plan_apply_and_again(desk, target):
+    desk.write(MOTD)
+    assert "web1:" in desk.run("--detailed-exitcode", verb="plan", code=2)
+    assert not target.path("/run/motd").exists()
+    text = desk.run("--detailed-exitcode", code=2)
+    assert re.search(r"^web1: .*'/run/motd'", text, re.MULTILINE), text
+    assert target.path("/run/motd").read_text() == "hello\n"
+    desk.run("--detailed-exitcode", code=0)
+    desk.write("")  # the ledger is there: what left the configuration goes
+    desk.run("--detailed-exitcode", code=2)
+    assert not target.path("/run/motd").exists()
+
+
+def test_everything_beside_it_goes_along(desk, target):
+    desk.write('file "/run/a b" { content = template("parts/a.tmpl", { who = values.who }) }\n'
+               'file "/run/secret" { content = secret "token" }\n')
+    desk.write("for {{ who }}\n", "parts/a.tmpl")
+    (desk.directory / "values.yaml").write_text("who: ada\n")
+    (desk.directory / "secrets.json").write_text('{"token": "hush"}')
+    desk.run("--values", "values.yaml", "--secrets", "secrets.json")
+    assert target.path("/run/a b").read_text() == "for ada\n"
+    assert target.path("/run/secret").read_text() == "hush"
+    assert target.run("ls /run/stead-remote 2>/dev/null || :") == ""
+
+
+def test_it_leaves_nothing_unless_asked(tmp_path):
+    with Sshd(tmp_path / "web1") as target:
+        desk = Desk(tmp_path / "desk")
+        desk.knows(target)
+        desk.write(MOTD)
+        desk.run()
+        assert target.left_behind() == []
+        assert target.path("/var/lib/stead/ledger.db").exists()
+        desk.run("--keep")
+        assert target.left_behind() == ["/var/cache/stead"]
+        program = next(target.path("/var/cache/stead/remote").iterdir())
+        before = (program / "stead").stat()
+        desk.run()  # finds it, and leaves it to whoever kept it
+        after = (program / "stead").stat()
+        assert (before.st_ino, before.st_ctime_ns) == (after.st_ino, after.st_ctime_ns)
+
+
+def test_several_hosts(desk, target, tmp_path):
+    with Sshd(tmp_path / "db1", "db1", target) as other:
+        desk.knows(target, other)
+        desk.write(MOTD)
+        text = desk.run(hosts="web1,root@db1")
+        assert "web1: created file '/run/motd'" in text and "root@db1: created file '/run/motd'" in text
+        assert text.strip().endswith("2 hosts: 2 done, 0 failed")
+        assert other.left_behind() == ["/var/cache/stead"]
+        text = desk.run("--parallel", "1", hosts="web1,gone,db1", code=4)
+        assert "gone: nobody knows this name" in text and "3 hosts: 2 done, 0 failed, 1 not touched" in text
+        desk.write('exec "sh -c \'test -e /run/flag\'" {}\n')
+        target.path("/run/flag").write_text("")
+        assert "2 hosts: 1 done, 1 failed" in desk.run("--replace", hosts="web1,db1", code=4)
+        assert "2 hosts: 0 done, 0 failed, 2 not touched" in desk.run(hosts="gone,away", code=1)
+
+
+def test_json_names_the_host(desk):
+    desk.write(MOTD)
+    events = [json.loads(line) for line in desk.run("--json", hosts="web1,gone", code=4).splitlines()]
+    assert {event["host"] for event in events if event["event"] == "changed"} == {"web1"}
+    ends = {event["host"]: event for event in events if event["event"] == "host"}
+    assert ends["web1"]["exit_code"] == 0 and ends["web1"]["touched"]
+    assert "nobody knows this name" in ends["gone"]["error"] and not ends["gone"]["touched"]
+    assert events[-1]["event"] == "hosts" and events[-1]["exit_code"] == 4 and events[-1]["not_touched"] == 1
+
+
+def test_a_wrong_configuration_touches_nothing(desk):
+    desk.write('fiel "/run/x" {}\n')
+    text = desk.run(code=1)
+    assert "web1: site/site.lua:1" in text and "did you mean" in text
+
+
+def test_who_answers_matters(tmp_path):
+    with Sshd(tmp_path / "web1") as target:
+        desk = Desk(tmp_path / "desk")
+        desk.knows(target)
+        desk.write(MOTD)
+        target.known_hosts(None)
+        assert "web1: its host key is not known: connect once with 'ssh web1'" in desk.run(code=1)
+        target.known_hosts("host_key")
+        target.use_host_key("host_key.other")
+        assert "web1: its host key is another one than in known_hosts" in desk.run(code=1)
+        target.known_hosts("host_key.other")
+        target.path("/run/sshd/authorized").write_text("")
+        text = desk.run(code=1)
+        assert "web1: it does not let us in" in text and "ssh-copy-id web1" in text
+        assert not target.path("/run/motd").exists()
+
+
+def test_without_the_rights_of_root(desk, target):
+    desk.write(MOTD)
+    text = desk.run(hosts="ada@web1", code=1)
+    assert re.search(r"ada@web1: it takes root, and (there is no sudo: log in as root|sudo says: .*; let ada use sudo)",
+                     text), text
+    assert target.run("ls -A /home/ada") == ""
+    target.run("mkdir -p /home/tree/run && chown -R 4001 /home/tree")
+    desk.run("--root", "/home/tree", hosts="ada@web1")
+    assert target.path("/home/tree/run/motd").read_text() == "hello\n"
+    assert target.run("ls -A /home/ada") == ""
+
+
+def test_two_operators(desk, target, tmp_path):
+    desk.write(slow_until(target, "/run/go"))
+    first = desk.start()
+    begins(target)
+    other = Desk(tmp_path / "other")
+    other.knows(target)
+    other.write(MOTD)
+    text = other.run(code=1)
+    assert re.search(r"web1: it is busy: \S+ on \S+ \(process \d+\) is at work there; wait for its end", text), text
+    target.path("/run/go").write_text("")
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == 0, out + err
+    assert not target.path("/run/motd").exists()
+
+
+def test_the_connection_is_cut(desk, target):
+    desk.write(slow_until(target, "/run/go"))
+    process = desk.start()
+    begins(target)
+    os.kill(ssh_of(process), signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 4, out + err
+    assert "web1: the connection was cut: what stead was doing there ends in order; run this again" in err
+    assert "it is busy" in desk.run(code=1)  # what runs is finished first
+    target.path("/run/go").write_text("")
+    wait_for("the target to be clean", lambda: target.left_behind() == ["/var/cache/stead"])
+    desk.run()
+
+
+def test_interrupt(desk, target):
+    desk.write(slow_until(target, "/run/go"))
+    process = desk.start()
+    begins(target)
+    process.send_signal(signal.SIGINT)
+    assert "finishing what runs; interrupt again" in process.stderr.readline()
+    target.path("/run/go").write_text("")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    target.run("rm -f /run/began /run/go")
+    process = desk.start()  # it waits for nobody now: cancelled
+    begins(target)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        process.stderr.readline()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    wait_for("the target to be clean", lambda: target.left_behind() == ["/var/cache/stead"])
+    assert "sleep 0.05" not in target.run("ps -e -o args || :")
+
+
+def test_disk_full(tmp_path):
+    with Sshd(tmp_path / "web1") as target:
+        desk = Desk(tmp_path / "desk")
+        desk.knows(target)
+        desk.write(MOTD)
+        target.run("mount -o remount,size=1m /var/cache")
+        text = desk.run(code=1)
+        assert "web1: copy stead to /var/cache/stead/remote/" in text and "No space left on device" in text
+        assert target.left_behind() == [] and not target.path("/run/motd").exists()
+        target.run("mount -o remount,size=500m /var/cache")
+        target.run("mount -t tmpfs -o size=4k tmpfs /var/lib && touch /var/lib/x")
+        desk.run("--keep", code=1)  # no room for the ledger
+        target.run("umount /var/lib")
+        desk.run()
+
+
+def test_watch(desk, target):
+    desk.write(MOTD)
+    process = desk.start("--watch")
+    motd = target.path("/run/motd")
+    wait_for("the first version", motd.exists)
+    took = []
+    for text in ("two", "three", "four"):
+        began = time.monotonic()
+        desk.write(f'file "/run/motd" {{ content = "{text}" }}\n')
+        wait_for(text, lambda: motd.read_text() == text, interval=0.005)
+        took.append(time.monotonic() - began)
+    print(f"save to converged: {', '.join(f'{seconds * 1000:.0f} ms' for seconds in took)}")
+    assert min(took) < 1
+    motd.write_text("drift")
+    wait_for("repair", lambda: motd.read_text() == "four")
+    desk.write('file "/run/motd" { content = \n')
+    line = ""
+    while "keeping to the one that runs" not in line:
+        line = process.stderr.readline()
+        assert line
+    desk.write("x", "kinds/../bad\nname")
+    while "not sent" not in line:
+        line = process.stderr.readline()
+        assert line
+    (desk.directory / "site/bad\nname").unlink()
+    desk.write('file "/run/motd" { content = "five" }\n')
+    wait_for("five", lambda: motd.read_text() == "five")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    assert target.left_behind() == ["/var/cache/stead"]
+
+
+def test_the_document_names_what_is_said():
+    """The first column of the table in doc/remote.md is in the source."""
+    text = (ROOT / "doc/remote.md").read_text()
+    said = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
+    source = "".join(path.read_text() for path in (ROOT / "src/remote").glob("*.c"))
+    source = re.sub(r'"\s*"', "", source)
+    assert len(said) > 5
+    for message in said:
+        start = re.split(r"[.:]", message)[0]
+        assert start.removesuffix(" to ") in source, message
+
+
+def test_the_document_works(desk, target, tmp_path):
+    """Its commands, with a second name for the one target."""
+    with Sshd(tmp_path / "db1", "db1", target) as other, Sshd(tmp_path / "web2", "web2", target) as third:
+        desk.knows(target, other, third)
+        desk.write(MOTD)
+        text = (ROOT / "doc/remote.md").read_text()
+        commands = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)).splitlines()
+        assert len(commands) == 3
+        for command in commands:
+            words = command.split()
+            verb, hosts = words[1], words[words.index("--ssh") + 1]
+            process = desk.start(*["--watch"] * ("--watch" in words), verb=verb, hosts=hosts)
+            if "--watch" in words:
+                wait_for("the other host", third.path("/run/motd").exists)
+                process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=300)
+            assert process.returncode == (130 if "--watch" in words else 0), out + err
+        assert other.path("/run/motd").read_text() == "hello\n"
+        assert other.left_behind() == third.left_behind() == ["/var/cache/stead"]
+
+
+@pytest.mark.parametrize("words, hosts, part", [
+    ([], "-oProxyCommand=x", "'-oProxyCommand=x' is no host"),
+    (["--kinds", "x"], "web1", "put the programs into 'kinds' beside FILE"),
+    (["--env", "HOME"], "web1", "give the hosts values with --values"),
+    (["--watch", "--timeout", "3"], "web1", "--watch: not with"),
+    (["--values", "absent.yaml"], "web1", "read 'absent.yaml'"),
+])
+def test_wrong_use(desk, words, hosts, part):
+    desk.write(MOTD)
+    assert part in desk.run(*words, hosts=hosts, code=1)
