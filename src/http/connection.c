@@ -1,5 +1,6 @@
 /* What libmicrohttpd calls in its threads: connections come and go, requests arrive. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -40,6 +41,32 @@ static char *address_text(const struct sockaddr *address) {
     return g_strdup(g_str_has_prefix(text, "::ffff:") ? text + 7 : text);
 }
 
+/* libmicrohttpd 0.9.75 tries a TLS handshake again and again while it waits for the client: one
+ * that stalls in the middle would keep a processor busy. A thread that has found nothing to read so
+ * often, on any of its connections, rests a moment. */
+#define EMPTY_READS 32u
+#define REST_US     1000u
+
+static ssize_t pull(gnutls_transport_ptr_t transport, void *buffer, size_t size) {
+    static _Thread_local unsigned empty;
+    ssize_t n = recv((int)(intptr_t)transport, buffer, size, 0);
+    if (n >= 0 || errno != EAGAIN) {
+        empty = 0;
+    } else if (++empty >= EMPTY_READS) {
+        empty = 0;
+        g_usleep(REST_US);
+        errno = EAGAIN;
+    }
+    return n;
+}
+
+static void damp_handshake(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *tls =
+        mhd.get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    if (tls && tls->tls_session)
+        gnutls.transport_set_pull_function(tls->tls_session, pull);
+}
+
 static Peer *peer_new(HttpServer *server, struct MHD_Connection *connection) {
     Peer *peer = g_new0(Peer, 1);
     peer->refs = 1;
@@ -61,6 +88,7 @@ void on_connection(void *data, struct MHD_Connection *connection, void **slot,
     Peer *peer = *slot;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         *slot = peer = peer_new(server, connection);
+        damp_handshake(connection);
         g_mutex_lock(&server->lock);
         g_queue_push_tail_link(&server->peers, &peer->link);
         g_mutex_unlock(&server->lock);

@@ -12,6 +12,8 @@ bool mhd_need(GError **error) {
     };
     static const LibraryFunction gnutls_functions[] = {
         { "gnutls_certificate_get_peers", offsetof(struct GnutlsFunctions, certificate_get_peers) },
+        { "gnutls_transport_set_pull_function",
+          offsetof(struct GnutlsFunctions, transport_set_pull_function) },
         { NULL },
     };
     static Library mhd_library = { "libmicrohttpd.so.12", "libmicrohttpd12", mhd_functions, &mhd };

@@ -31,6 +31,7 @@ typedef struct {
 extern Mhd mhd; /* complete once mhd_need() returned true */
 extern struct GnutlsFunctions {
     __typeof__(gnutls_certificate_get_peers) *certificate_get_peers;
+    __typeof__(gnutls_transport_set_pull_function) *transport_set_pull_function;
 } gnutls;
 
 bool mhd_need(GError **error);
