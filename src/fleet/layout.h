@@ -18,6 +18,10 @@
 #define LAYOUT_OUTCOME  LAYOUT_FLEET "outcome/"
 #define LAYOUT_BAD      LAYOUT_FLEET "bad/"
 #define LAYOUT_LOG      LAYOUT_FLEET "log/"
+#define LAYOUT_KEYS     LAYOUT_FLEET "keys"
+#define LAYOUT_HEAD     LAYOUT_ROOT "bundle/head/" /* deploy.h says what these are */
+#define LAYOUT_CHUNK    LAYOUT_ROOT "bundle/chunk/"
+#define LAYOUT_UPLOAD   LAYOUT_ROOT "bundle/upload/"
 #define LAYOUT_ROLLOUT  LAYOUT_FLEET "rollout"
 
 GBytes *layout_bytes(const char *text);
