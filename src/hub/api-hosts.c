@@ -51,15 +51,11 @@ static void on_host(Ask *ask, StoreAnswer *answer) {
     http_answer_json(ask->request, 200, shown);
 }
 
-static void with_host(HttpRequest *request, AskNext next) {
+void get_host(void *data, HttpRequest *request) {
     Ask *ask = ask_of(request);
     ask->text = g_strdup(http_request_part(request, "name"));
     g_autofree char *key = g_strconcat(KEY_HOSTS, ask->text, NULL);
-    ask_get(ask, key, next);
-}
-
-void get_host(void *data, HttpRequest *request) {
-    with_host(request, on_host);
+    ask_get(ask, key, on_host);
 }
 
 /* --- certificates ----------------------------------------------------------------------------- */
@@ -245,6 +241,15 @@ static void on_revoke(Ask *ask, StoreAnswer *answer) {
     write_commit(write, on_revoked);
 }
 
+static void read_to_revoke(Ask *ask) {
+    g_autofree char *key = g_strconcat(KEY_HOSTS, ask->text, NULL);
+    ask_get(ask, key, on_revoke);
+}
+
+/* A renewal at the same moment must not let the host stay. */
 void revoke_host(void *data, HttpRequest *request) {
-    with_host(request, on_revoke);
+    Ask *ask = ask_of(request);
+    ask->text = g_strdup(http_request_part(request, "name"));
+    ask->again = read_to_revoke;
+    read_to_revoke(ask);
 }

@@ -53,6 +53,8 @@ struct Ask {
 
     StoreCall *call; /* NULL: none is under way */
     AskNext next, after_write;
+    void (*again)(Ask *ask); /* when somebody changed it meanwhile; NULL: answers 409 */
+    unsigned tries;
     char *text, *other; /* what a handler keeps from one step to the next */
     Value *body;
     int64_t number;

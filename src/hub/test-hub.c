@@ -313,6 +313,33 @@ static void certificates_end(void) {
     expect(&site, "it expired on");
 }
 
+static void count_status(void *data, unsigned status, const char *content_type, GBytes *body) {
+    unsigned *statuses = data;
+    statuses[statuses[0] ? 1 : 0] = status;
+}
+
+/* Both read before either writes. */
+static void renewed_while_revoked(void) {
+    g_auto(Site) site = site_new();
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    HttpServerOptions options = hub_try_options(site.hub);
+    g_autofree char *bearer = g_strconcat("Bearer ", site.token, NULL);
+    const char *const headers[] = { "Authorization", bearer, NULL };
+    g_autofree char *text = with_request("x", NULL);
+    g_autoptr(GBytes) request = g_bytes_new(text, strlen(text)), nothing = g_bytes_new("{}", 2);
+    g_autoptr(GBytes) der = pki_certificate_der(web1);
+    unsigned statuses[2] = { 0 };
+    http_try(&options, "POST", "/v1/renew", NULL, request, der, count_status, statuses);
+    http_try(&options, "POST", "/v1/hosts/web1/revoke", headers, nothing, NULL, count_status,
+             statuses);
+    pass(&site, 1);
+    g_assert_cmpuint(statuses[0], ==, 201);
+    g_assert_cmpuint(statuses[1], ==, 200);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/hosts/web1", NULL), ==, 200);
+    g_assert_true(value_map_bool(site.value, "revoked", false));
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/renew", NULL, web1, text), ==, 403);
+}
+
 /* A certificate the authority really signed, of which the store knows nothing. */
 static void unknown_certificate(void) {
     g_auto(Site) site = site_new();
@@ -394,6 +421,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/hub/joining", joining);
     g_test_add_func("/hub/certificates-end", certificates_end);
     g_test_add_func("/hub/unknown-certificate", unknown_certificate);
+    g_test_add_func("/hub/renewed-while-revoked", renewed_while_revoked);
     g_test_add_func("/hub/audit", audit);
     g_test_add_func("/hub/listens-where-told", listens_where_told);
     return g_test_run();

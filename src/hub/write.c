@@ -3,6 +3,8 @@
 #include "base/json.h"
 #include "hub/hub-private.h"
 
+#define TRIES_MAX 10u
+
 struct Write {
     Ask *ask;
     StoreTxn *txn;
@@ -65,6 +67,8 @@ static void on_written(Ask *ask, StoreAnswer *answer) {
     AskNext next = ask->after_write;
     if (answer->succeeded)
         next(ask, answer);
+    else if (ask->again && ++ask->tries < TRIES_MAX)
+        ask->again(ask);
     else
         http_answer_error(ask->request, 409, "look at it, then try again",
                           "somebody else changed it at the same time");
