@@ -59,6 +59,8 @@ bool exchange_path_check(const char *path, GError **error) {
 /* Whether key is what grant names, or below it. */
 static bool is_granted(const char *grant, const char *key) {
     size_t size = strlen(grant);
+    if (strcmp(grant, "/") == 0)
+        return true;
     if (size == 0 || strncmp(key, grant, size) != 0)
         return false;
     return grant[size - 1] == '/' || key[size] == '\0' || key[size] == '/';

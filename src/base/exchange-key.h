@@ -25,6 +25,7 @@ bool exchange_path_check(const char *path, GError **error);
 bool exchange_name_check(const char *name, GError **error);
 
 /* A host may publish its own name and all below it, and what one of grants says (NULL-terminated,
- * or NULL): a key, or all below one ("web/"); "{host}" in it is the host's name. */
+ * or NULL): a key, all below one ("web/"), or everything ("/"); "{host}" in it is the host's name.
+ */
 bool exchange_may_publish(const char *host, const char *const *grants, const char *key,
                           GError **error);

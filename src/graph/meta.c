@@ -70,6 +70,11 @@ const Param meta_params[] = {
                          .fallback = "default", .choices = on_remove_names },
     [META_TAGS] = { "tags", PARAM_STRINGS,
                     .help = "Words to find it by, shown with it in JSON; they steer nothing." },
+    [META_EXPORT] = { "export", PARAM_STRINGS,
+                      .help =
+                          "Hosts that may collect it from the exchange: names, or patterns with "
+                          "`*` and `?`; `\"*\"` is every host. With `hidden` it is not applied "
+                          "here." },
 };
 const size_t meta_params_count = G_N_ELEMENTS(meta_params);
 
@@ -92,6 +97,7 @@ static const size_t offsets[] = {
     [META_PROTECT] = offsetof(Meta, protect),
     [META_ON_REMOVE] = offsetof(Meta, on_remove),
     [META_TAGS] = offsetof(Meta, tags),
+    [META_EXPORT] = offsetof(Meta, export),
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(offsets) == G_N_ELEMENTS(meta_params));
 
@@ -101,7 +107,6 @@ static const struct {
 } refused[] = {
     { "realize", "a resource that is removed before it converged is not applied first" },
     { "reverse", "write on_remove = \"restore\": the ledger keeps what was there before" },
-    { "export", "resources are not exported to other hosts" },
     { "dollar", "names may start with a dollar sign anyway" },
 };
 
@@ -113,6 +118,7 @@ Meta *meta_copy(const Meta *meta) {
     Meta *copy = g_memdup2(meta, sizeof *meta);
     copy->sema = g_strdupv(meta->sema);
     copy->tags = g_strdupv(meta->tags);
+    copy->export = g_strdupv(meta->export);
     return copy;
 }
 
@@ -121,6 +127,7 @@ void meta_free(Meta *meta) {
         return;
     g_strfreev(meta->sema);
     g_strfreev(meta->tags);
+    g_strfreev(meta->export);
     g_free(meta);
 }
 
@@ -141,7 +148,7 @@ bool meta_equal(const Meta *a, const Meta *b) {
     return a == b || (meta_runs_alike(a, b) && a->reset == b->reset && a->rewatch == b->rewatch &&
                       a->autoedge == b->autoedge && a->autogroup == b->autogroup &&
                       a->protect == b->protect && a->on_remove == b->on_remove &&
-                      texts_equal(a->tags, b->tags));
+                      texts_equal(a->tags, b->tags) && texts_equal(a->export, b->export));
 }
 
 const char *on_remove_name(OnRemove on_remove) {
@@ -191,6 +198,14 @@ static bool check_tag(const char *tag, GError **error) {
     if (*tag)
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "a tag must not be empty");
+    return false;
+}
+
+static bool check_export(const char *pattern, GError **error) {
+    if (*pattern)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                "a host must not be empty: write \"*\" for every host");
     return false;
 }
 
@@ -331,6 +346,8 @@ static bool set_row(Meta *meta, MetaIndex row, const Value *input, GError **erro
         return set_on_remove(&meta->on_remove, input, error);
     case META_TAGS:
         return set_texts(&meta->tags, row, input, check_tag, error);
+    case META_EXPORT:
+        return set_texts(&meta->export, row, input, check_export, error);
     case META_NOOP:
     case META_RETRY_RESET:
     case META_DELAY:

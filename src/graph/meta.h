@@ -30,7 +30,8 @@ typedef struct {
     bool autogroup; /* default true */
     bool protect;   /* refuse removal, also after the block is gone from the configuration */
     OnRemove on_remove;
-    char **tags; /* words to find it by, sorted, each once; they steer nothing; NULL: none */
+    char **tags;   /* words to find it by, sorted, each once; they steer nothing; NULL: none */
+    char **export; /* patterns of hosts that may collect it, sorted, each once; NULL: none */
 } Meta;
 
 /* Order of the rows of meta_params. */
@@ -52,6 +53,7 @@ typedef enum {
     META_PROTECT,
     META_ON_REMOVE,
     META_TAGS,
+    META_EXPORT,
 } MetaIndex;
 
 extern const Param meta_params[]; /* rows in the order of MetaIndex */

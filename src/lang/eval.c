@@ -32,6 +32,12 @@ Eval *eval_new(const LangInputs *inputs, const char *entry, Sources *sources, Pr
     eval->sources = sources;
     eval->problems = problems;
     eval->reads = value_new_map();
+    eval->wanted_paths = value_new_map();
+    eval->published = value_new_map();
+    eval->wanted_kinds = value_new_map();
+    eval->schedules = value_new_map();
+    eval->warnings = g_ptr_array_new_with_free_func(g_free);
+    eval->collected = g_ptr_array_new_with_free_func((GDestroyNotify)resource_unref);
     eval->max_steps = inputs->max_instructions ? inputs->max_instructions : LIMIT_LUA_INSTRUCTIONS;
     eval->max_memory = inputs->max_memory ? inputs->max_memory : LIMIT_LUA_MEMORY;
     eval->graph = graph_new();
@@ -57,6 +63,12 @@ void eval_free(Eval *eval) {
     finisher_free(eval->finisher);
     graph_unref(eval->graph);
     value_unref(eval->reads);
+    value_unref(eval->wanted_paths);
+    value_unref(eval->published);
+    value_unref(eval->wanted_kinds);
+    value_unref(eval->schedules);
+    g_ptr_array_unref(eval->warnings);
+    g_ptr_array_unref(eval->collected);
     value_unref(eval->pending_value);
     g_array_unref(eval->frames);
     g_ptr_array_unref(eval->secrets);

@@ -54,7 +54,10 @@ typedef struct Eval {
     char *directory;   /* of entry, "" or with a slash at its end */
     Sources *sources;  /* borrowed, as problems */
     Problems *problems;
-    Value *reads; /* map, as LangResult.reads */
+    Value *reads;                                               /* map, as LangResult.reads */
+    Value *wanted_paths, *published, *wanted_kinds, *schedules; /* maps of LangResult.wants */
+    GPtrArray *warnings;  /* of char *, as LangResult.warnings */
+    GPtrArray *collected; /* of Resource: scratch of collect() */
     uint64_t next_change;
 
     lua_State *lua;

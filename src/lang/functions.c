@@ -27,14 +27,38 @@ const LangFunction lang_functions[] = {
     { "clock.week", "(zone: string?): integer", "Week of the year by ISO 8601, from 1." },
     { "clock.weekday", "(zone: string?): string", "\"monday\" to \"sunday\"." },
     { "clock.year", "(zone: string?): integer", "The year." },
+    { "collect", "(kind: string, filter: table?, edges: table?): table",
+      "Declares the resources of that kind that other hosts export to this one. filter maps "
+      "\"from\" "
+      "(hosts), \"name\" and parameters to patterns with * and ?; edges has needs, before, notify, "
+      "listen for all of them. Gives their references; what is declared here already is left "
+      "out." },
     { "define", "(name: string, parameters: table, body: function): function",
       "Makes a composite kind. parameters maps names to types: bool, int, float, string, path, "
       "list, map or any, with ? after an optional one or =default. body(name, parameters) runs at "
       "each declaration; references to the composite mean all that it declares." },
+    { "elect", "(name: string, options: table?): string?",
+      "The one host of those that evaluate this that holds the seat; options as of schedule, "
+      "without "
+      "max. nil: nobody does now." },
     { "env", "table",
       "Environment variables that were allowed with --env NAME; nil when not set." },
     { "error", "(message: any, level: integer?)",
       "Ends the evaluation with a problem at the current line, or with level 2 at the caller's." },
+    { "exchange", "table",
+      "What the hosts of a fleet publish for each other, in the store given with --exchange; the "
+      "program runs again when what it read changes." },
+    { "exchange.get", "(path: string, options: table?): any",
+      "All that is published below a path that ends with a slash, by what follows it; or the value "
+      "of "
+      "one key, nil when nobody publishes it. {guard = 0.3}: when hosts were lost, not withdrawn, "
+      "and "
+      "fewer than 30 % (or none) are left, all that were there are given." },
+    { "exchange.host", "string", "The name of this host in the exchange." },
+    { "exchange.publish", "(key: string, value: any, options: table?)",
+      "Publishes value for as long as this is declared and the agent runs. A host may publish "
+      "below "
+      "its own name, and what --may-publish allows. {secret = true} allows secrets." },
     { "expect", "(condition: any, message: string?): any",
       "Adds message to the problems when condition is false or nil, and goes on." },
     { "facts", "table",
@@ -87,6 +111,12 @@ const LangFunction lang_functions[] = {
     { "read", "(path: string, otherwise: any?): string",
       "Content of a file, relative to the main file. Without the second argument a missing file "
       "is an error." },
+    { "schedule", "(name: string, options: table?): table",
+      "Takes part in a schedule and gives the set of hosts that hold a seat: schedule(\"x\", {max "
+      "= "
+      "2})[exchange.host] is true on at most two. Options: max (1), ttl (10: seconds after which a "
+      "lost host's seat is free), strategy (\"rr\": who waits longest, \"alpha\": the first by "
+      "name), persist (a seat stays with a lost host), withdraw (only look)." },
     { "secret", "(name: string): secret",
       "A secret of the file given with --secrets: a parameter value that nothing ever shows. What "
       "is joined to it with '..' is secret too." },

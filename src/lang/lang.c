@@ -5,6 +5,7 @@
 
 #include "graph/autoedge.h"
 #include "lang/eval.h"
+#include "lang/exports.h"
 #include "lang/lua-declare.h"
 #include "lang/lua-sandbox.h"
 #include "lang/problems.h"
@@ -16,6 +17,7 @@ void lang_result_clear(LangResult *result) {
     g_clear_pointer(&result->graph, graph_unref);
     g_clear_pointer(&result->files, g_strfreev);
     g_clear_pointer(&result->reads, value_unref);
+    g_clear_pointer(&result->wants, value_unref);
     g_clear_pointer(&result->warnings, g_ptr_array_unref);
     *result = (LangResult){ .graph = NULL };
 }
@@ -58,6 +60,19 @@ static Eval *evaluate(const char *file, const LangInputs *inputs, Sources *sourc
     return g_steal_pointer(&eval);
 }
 
+static gpointer copy_text(gconstpointer text, gpointer data) {
+    return g_strdup(text);
+}
+
+static Value *wants_of(const Eval *eval) {
+    Value *wants = value_new_map();
+    value_map_set(wants, "get", value_ref(eval->wanted_paths));
+    value_map_set(wants, "publish", value_ref(eval->published));
+    value_map_set(wants, "collect", value_ref(eval->wanted_kinds));
+    value_map_set(wants, "schedule", value_ref(eval->schedules));
+    return wants;
+}
+
 static bool load_lua(const char *file, const LangInputs *inputs, Sources *sources,
                      Problems *problems, LangResult *result, AutoEdges **ret_edges) {
     bool complete;
@@ -66,6 +81,8 @@ static bool load_lua(const char *file, const LangInputs *inputs, Sources *source
     result->graph = graph_ref(eval->graph);
     result->reads = value_ref(eval->reads);
     result->next_change = eval->next_change;
+    result->wants = wants_of(eval);
+    g_ptr_array_extend(result->warnings, eval->warnings, copy_text, NULL);
     return complete;
 }
 
@@ -104,10 +121,13 @@ static void load(const char *file, const LangInputs *inputs, Sources *sources, P
     } else {
         result->graph = graph_new();
         result->reads = value_new_map();
+        result->wants = value_new_map();
         (is_catalog ? puppet_catalog_load : yaml_graph_load)(file, inputs, sources, problems,
                                                              result->warnings, result->graph);
     }
     seal(inputs, edges, problems, result);
+    if (problems_count(problems) == 0)
+        exports_add(result->graph, inputs->noop, result->wants, problems);
 }
 
 bool lang_load(const char *file, const LangInputs *inputs, LangResult *ret_result,

@@ -21,9 +21,10 @@ typedef struct {
 typedef struct {
     const KindSet *kinds;
     Host *host; /* facts and read() are taken from it; may be NULL: facts are empty unless given */
-    const Value *values;  /* map from --values, or NULL */
-    const Value *facts;   /* overrides what is read from the host (tests), or NULL */
-    const Value *secrets; /* map of names and strings from --secrets, or NULL: none are known */
+    const Value *values;   /* map from --values, or NULL */
+    const Value *facts;    /* overrides what is read from the host (tests), or NULL */
+    const Value *secrets;  /* map of names and strings from --secrets, or NULL: none are known */
+    const Value *exchange; /* the view of fleet/exchange.h; NULL: there is no exchange */
     const char *const *env_names; /* environment variables the program may read; NULL: none */
     uint64_t wall_now;            /* us since the epoch, for clock.* */
     bool no_autoedges;
@@ -41,6 +42,8 @@ typedef struct {
     uint64_t next_change; /* wall us at which clock.* answers would differ; 0: never */
     Value *reads; /* map of input name -> value as read (facts.os, values.port, env.HOME): for
                      explaining */
+    Value *wants; /* what it asks of the exchange, and publishes: fleet/exchange.h; also of an
+                     evaluation that failed, as far as it came */
     unsigned auto_edge_count;
     GPtrArray *warnings; /* of char *: `file:line:column: text`, nothing to stop for; never NULL */
 } LangResult;

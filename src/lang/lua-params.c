@@ -361,3 +361,31 @@ void params_declare(lua_State *lua, unsigned target, int params) {
     value_unref(reading.meta);
     lua_pop(lua, 1);
 }
+
+static void adopt_edge(lua_State *lua, void *data, const char *name, int index) {
+    Reading *reading = data;
+    int word = name ? declare_word(name) : -1;
+    if (word >= 0)
+        declare_links(lua, reading->target, (EdgeWord)word, index, reading->place, reading->texts);
+    else
+        g_ptr_array_add(reading->texts,
+                        g_strdup_printf("no edge '%s': there are needs, before, notify, listen",
+                                        name ? name : "without a name"));
+}
+
+void params_adopt(lua_State *lua, unsigned target, Resource *resource, int edges) {
+    Eval *eval = eval_of(lua);
+    unsigned n_links = eval->links->len;
+    Reading reading = { .resource = resource,
+                        .target = target,
+                        .place = eval_place(eval, lua, 1),
+                        .texts = eval->texts,
+                        .deferred = eval->finisher != NULL };
+    g_ptr_array_set_size(reading.texts, 0);
+    if (lua_istable(lua, edges))
+        params_each_sorted(lua, edges, adopt_edge, &reading);
+    declare_order_links(eval, n_links);
+    if (reading.texts->len > 0)
+        declare_report(lua, target, reading.texts);
+    add_to_graph(lua, &reading);
+}

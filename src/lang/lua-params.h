@@ -4,6 +4,9 @@
 #include "lang/lua-declare.h"
 
 void params_declare(lua_State *lua, unsigned target, int params);
+/* Declares a resource that is complete, taking it over; edges: a table with needs, before, notify,
+ * listen at that index, or nil. The target must not be declared. */
+void params_adopt(lua_State *lua, unsigned target, Resource *resource, int edges);
 
 /* Called with each entry of a table: its value is at index, its key below that; name NULL: the key
  * is no string. Must raise nothing. Sorted: by name, then at most one entry without. */
