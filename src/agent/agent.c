@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/control.h"
+#include "agent/kv-port.h"
 #include "host/host-real.h"
 #include "host/open-writer.h"
 
@@ -12,6 +13,9 @@
 #define RELOAD_MAX_US   (10 * (uint64_t)G_USEC_PER_SEC)
 /* Problems may be those of half a file: they are told when they are still there after so long. */
 #define PROBLEM_QUIET_US 300000
+/* Changes of the exchange that come together are one; many in a row are evaluated so often. */
+#define EXCHANGE_QUIET_US  5000
+#define EXCHANGE_PERIOD_US 100000
 
 struct Agent {
     AgentOptions options;
@@ -23,12 +27,28 @@ struct Agent {
     Value *values, *secrets;
     LoopTimer *reload_timer;
     LoopTimer *clock_timer;
+    Exchange *exchange;        /* or NULL */
+    KvPort *kv;                /* or NULL */
+    LoopTimer *exchange_timer; /* evaluates because it changed */
+    GPtrArray *warned;         /* char *: warnings of the last evaluation */
+    uint64_t evaluated;        /* loop time of the last evaluation */
+    bool starting;             /* agent_new() waits for the exchange */
+    bool leaving;
+    bool left;           /* all that was published is withdrawn */
+    bool ended;          /* the engine has */
     bool asked;          /* the reload, or the last one */
     bool patient;        /* problems of the next evaluation are not told yet */
     uint64_t unsettled;  /* loop time of the first change that is not evaluated; 0: none */
     GMutex trouble_lock; /* over the next */
     GPtrArray *troubles; /* char *: what the ledger said in its thread, to be told in the loop's */
 };
+
+/* What came of an evaluation. */
+typedef enum {
+    EVALUATED, /* its graph runs */
+    REFUSED,
+    WAITING, /* what it reads of the exchange is not known yet */
+} Outcome;
 
 static void reload_by_clock(void *data);
 
@@ -105,30 +125,53 @@ static bool load(Agent *agent, LangResult *ret_result, GPtrArray *problems) {
     inputs.values = agent->values;
     inputs.secrets = agent->secrets;
     inputs.wall_now = loop_wall_now(agent->options.loop);
+    g_autoptr(Value) view = agent->exchange ? exchange_view(agent->exchange) : NULL;
+    inputs.exchange = view;
+    agent->evaluated = loop_now(agent->options.loop);
     bool ok = lang_load(agent->options.file, &inputs, ret_result, problems);
     watch_files(agent, ret_result->files);
     schedule_clock(agent, ret_result->next_change);
     return ok;
 }
 
-/* Evaluates; the result's graph goes to the engine when it differs from the one that runs. */
-static bool evaluate(Agent *agent, GError **error) {
+static void warn(Agent *agent, const char *text) {
+    if (text && agent->options.listener.warning)
+        agent->options.listener.warning(agent->options.listener.data, text);
+}
+
+/* Tells what the evaluation before did not say. */
+static void tell_warnings(Agent *agent, LangResult *result) {
+    for (unsigned i = 0; i < result->warnings->len; i++) {
+        const char *text = result->warnings->pdata[i];
+        if (!g_ptr_array_find_with_equal_func(agent->warned, text, g_str_equal, NULL))
+            warn(agent, text);
+    }
+    g_ptr_array_unref(agent->warned);
+    agent->warned = g_steal_pointer(&result->warnings);
+}
+
+/* Evaluates; the result's graph goes to the engine when it differs from the one that runs. What is
+ * wrong while something is not known may be wrong because of that. */
+static Outcome evaluate(Agent *agent, GError **error) {
     g_auto(LangResult) result = { 0 };
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
-    if (!load(agent, &result, problems)) {
+    bool ok = load(agent, &result, problems);
+    if (agent->exchange && result.wants && !exchange_want(agent->exchange, result.wants))
+        return WAITING;
+    if (!ok) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%u problems in '%s'", problems->len,
                     agent->options.file);
-        if (agent->patient)
-            return false;
-        agent->options.listener.problems(agent->options.listener.data, problems);
-        return false;
+        if (!agent->patient)
+            agent->options.listener.problems(agent->options.listener.data, problems);
+        return REFUSED;
     }
+    tell_warnings(agent, &result);
     if (!engine_load(agent->engine, result.graph, error))
-        return false;
-    if (engine_warning(agent->engine) && agent->options.listener.warning)
-        agent->options.listener.warning(agent->options.listener.data,
-                                        engine_warning(agent->engine));
-    return true;
+        return REFUSED;
+    if (agent->exchange)
+        exchange_declare(agent->exchange, result.wants);
+    warn(agent, engine_warning(agent->engine));
+    return EVALUATED;
 }
 
 static void reload(void *data);
@@ -158,9 +201,12 @@ static void reload(void *data) {
         return;
     }
     agent->unsettled = 0;
-    bool done = evaluate(agent, &error), patient = agent->patient;
+    bool patient = agent->patient;
+    Outcome outcome = evaluate(agent, &error);
+    if (outcome == WAITING)
+        return; /* the exchange will change, at the latest when it has waited long enough */
     agent->patient = false;
-    if (done)
+    if (outcome == EVALUATED)
         return;
     if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG)) {
         if (patient)
@@ -176,6 +222,66 @@ static void reload_by_clock(void *data) {
     Agent *agent = data;
     agent->asked = agent->reload_timer != NULL;
     reload(agent);
+}
+
+/* --- the exchange */
+
+static void reload_by_exchange(void *data) {
+    Agent *agent = data;
+    agent->asked = agent->patient || agent->reload_timer != NULL;
+    reload(agent);
+}
+
+static void on_exchange(void *data) {
+    Agent *agent = data;
+    if (agent->starting) {
+        loop_quit(agent->options.loop);
+        return;
+    }
+    uint64_t now = loop_now(agent->options.loop);
+    uint64_t next = MAX(now + EXCHANGE_QUIET_US, agent->evaluated + EXCHANGE_PERIOD_US);
+    if (!agent->exchange_timer)
+        loop_timer_set(agent->options.loop, &agent->exchange_timer, next, reload_by_exchange,
+                       agent);
+}
+
+static void on_exchange_note(void *data, const char *text) {
+    warn(data, text);
+}
+
+static Value *more_status(void *data) {
+    const Agent *agent = data;
+    if (!agent->exchange)
+        return NULL;
+    Value *more = value_new_map();
+    value_map_set(more, "exchange", exchange_status(agent->exchange));
+    return more;
+}
+
+static bool open_exchange(Agent *agent, GError **error) {
+    ExchangeOptions options = agent->options.exchange;
+    if (!options.store)
+        return true;
+    options.loop = agent->options.loop;
+    options.listener =
+        (ExchangeListener){ .changed = on_exchange, .note = on_exchange_note, .data = agent };
+    agent->exchange = exchange_new(&options, error);
+    if (!agent->exchange)
+        return false;
+    agent->kv = kv_port_new(options.loop, options.store, options.host, options.grants);
+    host_set_kv(agent->options.host, kv_port_kv(agent->kv));
+    return true;
+}
+
+/* The first evaluation: waits, within the patience of the exchange, for what it reads there. */
+static bool start(Agent *agent, GError **error) {
+    Outcome outcome;
+    agent->starting = true;
+    while ((outcome = evaluate(agent, error)) == WAITING)
+        if (!loop_run(agent->options.loop, error))
+            return false;
+    agent->starting = false;
+    return outcome == EVALUATED;
 }
 
 bool agent_was_asked(const Agent *agent) {
@@ -230,6 +336,7 @@ Agent *agent_new(const AgentOptions *options, GError **error) {
     g_autoptr(Agent) agent = g_new0(Agent, 1);
     agent->options = *options;
     watch_ledger(agent);
+    agent->warned = g_ptr_array_new_with_free_func(g_free);
     agent->watches = g_ptr_array_new_with_free_func((GDestroyNotify)host_watch_free);
     agent->local = host_real_new(NULL, NULL, error);
     if (!agent->local)
@@ -244,11 +351,12 @@ Agent *agent_new(const AgentOptions *options, GError **error) {
     engine.listener_data = options->listener.data;
     agent->engine = engine_new(&engine);
     if (options->socket) {
-        agent->control = control_new(options->loop, options->socket, agent->engine, error);
+        agent->control =
+            control_new(options->loop, options->socket, agent->engine, more_status, agent, error);
         if (!agent->control)
             return NULL;
     }
-    if (!evaluate(agent, error))
+    if (!open_exchange(agent, error) || !start(agent, error))
         return NULL;
     return g_steal_pointer(&agent);
 }
@@ -259,18 +367,47 @@ void agent_free(Agent *agent) {
     control_free(agent->control);
     loop_timer_clear(&agent->reload_timer);
     loop_timer_clear(&agent->clock_timer);
+    loop_timer_clear(&agent->exchange_timer);
+    exchange_free(agent->exchange);
+    g_ptr_array_unref(agent->warned);
     g_ptr_array_unref(agent->watches);
     g_strfreev(agent->watched);
     value_unref(agent->values);
     value_unref(agent->secrets);
     engine_free(agent->engine);
+    if (agent->kv)
+        host_set_kv(agent->options.host, NULL);
+    kv_port_free(agent->kv);
     unwatch_ledger(agent);
     host_free(agent->local);
     g_free(agent);
 }
 
+static void on_left(void *data) {
+    Agent *agent = data;
+    agent->left = true;
+    if (agent->ended)
+        loop_quit(agent->options.loop);
+}
+
+static void leave(Agent *agent) {
+    if (agent->exchange && !agent->leaving)
+        exchange_stop(agent->exchange, on_left, agent);
+    agent->leaving = true;
+}
+
+void agent_stop(Agent *agent) {
+    leave(agent);
+    engine_stop(agent->engine);
+}
+
 bool agent_run(Agent *agent, GError **error) {
-    return loop_run(agent->options.loop, error);
+    bool ok = loop_run(agent->options.loop, error);
+    agent->ended = true;
+    leave(agent); /* it was a resource that ended the run */
+    while (ok && agent->exchange && !agent->left)
+        ok = loop_run(agent->options.loop, error);
+    return ok;
 }
 
 Engine *agent_engine(Agent *agent) {

@@ -1,11 +1,13 @@
 #pragma once
 /*
  * agent: keeps a host true for as long as it runs. Uses everything up to lang and engine. Evaluates
- * the configuration again when one of its files, an answer of the clock, or SIGHUP says so; a
+ * the configuration again when one of its files, an answer of the clock, the exchange, or SIGHUP
+ * says so; a
  * configuration with problems is reported and the running one kept. Answers questions on a socket
  * (control.h).
  */
 #include "engine/engine.h"
+#include "fleet/exchange.h"
 #include "lang/lang.h"
 
 typedef struct Agent Agent;
@@ -27,6 +29,8 @@ typedef struct {
     const char *socket; /* path of the control socket; NULL: none */
     LangInputs inputs;  /* wall_now, values and secrets are set anew for each evaluation */
     const char *values_file, *secrets_file; /* read and watched as the configuration is; or NULL */
+    /* Loop and listener are set by the agent; store NULL: no exchange. */
+    ExchangeOptions exchange;
     EngineOptions engine; /* loop, host, ledger, kinds and listener are set by the agent */
     AgentListener listener;
 } AgentOptions;
@@ -37,8 +41,10 @@ Agent *agent_new(const AgentOptions *options, GError **error);
 void agent_free(Agent *agent); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Agent, agent_free)
 
-/* Until engine_stop() has ended everything. */
+/* Until agent_stop() has ended everything. */
 bool agent_run(Agent *agent, GError **error);
+/* Begins to end: what runs is finished, what was published is withdrawn. */
+void agent_stop(Agent *agent);
 Engine *agent_engine(Agent *agent);
 void agent_reload(Agent *agent); /* soon; several calls in a row are one */
 /* Whether a file or a call asked for the last evaluation; else the clock, or it is the first. */

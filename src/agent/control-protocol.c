@@ -38,14 +38,21 @@ static Value *summary_value(const Engine *engine) {
     return map;
 }
 
-static void ask_status(const Engine *engine, const Value *request, GString *answer) {
+static void ask_status(const Engine *engine, const Value *more, const Value *request,
+                       GString *answer) {
     engine_visit_status(engine, answer_status, answer);
-    Value *map = value_new_map();
-    value_map_set(map, "summary", summary_value(engine));
+    Value *map = value_new_map(), *summary = summary_value(engine);
+    for (size_t i = 0; more && i < value_size(more); i++) {
+        const char *name;
+        const Value *value = value_map_at(more, i, &name);
+        value_map_set(summary, name, value_ref(value));
+    }
+    value_map_set(map, "summary", summary);
     answer_line(answer, map);
 }
 
-static void ask_why(const Engine *engine, const Value *request, GString *answer) {
+static void ask_why(const Engine *engine, const Value *more, const Value *request,
+                    GString *answer) {
     const char *kind = value_map_string(request, "kind", ""),
                *name = value_map_string(request, "name", "");
     g_autoptr(Value) status = engine_status(engine, kind, name);
@@ -55,13 +62,14 @@ static void ask_why(const Engine *engine, const Value *request, GString *answer)
 
 static const struct {
     const char *ask;
-    void (*answer)(const Engine *engine, const Value *request, GString *answer);
+    void (*answer)(const Engine *engine, const Value *more, const Value *request, GString *answer);
 } asks[] = {
     { "status", ask_status },
     { "why", ask_why },
 };
 
-void control_answer(const Engine *engine, const char *text, size_t size, GString *answer) {
+void control_answer(const Engine *engine, const Value *more, const char *text, size_t size,
+                    GString *answer) {
     g_autoptr(GError) error = NULL;
     g_autoptr(Value) request = json_parse(text, size, "request", &error);
     if (!request || value_type(request) != VALUE_MAP) {
@@ -71,7 +79,7 @@ void control_answer(const Engine *engine, const char *text, size_t size, GString
     const char *ask = value_map_string(request, "ask", "");
     for (unsigned i = 0; i < G_N_ELEMENTS(asks); i++)
         if (strcmp(asks[i].ask, ask) == 0) {
-            asks[i].answer(engine, request, answer);
+            asks[i].answer(engine, more, request, answer);
             Value *end = value_new_map();
             value_map_set(end, "end", value_new_bool(true));
             answer_line(answer, end);

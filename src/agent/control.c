@@ -15,6 +15,8 @@
 struct Control {
     Loop *loop;
     Engine *engine;
+    ControlMore more;
+    void *more_data;
     char *path;
     int fd;
     LoopSource *source;
@@ -82,7 +84,9 @@ static void read_some(Client *client) {
     g_string_append_len(client->request, buffer, n);
     if (n > 0 && !memchr(buffer, '\n', (size_t)n))
         return;
-    control_answer(client->control->engine, client->request->str, client->request->len,
+    const Control *control = client->control;
+    g_autoptr(Value) more = control->more ? control->more(control->more_data) : NULL;
+    control_answer(control->engine, more, client->request->str, client->request->len,
                    client->answer);
     client->answering = true;
     if (!watch_client(client, EPOLLOUT))
@@ -159,10 +163,13 @@ static int listen_at(const char *path, GError **error) {
     return fd;
 }
 
-Control *control_new(Loop *loop, const char *path, Engine *engine, GError **error) {
+Control *control_new(Loop *loop, const char *path, Engine *engine, ControlMore more, void *data,
+                     GError **error) {
     g_autoptr(Control) control = g_new0(Control, 1);
     control->loop = loop;
     control->engine = engine;
+    control->more = more;
+    control->more_data = data;
     control->path = g_strdup(path);
     control->clients = g_ptr_array_new_with_free_func(client_free);
     control->fd = listen_at(path, error);

@@ -15,7 +15,12 @@
 
 typedef struct Control Control;
 
-Control *control_new(Loop *loop, const char *path, Engine *engine, GError **error);
+/* What the agent itself has to tell beside its engine: members for the summary of status. NULL:
+ * nothing. */
+typedef Value *(*ControlMore)(void *data);
+
+Control *control_new(Loop *loop, const char *path, Engine *engine, ControlMore more, void *data,
+                     GError **error);
 void control_free(Control *control); /* removes the socket; accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Control, control_free)
 

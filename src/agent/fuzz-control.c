@@ -35,7 +35,7 @@ static Engine *engine_of_process(void) {
 static void check_answer(const char *request, size_t size) {
     g_autoptr(GString) answer = g_string_new(NULL);
     g_autoptr(GError) error = NULL;
-    control_answer(engine_of_process(), request, size, answer);
+    control_answer(engine_of_process(), NULL, request, size, answer);
     g_assert_true(g_str_has_suffix(answer->str, "}\n"));
     g_autoptr(GPtrArray) values = control_parse_answer(answer->str, &error);
     g_assert_true(values || g_error_matches(error, STEAD_ERROR, STEAD_ERROR_REFUSED));

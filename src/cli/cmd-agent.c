@@ -8,7 +8,9 @@
 #include "cli/agent-log.h"
 #include "cli/agent-renew.h"
 #include "cli/commands.h"
+#include "cli/exchange-of.h"
 #include "cli/session.h"
+#include "cli/store-option.h"
 #include "kinds/kinds.h"
 
 #define DEFAULT_FLAP_LIMIT 10
@@ -41,7 +43,7 @@ static void on_warning(void *data, const char *text) {
 static void on_stop(void *data, int signal_number) {
     Watch *watch = data;
     agent_log_stopping(watch->log, watch->agent, signal_number);
-    engine_stop(agent_engine(watch->agent));
+    agent_stop(watch->agent);
 }
 
 static void on_hangup(void *data, int signal_number) {
@@ -104,6 +106,9 @@ static int run(const Arguments *arguments, char **words) {
         printer_error(session->printer, error);
         return EXIT_REFUSED;
     }
+    g_auto(ExchangeOf) exchange = { .host = NULL };
+    if (!exchange_of_session(session, loop, &exchange))
+        return EXIT_REFUSED;
     g_autofree char *configuration = session_configuration(session, words[0]);
     uint64_t converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6);
     printer_be_log(session->printer, arguments);
@@ -120,6 +125,7 @@ static int run(const Arguments *arguments, char **words) {
         .inputs = session_inputs(session),
         .values_file = arguments->values,
         .secrets_file = arguments->secrets,
+        .exchange = exchange.options,
         .engine = {
             .parallel = (unsigned)MAX(0, arguments->parallel),
             .noop = arguments->noop,
@@ -148,6 +154,15 @@ static const Option *const options[] = {
     &option_values,
     &option_secrets,
     &option_env,
+    &option_exchange,
+    &option_exchange_host,
+    &option_may_publish,
+    &option_exchange_ttl,
+    &option_store_ca,
+    &option_store_cert,
+    &option_store_key,
+    &option_store_user,
+    &option_store_password_file,
     &option_noop,
     &option_sema,
     &option_parallel,

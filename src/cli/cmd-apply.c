@@ -6,8 +6,10 @@
 #include "base/limits.h"
 #include "base/plural.h"
 #include "cli/commands.h"
+#include "cli/exchange-of.h"
 #include "cli/over-ssh.h"
 #include "cli/saved-plan.h"
+#include "cli/store-option.h"
 #include "lib/plan.h"
 #include "lib/run.h"
 
@@ -230,7 +232,8 @@ static int run(const Arguments *arguments, char **words) {
     }
     g_auto(LangResult) result = { 0 };
     LedgerMode mode = arguments->noop ? LEDGER_READ : LEDGER_WRITE;
-    if (!session_load_beside_ledger(session, words[0], mode, "apply", &result))
+    if (!exchange_of_file(session, words[0]) ||
+        !session_load_beside_ledger(session, words[0], mode, "apply", &result))
         return EXIT_REFUSED;
     g_autofree char *configuration = session_configuration(session, words[0]);
     Task task = {
@@ -261,6 +264,13 @@ static const Option *const options[] = {
     &option_values,
     &option_secrets,
     &option_env,
+    &option_exchange,
+    &option_exchange_host,
+    &option_store_ca,
+    &option_store_cert,
+    &option_store_key,
+    &option_store_user,
+    &option_store_password_file,
     &option_noop,
     &option_replace,
     &option_force,

@@ -1,7 +1,9 @@
 /* stead plan: what apply would do, and nothing else. */
 #include "cli/commands.h"
+#include "cli/exchange-of.h"
 #include "cli/over-ssh.h"
 #include "cli/saved-plan.h"
+#include "cli/store-option.h"
 #include "lib/plan.h"
 
 static int exit_code(const Arguments *arguments, const Plan *plan) {
@@ -16,7 +18,8 @@ static int run(const Arguments *arguments, char **words) {
         return over_ssh(arguments, "plan", words[0]);
     g_autoptr(Session) session = session_open(arguments);
     g_auto(LangResult) result = { 0 };
-    if (!session || !session_load_beside_ledger(session, words[0], LEDGER_READ, "plan", &result))
+    if (!session || !exchange_of_file(session, words[0]) ||
+        !session_load_beside_ledger(session, words[0], LEDGER_READ, "plan", &result))
         return EXIT_REFUSED;
     g_autofree char *configuration = session_configuration(session, words[0]);
     PlanWishes wishes = {
@@ -46,26 +49,15 @@ static int run(const Arguments *arguments, char **words) {
 }
 
 static const Option *const options[] = {
-    &option_ssh,
-    &option_keep,
-    &option_root,
-    &option_state,
-    &option_kinds,
-    &option_values,
-    &option_secrets,
-    &option_env,
-    &option_out,
-    &option_json,
-    &option_detailed_exitcode,
-    &option_noop,
-    &option_replace,
-    &option_force,
-    &option_parallel,
-    &option_verify,
-    &option_no_autoedges,
-    &option_quiet,
-    &option_no_color,
-    NULL,
+    &option_ssh,           &option_keep,       &option_root,
+    &option_state,         &option_kinds,      &option_values,
+    &option_secrets,       &option_env,        &option_exchange,
+    &option_exchange_host, &option_store_ca,   &option_store_cert,
+    &option_store_key,     &option_store_user, &option_store_password_file,
+    &option_out,           &option_json,       &option_detailed_exitcode,
+    &option_noop,          &option_replace,    &option_force,
+    &option_parallel,      &option_verify,     &option_no_autoedges,
+    &option_quiet,         &option_no_color,   NULL,
 };
 
 const Command command_plan = {

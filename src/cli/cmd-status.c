@@ -126,6 +126,52 @@ static bool is_asked_for(const Arguments *arguments, const Value *status) {
     return !arguments->kind || strcmp(arguments->kind, value_map_string(status, "kind", "")) == 0;
 }
 
+/* "exchange (etcd): out of reach since ...: why; going on with what is known" */
+static void print_exchange(Printer *printer, const Value *exchange) {
+    const char *error = value_map_string(exchange, "error", NULL);
+    int64_t published = value_map_int(exchange, "published", 0);
+    g_autofree char *since =
+        time_show(value_map_int(exchange, "since", 0) * (int64_t)G_USEC_PER_SEC);
+    const char *store = value_map_string(exchange, "store", "");
+    if (!value_map_bool(exchange, "connected", false))
+        printer_line(printer, STYLE_BAD,
+                     "exchange (%s): out of reach since %s%s%s; what it had "
+                     "last is used",
+                     store, since, error ? ": " : "", error ? error : "");
+    else
+        printer_line(printer, STYLE_PLAIN,
+                     "exchange (%s): as '%s', %" G_GINT64_FORMAT " published%s", store,
+                     value_map_string(exchange, "host", ""), published,
+                     value_map_bool(exchange, "stale", false)
+                         ? "; some of it is not read yet: what was known last is used"
+                         : "");
+}
+
+/* One that may be added to. */
+static Value *copy_of(const Value *map) {
+    Value *copy = value_new_map();
+    for (size_t i = 0; i < value_size(map); i++) {
+        const char *name;
+        const Value *value = value_map_at(map, i, &name);
+        value_map_set(copy, name, value_ref(value));
+    }
+    return copy;
+}
+
+static void show_exchange(Session *session, const GPtrArray *answer) {
+    for (unsigned i = 0; i < answer->len; i++) {
+        const Value *summary = answer->pdata[i] ? value_map_get(answer->pdata[i], "summary") : NULL;
+        const Value *exchange =
+            value_type(summary) == VALUE_MAP ? value_map_get(summary, "exchange") : NULL;
+        if (value_type(exchange) != VALUE_MAP)
+            continue;
+        if (printer_is_json(session->printer))
+            printer_json(session->printer, "exchange", copy_of(exchange));
+        else
+            print_exchange(session->printer, exchange);
+    }
+}
+
 /* What is right is only counted, unless asked for. JSON takes its maps out of the answer. */
 static int show_all(Session *session, GPtrArray *answer, bool offline) {
     Printer *printer = session->printer;
@@ -158,7 +204,10 @@ static int run_status(const Arguments *arguments, char **words) {
     g_autoptr(GPtrArray) answer = ask_agent(session, request, &offline);
     if (!answer && offline)
         answer = read_ledger(session, NULL, NULL);
-    return answer ? show_all(session, answer, offline) : EXIT_REFUSED;
+    if (!answer)
+        return EXIT_REFUSED;
+    show_exchange(session, answer);
+    return show_all(session, answer, offline);
 }
 
 static void print_list(Printer *printer, const char *title, const Value *list) {

@@ -23,11 +23,13 @@ typedef struct {
     char *root, *state, *values, *secrets, *out, *format, *since, *until, *kind, *output_dir, *only,
         *except, *key, *comment, *message, *previous, *digest, *store, *store_ca, *store_cert,
         *store_key, *store_user, *store_password_file, *lease, *data, *listen, *hub, *ca,
-        *token_file, *token, *fingerprint, *host, *role, *ttl, *lab, *ssh;
-    char **names, **env, **force, **kinds;
+        *token_file, *token, *fingerprint, *host, *role, *ttl, *lab, *ssh, *exchange,
+        *exchange_host;
+    char **may_publish, **names, **env, **force, **kinds;
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
     gboolean verbose, yes, junit, replace, all_files, all_packages, with_secrets, overwrite, check;
     gboolean prefix, keys_only, keep, watch;
+    int exchange_ttl;
     int parallel, sema, flap, limit, record;
     int64_t revision;
     double converged_timeout, timeout;
@@ -68,4 +70,5 @@ extern const Option option_root, option_state, option_json, option_noop, option_
     option_quiet, option_format, option_since, option_until, option_kind, option_limit,
     option_corrective, option_flap, option_junit, option_verbose, option_replace, option_force,
     option_kinds, option_check, option_key, option_data, option_hub, option_ca, option_token_file,
-    option_ssh, option_keep;
+    option_ssh, option_keep, option_exchange, option_exchange_host, option_may_publish,
+    option_exchange_ttl;

@@ -196,3 +196,33 @@ const Option option_ssh = {
 const Option option_keep = {
     "keep", 0, G_OPTION_ARG_NONE, TO(keep), NULL, "With --ssh: leave stead there for the next time",
 };
+const Option option_exchange = {
+    "exchange",
+    0,
+    G_OPTION_ARG_STRING,
+    TO(exchange),
+    "STORE",
+    "Share what is published with the other hosts in STORE: etcd=URL[,URL...] or sqlite=FILE",
+};
+const Option option_exchange_host = {
+    "host",
+    0,
+    G_OPTION_ARG_STRING,
+    TO(exchange_host),
+    "NAME",
+    "This host's name in the exchange (default: its hostname)",
+};
+const Option option_may_publish = {
+    "may-publish",
+    0,
+    G_OPTION_ARG_STRING_ARRAY,
+    TO(may_publish),
+    "PATH",
+    "Also allow to publish PATH, or all below it with a slash at its end; {host} in it is this "
+    "host's name (repeatable)",
+};
+const Option option_exchange_ttl = {
+    "exchange-ttl",   0,
+    G_OPTION_ARG_INT, TO(exchange_ttl),
+    "SECONDS",        "What this host publishes is gone so long after it was lost (default 60)",
+};

@@ -55,6 +55,7 @@ void session_close(Session *session) {
     stead_machine_close(session->machine);
     value_unref(session->values);
     value_unref(session->secrets);
+    value_unref(session->exchange);
     printer_free(session->printer);
     g_free(session);
 }
@@ -95,6 +96,7 @@ LangInputs session_inputs(const Session *session) {
         .host = session->machine->host,
         .values = session->values,
         .secrets = session->secrets,
+        .exchange = session->exchange,
         .env_names = (const char *const *)session->arguments->env,
         .wall_now = (uint64_t)g_get_real_time(),
         .noop = session->arguments->noop,

@@ -11,6 +11,7 @@ typedef struct {
     Printer *printer;
     stead_machine *machine;
     Value *values, *secrets;
+    Value *exchange; /* what is known of it, for evaluations; NULL: nothing */
 } Session;
 
 /* Opens the host. On error prints it and returns NULL. */

@@ -13,8 +13,9 @@
 
 #define SHOWN 60 /* characters of a value */
 
-static const char *const input_names[] = { "file",  "facts",    "values", "secrets",  "time",
-                                           "files", "packages", "units",  "commands", "links" };
+static const char *const input_names[] = { "file",     "facts", "values",   "secrets",
+                                           "time",     "files", "packages", "units",
+                                           "commands", "links", "exchange" };
 
 static bool check_inputs(const Value *inputs, GError **error) {
     const char *name;
@@ -242,6 +243,70 @@ static bool plan_and_apply(Graph *graph, const KindSet *kinds, Host *machine, Va
     return true;
 }
 
+/* --- the exchange ----------------------------------------------------------------------------- */
+
+/* A list of hosts becomes a set. */
+static Value *sets_of(const Value *lists) {
+    Value *sets = value_new_map();
+    for (size_t i = 0; value_type(lists) == VALUE_MAP && i < value_size(lists); i++) {
+        const char *name;
+        const Value *list = value_map_at(lists, i, &name);
+        Value *set = value_new_map();
+        for (size_t j = 0; value_type(list) == VALUE_LIST && j < value_size(list); j++) {
+            const Value *host = value_list_at(list, j);
+            if (value_type(host) == VALUE_STRING)
+                value_map_set(set, value_string(host), value_new_bool(true));
+        }
+        value_map_set(sets, name, set);
+    }
+    return sets;
+}
+
+static const char *const exchange_names[] = { "data",    "export",      "host",
+                                              "missing", "may_publish", "schedule" };
+
+static bool check_exchange(const Value *given, GError **error) {
+    if (value_type(given) != VALUE_MAP) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "'exchange' is a table with host, data, missing, schedule, may_publish");
+        return false;
+    }
+    for (size_t i = 0; i < value_size(given); i++) {
+        const char *name;
+        (void)value_map_at(given, i, &name);
+        const char *near = suggest_nearest(name, exchange_names, G_N_ELEMENTS(exchange_names));
+        if (near && strcmp(near, name) == 0)
+            continue;
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "exchange has no '%s'%s%s%s", name,
+                    near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+        return false;
+    }
+    return true;
+}
+
+/* The view of fleet/exchange.h; NULL with error, or without: none is given. */
+static Value *exchange_of(const Value *inputs, GError **error) {
+    static const char *const maps[] = { "data", "missing", "export" };
+    const Value *given = value_map_get(inputs, "exchange");
+    if (!given || !check_exchange(given, error))
+        return NULL;
+    Value *view = value_new_map();
+    value_map_set(view, "host", value_new_string(value_map_string(given, "host", "localhost")));
+    for (unsigned i = 0; i < G_N_ELEMENTS(maps); i++) {
+        const Value *map = value_map_get(given, maps[i]);
+        value_map_set(view, maps[i],
+                      value_type(map) == VALUE_MAP ? value_ref(map) : value_new_map());
+    }
+    value_map_set(view, "schedule", sets_of(value_map_get(given, "schedule")));
+    const Value *grants = value_map_get(given, "may_publish");
+    Value *all = value_new_list();
+    value_list_append(all, value_new_string("/"));
+    value_map_set(view, "grants",
+                  value_type(grants) == VALUE_LIST ? value_ref(grants) : value_ref(all));
+    value_unref(all);
+    return view;
+}
+
 static uint64_t time_of(const Value *inputs) {
     const char *text = value_map_string(inputs, "time", NULL);
     g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
@@ -255,6 +320,12 @@ Value *trial_run(const char *directory, const KindSet *kinds, const Value *input
     g_autoptr(Host) local = host_real_new(NULL, NULL, error);
     if (!local)
         return NULL;
+    GError *problem = NULL;
+    g_autoptr(Value) exchange = exchange_of(inputs, &problem);
+    if (problem) {
+        g_propagate_error(error, problem);
+        return NULL;
+    }
     g_autoptr(Value) no_facts = value_new_map();
     const Value *facts = value_map_get(inputs, "facts");
     LangInputs lang = {
@@ -263,6 +334,7 @@ Value *trial_run(const char *directory, const KindSet *kinds, const Value *input
         .values = value_map_get(inputs, "values"),
         .facts = facts ? facts : no_facts,
         .secrets = value_map_get(inputs, "secrets"),
+        .exchange = exchange,
         .wall_now = time_of(inputs),
     };
     g_autofree char *file = g_build_filename(directory, value_map_string(inputs, "file", ""), NULL);
@@ -277,6 +349,7 @@ Value *trial_run(const char *directory, const KindSet *kinds, const Value *input
         return g_steal_pointer(&result);
     }
     value_map_set(result, "resources", resources_of(loaded.graph, kinds));
+    value_map_set(result, "published", value_ref(value_map_get(loaded.wants, "publish")));
     g_autoptr(Host) machine = make_machine(inputs);
     return plan_and_apply(loaded.graph, kinds, machine, result, error) ? g_steal_pointer(&result)
                                                                        : NULL;

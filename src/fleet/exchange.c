@@ -18,6 +18,7 @@ struct Exchange {
     char *host;
     char **grants;
     bool reads_only, stopping;
+    uint64_t patience_us;
     ExchangeListener listener;
     Tenure *tenure;
     Publisher *publisher;  /* NULL: reads_only */
@@ -155,8 +156,8 @@ static void want_part(Exchange *exchange, char *prefix) {
     }
     SubscriptionListener listener = { .changed = on_part, .failed = on_failed, .data = exchange };
     const Value *known = exchange->known ? value_map_get(exchange->known, prefix) : NULL;
-    Subscription *part =
-        subscription_new(exchange->loop, exchange->state, prefix, known, &listener);
+    Subscription *part = subscription_new(exchange->loop, exchange->state, prefix, known,
+                                          exchange->patience_us, &listener);
     g_hash_table_insert(exchange->parts, prefix, part);
 }
 
@@ -215,7 +216,7 @@ static void want_schedule(Exchange *exchange, const char *name, const Value *wan
     schedule->seats =
         seats_new(exchange->loop, exchange->state, exchange->host, name, &options, &listener);
     loop_timer_set(exchange->loop, &schedule->patience,
-                   loop_now(exchange->loop) + EXCHANGE_PATIENCE_US, on_seats_patience, schedule);
+                   loop_now(exchange->loop) + exchange->patience_us, on_seats_patience, schedule);
 }
 
 /* --- wants */
@@ -564,11 +565,12 @@ Exchange *exchange_new(const ExchangeOptions *options, GError **error) {
         return NULL;
     Exchange *exchange = g_new0(Exchange, 1);
     exchange->loop = options->loop;
-    exchange->state = options->state;
+    exchange->state = options->store;
     exchange->host = g_strdup(options->host);
     exchange->grants = g_strdupv((char **)(uintptr_t)options->grants);
     exchange->reads_only = options->reads_only;
     exchange->listener = options->listener;
+    exchange->patience_us = options->patience_us ? options->patience_us : EXCHANGE_PATIENCE_US;
     exchange->snapshot = g_strdup(options->snapshot);
     exchange->noted = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     exchange->parts =

@@ -54,12 +54,13 @@ typedef struct {
 
 typedef struct {
     Loop *loop;
-    Store *state;              /* borrowed */
+    Store *store;              /* borrowed */
     const char *host;          /* our name */
     const char *const *grants; /* NULL-terminated, or NULL: see exchange_may_publish() */
     unsigned ttl_s;            /* of what we publish; 0: EXCHANGE_TTL */
     const char *snapshot;      /* file for what is known; NULL: none */
     bool reads_only;           /* publishes nothing and takes no seats */
+    uint64_t patience_us;      /* 0: EXCHANGE_PATIENCE_US */
     ExchangeListener listener;
 } ExchangeOptions;
 

@@ -154,7 +154,7 @@ static void load(Subscription *subscription, const Value *known) {
 }
 
 Subscription *subscription_new(Loop *loop, Store *state, const char *prefix, const Value *known,
-                               const SubscriptionListener *listener) {
+                               uint64_t patience_us, const SubscriptionListener *listener) {
     Subscription *subscription = g_new0(Subscription, 1);
     subscription->loop = loop;
     subscription->prefix = g_strdup(prefix);
@@ -166,8 +166,8 @@ Subscription *subscription_new(Loop *loop, Store *state, const char *prefix, con
         .entry = on_entry, .changed = on_changed, .failed = on_failed, .data = subscription
     };
     subscription->mirror = mirror_new(loop, state, prefix, &of_mirror);
-    loop_timer_set(loop, &subscription->patience, loop_now(loop) + EXCHANGE_PATIENCE_US,
-                   on_patience, subscription);
+    loop_timer_set(loop, &subscription->patience, loop_now(loop) + patience_us, on_patience,
+                   subscription);
     return subscription;
 }
 

@@ -14,7 +14,7 @@ typedef struct {
 
 /* known: what subscription_save() gave, or NULL. */
 Subscription *subscription_new(Loop *loop, Store *state, const char *prefix, const Value *known,
-                               const SubscriptionListener *listener);
+                               uint64_t patience_us, const SubscriptionListener *listener);
 void subscription_free(Subscription *subscription); /* accepts NULL */
 
 /* The store, or else a snapshot, has said what there is, or that was waited for long enough. */

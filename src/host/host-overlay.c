@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "host/accounts-lock.h"
 #include "host/host-ops.h"
+#include "host/kv.h"
 #include "host/memory-net.h"
 #include "host/memory-packages.h"
 #include "host/memory-tree.h"
@@ -33,6 +34,7 @@ static Overlay *overlay_of(Host *host) {
 static void overlay_free(Host *host) {
     Overlay *self = overlay_of(host);
     memory_net_free(self->net);
+    host_kv_predict_free(self->host.kv);
     memory_units_free(self->units);
     memory_tree_free(self->tree);
     g_hash_table_unref(self->packages);
@@ -594,6 +596,7 @@ Host *host_overlay_new(Host *base) {
                          .is_real = base->is_real,
                          .is_machine = base->is_machine };
     self->base = base;
+    self->host.kv = base->kv ? host_kv_predict(base->kv) : NULL;
     g_mutex_init(&self->lock);
     self->tree = memory_tree_new(base);
     self->units = memory_units_new(self->tree);

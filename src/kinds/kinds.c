@@ -12,6 +12,7 @@ static const Kind *const kinds[] = {
     &kind_host,
     &kind_hostname,
     &kind_ini,
+    &kind_kv,
     &kind_line,
     &kind_mount,
     &kind_msg,

@@ -20,6 +20,7 @@ extern const Kind kind_group;
 extern const Kind kind_host;
 extern const Kind kind_hostname;
 extern const Kind kind_ini;
+extern const Kind kind_kv;
 extern const Kind kind_line;
 extern const Kind kind_mount;
 extern const Kind kind_msg;

@@ -18,6 +18,7 @@ REPAIR_TIMEOUT = 60  # seconds; for a loaded machine
 # Kinds that leave nothing on a machine that could be tampered with or taken back.
 HOLD_NOTHING = {
     "exit": "ends the run",
+    "kv": "holds a value in the store of a fleet",
     "msg": "sends a message once",
     "noop": "does nothing",
     "print": "prints",
