@@ -54,10 +54,18 @@ static void add_list(GString *text, const char *title, const GPtrArray *lines) {
         g_string_append_printf(text, "\n    and %u more", lines->len - LIST_SHOWN);
 }
 
-/* A case that failed may have failed for what failed in it, or for what a second run would do. */
+/* A case that failed may have failed for what is wrong with its configuration, for what failed in
+ * it, or for what a second run would do. */
 static void add_outcome(const Suite *suite, GString *text) {
     g_autoptr(GPtrArray) failed = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) second = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) wrong = g_ptr_array_new_with_free_func(g_free);
+    const Value *problems = value_map_get(suite->trial, "problems");
+    for (size_t i = 0; i < value_size(problems); i++)
+        g_ptr_array_add(wrong, g_strdup(value_string(value_list_at(problems, i))));
+    add_list(text, "what is wrong with the configuration", wrong);
+    if (wrong->len > 0) /* then nothing was planned or applied */
+        return;
     const Value *kinds = value_map_get(suite->trial, "failed");
     for (size_t i = 0; i < value_size(kinds); i++) {
         const char *kind, *name;

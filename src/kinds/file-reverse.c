@@ -79,6 +79,12 @@ static void copy_property(Resource *inverse, const State *before, unsigned param
         resource_put(inverse, param, value_ref(state_get(before, param)));
 }
 
+/* What an existing file held was no matter of the resource, which left it alone. */
+static bool left_content_alone(const FileSpec *spec, const State *before) {
+    return before->content == NULL && state_get(before, FILE_ROW_CONTENT) == NULL &&
+           spec->from == FROM_NOTHING && !spec->absent && spec->type == FILE_REGULAR;
+}
+
 static bool restore_content(Resource *inverse, const Resource *resource, const State *before,
                             GError **error) {
     if (before->content == NULL) {
@@ -98,8 +104,8 @@ static bool restore_content(Resource *inverse, const Resource *resource, const S
     return true;
 }
 
-static bool restore(Resource *inverse, const Resource *resource, const State *before,
-                    GError **error) {
+static bool restore(Resource *inverse, const FileSpec *spec, const State *before, GError **error) {
+    const Resource *resource = spec->resource;
     const Value *type = state_get(before, FILE_ROW_TYPE);
     const char *word = type != NULL ? value_string(type) : "other";
     if (strcmp(word, "other") == 0) {
@@ -115,7 +121,8 @@ static bool restore(Resource *inverse, const Resource *resource, const State *be
     copy_property(inverse, before, FILE_ROW_GROUP);
     copy_property(inverse, before, FILE_ROW_MODE);
     copy_property(inverse, before, FILE_ROW_TARGET);
-    return strcmp(word, "file") != 0 || restore_content(inverse, resource, before, error);
+    return strcmp(word, "file") != 0 || left_content_alone(spec, before) ||
+           restore_content(inverse, resource, before, error);
 }
 
 Resource *file_reverse(const Resource *resource, const State *before, OnRemove how,
@@ -132,7 +139,7 @@ Resource *file_reverse(const Resource *resource, const State *before, OnRemove h
         resource_put(inverse, FILE_ROW_FORCE, value_new_bool(true));
     if (before == NULL || !before->exists || how == ON_REMOVE_REMOVE)
         put_text(inverse, FILE_ROW_STATE, "absent");
-    else if (!restore(inverse, resource, before, error))
+    else if (!restore(inverse, &spec, before, error))
         return NULL;
     return g_steal_pointer(&inverse);
 }

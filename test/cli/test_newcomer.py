@@ -204,3 +204,17 @@ def test_secrets_that_everybody_may_read(site):
     values.write_text("p: 1\n")
     values.chmod(0o644)
     assert stead(*call, "--secrets", secrets, "--values", values).stderr == ""
+
+
+def test_file_of_which_only_the_mode_is_kept_leaves_whatever_it_holds(site):
+    """As a key does that a command makes anew: its bytes were never a matter of stead."""
+    key = site.root / "key"
+    key.write_text("first\n")
+    key.chmod(0o600)
+    site.write('file "/key" { mode = "0600" }')
+    assert stead("apply", site.file, "--root", site.root).returncode == 0
+    key.write_text("second\n")
+    site.write('noop "nothing" {}')
+    done = stead("apply", site.file, "--root", site.root)
+    assert done.returncode == 0, done
+    assert key.read_text() == "second\n"

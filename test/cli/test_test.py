@@ -104,3 +104,16 @@ def test_failure_tells_what_failed_on_the_machine(site):
     done = run(site)
     assert "\n# what failed on the machine in memory:\n#     file '/etc/x/y': create '/etc/x/y': the directory" in done.stdout
     assert done.returncode == 4, done
+
+
+def test_problems_of_the_configuration_are_told(site):
+    """Also when the case does not look at them, but at a plan that there is not."""
+    site.write('file "/x" { content = "port " .. values.port .. "\\n" }')
+    site.write("""
+        case("looks at the problems", { file = "site.lua" }, function(t) expect(#t.problems == 0) end)
+        case("looks at the plan", { file = "site.lua" }, function(t) expect(t.plan.file["/x"] == "create") end)
+    """, "site.test.lua")
+    done = run(site)
+    assert done.returncode == 4, done
+    assert done.stdout.count("\n# what is wrong with the configuration:\n#     ") == 2, done
+    assert done.stdout.count("values.port is not set") == 2, done
