@@ -598,6 +598,34 @@ static Graph *combine(Engine *engine, const Graph *graph, const GPtrArray *leavi
     return NULL;
 }
 
+/* --- accounts that are still named ------------------------------------------------------------ */
+
+/* A user that goes while files of the new configuration are to be its own would leave them with
+ * nobody's number: a mistake in the new configuration, like any other. */
+static bool check_accounts(const Graph *graph, const GPtrArray *leaving, GError **error) {
+    g_autoptr(AutoEdges) asked = NULL;
+    for (unsigned i = 0; i < leaving->len; i++) {
+        const Leaving *one = g_ptr_array_index(leaving, i);
+        if (!one->undo || one->how != ON_REMOVE_REMOVE)
+            continue;
+        if (!asked)
+            asked = auto_edges_ask_all(graph);
+        const Resource *needing = auto_edges_left_alone(asked, graph, one->undo);
+        if (!needing)
+            continue;
+        g_autofree char *who = resource_show(needing);
+        g_autofree char *account = resource_show(one->undo);
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "refuse to remove %s, which left the configuration: %s (%s:%u) still names it; "
+                    "name another one there, or declare it again; to leave it on the machine: "
+                    "'stead ledger forget %s %s'",
+                    account, who, needing->origin.file ? needing->origin.file : "configuration",
+                    needing->origin.line, one->undo->kind->name, one->undo->name);
+        return false;
+    }
+    return true;
+}
+
 /* --- another configuration -------------------------------------------------------------------- */
 
 #define LEAVING_SHOWN 3
@@ -704,7 +732,7 @@ Graph *removal_add(Engine *engine, Graph *graph, GHashTable **ret_removals, GErr
         g_propagate_error(error, search.error);
         return NULL;
     }
-    if (!check_configuration(engine, leaving, error) ||
+    if (!check_configuration(engine, leaving, error) || !check_accounts(graph, leaving, error) ||
         (engine->remembers && !reserve(&search, error)))
         return NULL;
     GHashTable *removals = removals_of(leaving);

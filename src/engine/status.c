@@ -26,8 +26,6 @@ static const char *state_of(const Vertex *vertex, unsigned member) {
         return "ok";
     if (vertex->state == VERTEX_DELAYED)
         return vertex->flapping && !vertex->error ? "flapping" : "retrying";
-    if (vertex->state == VERTEX_HIDDEN && vertex->removal)
-        return "ok";
     if (vertex->state != VERTEX_IDLE)
         return names[vertex->state];
     if (vertex->dirty || !vertex->succeeded)
@@ -176,6 +174,8 @@ Value *engine_status(const Engine *engine, const char *kind, const char *name) {
     if (found < 0)
         return NULL;
     const Vertex *vertex = engine->vertices[graph_leader(engine->graph, (unsigned)found)];
+    if (vertex->removal && vertex->state == VERTEX_HIDDEN)
+        return NULL; /* gone: it is managed no more */
     for (unsigned i = 0; i < vertex->n_members; i++)
         if (g_str_equal(vertex->members[i]->name, name) &&
             g_str_equal(vertex->members[i]->kind->name, kind))

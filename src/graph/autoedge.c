@@ -351,6 +351,54 @@ unsigned graph_auto_edges(Graph *graph) {
     return auto_edges_add(edges, graph);
 }
 
+/* --- accounts */
+
+AutoEdges *auto_edges_ask_all(const Graph *graph) {
+    AutoEdges *edges = auto_edges_new();
+    for (unsigned i = 0; i < graph_size(graph); i++)
+        if (!resource_meta(graph_resource(graph, i))->hidden)
+            ask(edges, i, graph_resource(graph, i));
+    return edges;
+}
+
+static bool is_account(const char *key) {
+    return g_str_has_prefix(key, "user" SEPARATOR) || g_str_has_prefix(key, "group" SEPARATOR);
+}
+
+static bool is_to_be_absent(const Resource *resource) {
+    int row = kind_param_index(resource->kind, "state");
+    const Value *state = row >= 0 ? resource_get(resource, (unsigned)row) : NULL;
+    return state && value_type(state) == VALUE_STRING && strcmp(value_string(state), "absent") == 0;
+}
+
+static const Resource *find_needing(const AutoEdges *edges, const Graph *graph, const char *key) {
+    for (unsigned i = 0; i < edges->wants->len; i++) {
+        const Want *want = &g_array_index(edges->wants, Want, i);
+        if (!want->before || want->way != WANT_ALL || want->n != 1 ||
+            strcmp(edges->wanted->pdata[want->first], key) != 0)
+            continue;
+        const Resource *resource = graph_resource(graph, want->vertex);
+        if (!is_to_be_absent(resource))
+            return resource;
+    }
+    return NULL;
+}
+
+const Resource *auto_edges_left_alone(const AutoEdges *edges, const Graph *graph,
+                                      const Resource *account) {
+    g_autoptr(AutoEdges) own = auto_edges_new();
+    ask(own, 0, account);
+    for (unsigned i = 0; i < own->identities->len; i++) {
+        const char *key = identity_at(own, i)->key;
+        if (!is_account(key) || find_first(edges, key) != NONE)
+            continue;
+        const Resource *needing = find_needing(edges, graph, key);
+        if (needing)
+            return needing;
+    }
+    return NULL;
+}
+
 /* --- claims */
 
 struct PathClaims {

@@ -45,6 +45,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(AutoEdges, auto_edges_free)
 void auto_edges_ask(AutoEdges *edges, unsigned vertex, const Resource *resource);
 unsigned auto_edges_add(AutoEdges *edges, Graph *graph);
 
+/* Who in a graph names accounts, to know what would be left without its owner. */
+AutoEdges *auto_edges_ask_all(const Graph *graph);
+/* The first of those asked that needs the user or group that account is, where nobody among them is
+ * that; NULL: none does. What is to be absent needs nobody. */
+const Resource *auto_edges_left_alone(const AutoEdges *edges, const Graph *graph,
+                                      const Resource *account);
+
 /* The paths of all resources ("path" and "edits" identities, also of hidden ones and those with
  * autoedge = false), for kinds that clear directories: KindRun.claim. Only read, so any thread may
  * ask. */

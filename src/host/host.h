@@ -263,6 +263,7 @@ typedef struct {
     bool can_reload;
     bool needs_daemon_reload;
     bool outdated; /* it runs, and its files have changed since it was started */
+    bool busy;     /* systemd has a job for it that has not ended: the state is on its way */
 } UnitInfo;
 
 typedef enum {

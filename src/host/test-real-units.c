@@ -296,6 +296,7 @@ static void test_watch(Fixture *fixture, gconstpointer data) {
                     "watch unit 'invalid': systemd says: Unit name invalid is not valid");
     expect(fixture, &good, "StartUnit", "good.service", true);
     expect(fixture, &good, "StartUnit", "bad.service", false);
+    expect(fixture, &good, "RestartUnit", "good.service", false); /* it is stopped in between */
     expect(fixture, &good, "StopUnit", "good.service", true);
     expect(fixture, &good, "EnableUnitFiles", "good.service", true);
     expect(fixture, &good, "Reload", "", false); /* nothing that is ours */

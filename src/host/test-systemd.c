@@ -22,7 +22,7 @@ typedef struct {
     const char *name;
     const char *load_state, *active_state, *file_state, *result;
     bool condition, started;
-    uint32_t slow_job;
+    uint32_t slow_job, job; /* 0: none */
 } Unit;
 
 struct FakeSystemd {
@@ -116,8 +116,19 @@ static int get_unit_time(sd_bus *bus, const char *path, const char *interface, c
     return sd_bus_message_append(reply, "t", (uint64_t)(unit != NULL && unit->started));
 }
 
+static int get_unit_job(sd_bus *bus, const char *path, const char *interface, const char *property,
+                        sd_bus_message *reply, void *data, sd_bus_error *error) {
+    g_autofree char *name = NULL;
+    sd_bus_path_decode(path, PATH "/unit", &name);
+    const Unit *unit = find_unit(data, name);
+    uint32_t job = unit != NULL ? unit->job : 0;
+    g_autofree char *object = job != 0 ? g_strdup_printf(PATH "/job/%u", job) : g_strdup("/");
+    return sd_bus_message_append(reply, "(uo)", job, object);
+}
+
 static const sd_bus_vtable unit_table[] = {
     SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Job", "(uo)", get_unit_job, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("LoadState", "s", get_unit_property, 0, 0),
     SD_BUS_PROPERTY("ActiveState", "s", get_unit_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_PROPERTY("SubState", "s", get_unit_property, 0, 0),
@@ -151,7 +162,7 @@ static void set_active(FakeSystemd *systemd, Unit *unit, const char *state) {
     unit->active_state = state;
     g_autofree char *path = object_path(unit->name);
     sd_bus_emit_properties_changed(systemd->bus, path, SERVICE, "MainPID", NULL);
-    sd_bus_emit_properties_changed(systemd->bus, path, UNIT, "ActiveState", NULL);
+    sd_bus_emit_properties_changed(systemd->bus, path, UNIT, "ActiveState", "Job", NULL);
 }
 
 static void end_job(FakeSystemd *systemd, uint32_t id, const char *unit, const char *result) {
@@ -178,8 +189,12 @@ static int on_job(sd_bus_message *message, void *data, sd_bus_error *error) {
         unit->slow_job = id;
         return 1;
     }
+    unit->job = id;
+    if (strcmp(method, "RestartUnit") == 0)
+        set_active(systemd, unit, "inactive");
     if (starts)
         set_active(systemd, unit, "activating");
+    unit->job = 0;
     bool fails = starts && strcmp(name, "bad.service") == 0;
     bool runs = starts && !fails && unit->condition;
     bool loops = starts && strcmp(name, "loop.service") == 0;

@@ -95,6 +95,12 @@ static int read_property(sd_bus_message *message, const char *name, UnitInfo *in
             info->restarting = strcmp(text, "auto-restart") == 0;
         return r;
     }
+    if (strcmp(name, "Job") == 0) {
+        uint32_t job;
+        if ((r = sd_bus_message_read(message, "v", "(uo)", &job, &text)) >= 0)
+            info->busy = job != 0;
+        return r;
+    }
     if (strcmp(name, "FragmentPath") == 0) {
         if ((r = sd_bus_message_read(message, "v", "s", &text)) >= 0)
             note_file(text, conditions);

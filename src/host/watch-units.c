@@ -73,8 +73,11 @@ static bool is_held(const UnitWatch *watch) {
     return watch->in_progress > 0 || watch->barrier != NULL;
 }
 
+/* What somebody stops or restarts is looked at when that is done: a start in the middle of it would
+ * cancel a stop, and be told as drift for a restart. */
 static void compare(UnitWatch *watch) {
-    if (!watch->armed || is_held(watch) || same_state(&watch->seen, &watch->known))
+    if (!watch->armed || is_held(watch) || watch->seen.busy ||
+        same_state(&watch->seen, &watch->known))
         return;
     watch->known = watch->seen;
     queued_watch_tell(&watch->base, TELL_CHANGED);
@@ -105,6 +108,7 @@ static int on_properties(sd_bus_message *message, void *data, sd_bus_error *ret_
     UnitConditions conditions = { 0 };
     UnitInfo info = watch->seen;
     info.masked = false; /* both halves may say so; the files come second */
+    info.busy = false;
     if (!sd_bus_message_is_method_error(message, NULL) &&
         unit_info_read(message, &info, &conditions) >= 0)
         watch->seen = info;

@@ -848,7 +848,8 @@ static void user_auto_edges(const Resource *resource, AutoEdges *edges) {
         else
             auto_edges_want(edges, "gid", number, first);
     }
-    auto_edges_want(edges, "group", group ? group : resource->name, first);
+    if (group || !resource_get(resource, P_GID))
+        auto_edges_want(edges, "group", group ? group : resource->name, first);
     const Value *groups = resource_get(resource, P_GROUPS);
     for (size_t i = 0; groups && i < value_size(groups); i++)
         auto_edges_want(edges, "group", value_string(value_list_at(groups, i)), first);

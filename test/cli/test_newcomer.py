@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from scratch import STEAD
+from scratch import STEAD, eventually
 
 
 def stead(*arguments, binary=STEAD, **options):
@@ -218,3 +218,33 @@ def test_file_of_which_only_the_mode_is_kept_leaves_whatever_it_holds(site):
     done = stead("apply", site.file, "--root", site.root)
     assert done.returncode == 0, done
     assert key.read_text() == "second\n"
+
+
+def test_user_that_leaves_is_not_taken_from_its_files(site):
+    """Else they are left with a number that is nobody's, and the run says that all is right."""
+    site.write('user "web" {}\nfile "/etc/web.conf" { content = "x", group = "web" }\ngroup "web" {}\n')
+    assert stead("apply", site.file, "--root", site.root).returncode == 0
+    site.write('\nfile "/etc/web.conf" { content = "x", group = "web" }\n')
+    for command in "plan", "apply":
+        done = stead(command, site.file, "--root", site.root)
+        assert done.returncode == 1, done
+        assert "refuse to remove group 'web', which left the configuration: file '/etc/web.conf' (" in done.stderr, done
+        assert "site.lua:2) still names it" in done.stderr, done
+    assert "web:" in (site.root / "etc/group").read_text()
+    site.write('file "/etc/web.conf" { state = "absent", group = "web" }\n')
+    done = stead("apply", site.file, "--root", site.root)
+    assert done.returncode == 0, done
+    assert "web:" not in (site.root / "etc/group").read_text()
+
+
+def test_what_was_removed_is_not_counted(site):
+    site.write('file "/a" { content = "x" }\nfile "/b" { content = "x" }\n')
+    assert stead("apply", site.file, "--root", site.root).returncode == 0
+    with site.agent() as agent:
+        agent.wait("converged")
+        site.write('file "/a" { content = "x" }\n')
+        eventually(lambda: not site.path("/b").exists())
+        done = stead("status", "--root", site.root)
+        assert done.stdout.startswith("1 right, 0 not"), done
+        done = stead("why", "file", "/b", "--root", site.root)
+        assert done.returncode == 1 and "no file '/b' is managed here" in done.stderr, done
