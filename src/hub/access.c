@@ -119,11 +119,13 @@ bool token_parse(const char *token, char **ret_id, char **ret_hash) {
     return true;
 }
 
-/* Takes as long whatever differs. Of hashes it would hardly matter. */
+/* Takes as long whatever differs; the lengths are no secret. */
 static bool same_text(const char *a, const char *b) {
     size_t size = strlen(a);
-    unsigned difference = size != strlen(b);
-    for (size_t i = 0; i < size && !difference; i++)
+    if (size != strlen(b))
+        return false;
+    unsigned char difference = 0;
+    for (size_t i = 0; i < size; i++)
         difference |= (unsigned char)(a[i] ^ b[i]);
     return difference == 0;
 }

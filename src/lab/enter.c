@@ -17,8 +17,8 @@
 
 #include "base/error.h"
 
-#define SPACES                                                                                     \
-    (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP)
+/* Of the whole process. Its processes' numbers are entered by the overseer. */
+#define SPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP)
 
 static const int passed_on[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
 
@@ -76,10 +76,35 @@ static int exit_code(int status) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* Between us and the command. A host cannot end before each process in it has been waited for, and
+ * who waits must not be us: we may be stopped, as by Ctrl-Z, together with the command. Does not
+ * return. */
+static void oversee(int leader, char *const *words, char **environment, const char *slave,
+                    const sigset_t *watched) {
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* fails for no signal */
+    if (setns(leader, CLONE_NEWPID) < 0)
+        _exit(126);
+    pid_t pid = fork();
+    if (pid == 0)
+        become(words, environment, slave);
+    if (pid < 0)
+        _exit(126);
+    (void)setpgid(0, 0); /* what the terminal sends is for the command's group */
+    for (;;) {
+        siginfo_t info;
+        int status, number = sigwaitinfo(watched, &info);
+        if (number == SIGCHLD && waitpid(pid, &status, WNOHANG) == pid)
+            _exit(exit_code(status));
+        if (number > 0 && number != SIGCHLD && number != SIGWINCH)
+            (void)kill(pid, number); /* it is not waited for yet: it is there */
+    }
+}
+
 /* --- watching over it ------------------------------------------------------------------------- */
 
 typedef struct {
-    pid_t pid;
+    int leader;  /* as given to enter_run() */
+    pid_t pid;   /* of the overseer */
     int signals; /* signalfd */
     int master;  /* our end of its terminal, or -1 */
     bool ended;
@@ -102,7 +127,7 @@ static void take_signal(Run *run) {
     else if (info.ssi_signo == SIGWINCH)
         take_size(run->master);
     else if (info.ssi_code != SI_KERNEL) /* the terminal's own have reached the command too */
-        (void)kill(run->pid, (int)info.ssi_signo); /* it is not waited for yet: it is there */
+        (void)kill(run->pid, (int)info.ssi_signo); /* it is not waited for yet either */
 }
 
 /* False: nothing more will come. */
@@ -174,7 +199,7 @@ static bool start(Run *run, char *const *words, const char *slave, sigset_t *wat
         return set_io_error(error, errno, "watch signals");
     run->pid = fork();
     if (run->pid == 0)
-        become(words, environment, slave);
+        oversee(run->leader, words, environment, slave, watched);
     return run->pid > 0 || set_io_error(error, errno, "run '%s'", words[0]);
 }
 
@@ -199,7 +224,7 @@ static int run_with_terminal(Run *run, char *const *words, sigset_t *watched, GE
 }
 
 int enter_run(int leader, char *const *words, bool terminal, GError **error) {
-    Run run = { .signals = -1, .master = -1 };
+    Run run = { .leader = leader, .signals = -1, .master = -1 };
     sigset_t watched;
     watched_signals(&watched, terminal);
     if (setns(leader, SPACES) < 0) {

@@ -435,6 +435,23 @@ def test_killed_keeper(clean, tmp_path):
     assert {**traces(name), "unfinished": 0} == {**before, "unfinished": 0}
 
 
+def test_a_stopped_command_does_not_hold_the_lab_back(clean, tmp_path):
+    """As Ctrl-Z does it: who waits for the command is stopped, and cannot wait."""
+    name = f"{PREFIX}-crash"
+    lab("up", write(tmp_path, "crash", "hosts:\n  h1:\n"))
+    running = subprocess.Popen([STEAD, "lab", "exec", "--data", DATA, "--lab", name, "h1", "sleep", "7655"],
+                               stdin=subprocess.DEVNULL)
+    try:
+        wait_for("the command", lambda: "sleep 7655" in lab("exec", "--lab", name, "h1", "ps", "ax").stdout)
+        running.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        lab("down", name)
+        assert time.monotonic() - began < 40
+    finally:
+        running.kill()
+        running.wait()
+
+
 def test_killed_nspawn(clean, tmp_path):
     """Its host goes off, the others go on."""
     name = f"{PREFIX}-crash"
