@@ -9,13 +9,21 @@
 #include "base/json.h"
 #include "base/limits.h"
 
+/* What is wrong in the file has its place; what keeps it from being read has that of its name. */
+static bool read_map(const char *option, const char *file, Value **ret_map, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    if (!file || (*ret_map = lang_load_values(file, &problem)))
+        return true;
+    if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_CONFIG))
+        g_prefix_error(&problem, "--%s: ", option);
+    g_propagate_error(error, g_steal_pointer(&problem));
+    return false;
+}
+
 static bool read_inputs(Session *session, GError **error) {
     const Arguments *arguments = session->arguments;
-    if (arguments->values && !(session->values = lang_load_values(arguments->values, error)))
-        return false;
-    if (arguments->secrets && !(session->secrets = lang_load_values(arguments->secrets, error)))
-        return false;
-    return true;
+    return read_map(option_values.name, arguments->values, &session->values, error) &&
+           read_map(option_secrets.name, arguments->secrets, &session->secrets, error);
 }
 
 /* A pipe or the like is nobody else's. */
@@ -95,6 +103,7 @@ LangInputs session_inputs(const Session *session) {
         .kinds = programs_kinds(session->machine->programs),
         .host = session->machine->host,
         .values = session->values,
+        .values_file = session->arguments->values,
         .secrets = session->secrets,
         .exchange = session->exchange,
         .env_names = (const char *const *)session->arguments->env,

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "lang/lua-declare.h"
+#include "lang/lua-missing.h"
 #include "lang/lua-sandbox.h"
 #include "lang/lua-template.h"
 #include "lang/lua-value.h"
@@ -244,7 +245,7 @@ static char *missing_hint(const Eval *eval, const char *text) {
     const Place *missing = g_hash_table_lookup(eval->missing, name);
     if (!is_reached_from(*missing, raised->place, raised->callers, raised->n_callers))
         return NULL;
-    return g_strdup_printf("; values.%s is not set: give it in a file with --values", name);
+    return missing_text(eval, name);
 }
 
 void eval_report_raised(Eval *eval) {

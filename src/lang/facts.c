@@ -198,11 +198,33 @@ const char *facts_help(size_t index) {
     return facts[index].help;
 }
 
-const char *facts_nearest(const char *name) {
+static const char *nearest_fact(const char *name) {
     const char *names[G_N_ELEMENTS(facts)];
     for (unsigned i = 0; i < G_N_ELEMENTS(facts); i++)
         names[i] = facts[i].name;
     return suggest_nearest(name, names, G_N_ELEMENTS(names));
+}
+
+/* "os.family" for os_family and family; NULL: no fact has such a member. Caller frees. */
+static char *member_meant(const char *name) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(facts); i++) {
+        if (!facts[i].members || facts[i].of_each)
+            continue;
+        size_t size = strlen(facts[i].name);
+        bool is_joined = g_str_has_prefix(name, facts[i].name) && strchr("_-", name[size]);
+        const char *member = is_joined && name[size] ? name + size + 1 : name;
+        g_auto(GStrv) members = g_strsplit(facts[i].members, " ", -1);
+        if (g_strv_contains((const char *const *)members, member))
+            return g_strconcat(facts[i].name, ".", member, NULL);
+    }
+    return NULL;
+}
+
+char *facts_unknown(const char *name) {
+    g_autofree char *member = member_meant(name);
+    const char *nearest = member ? member : nearest_fact(name);
+    return nearest ? g_strdup_printf("no such fact '%s', did you mean '%s'?", name, nearest)
+                   : g_strdup_printf("no such fact '%s'; 'stead facts' lists them all", name);
 }
 
 const char *facts_members(const char *name, bool *ret_of_each) {

@@ -12,7 +12,9 @@ bool facts_exists(const char *name);
 size_t facts_count(void);
 const char *facts_name(size_t index); /* in byte order */
 const char *facts_help(size_t index);
-const char *facts_nearest(const char *name); /* for suggestions; NULL: none is near */
+/* What to say of a name that is no fact: the nearest one, or the member it may mean. Caller frees.
+ */
+char *facts_unknown(const char *name);
 /* The members that the table of a fact may have, in byte order, with a blank between them; NULL: it
  * is no table, or name no fact. ret_of_each: each item of the table has them, and the names of the
  * items are the machine's. */

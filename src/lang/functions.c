@@ -68,7 +68,8 @@ const LangFunction lang_functions[] = {
     { "import", "(name: string): any",
       "The result of the module: \"web.shop\" is web/shop.lua beside the main file, \"std.net\" a "
       "part of the library. A module runs once." },
-    { "ipairs", "(list: table): function", "Iterates over 1, 2, 3, ... up to the first nil." },
+    { "ipairs", "(list: table): function",
+      "Iterates over 1, 2, 3, ... up to the first nil; what has names instead is an error." },
     { "math", "table", "Mathematics." },
     { "math.abs", "(x: number): number", "Absolute value." },
     { "math.acos", "(x: number): number", "Arc cosine in radians." },

@@ -21,10 +21,11 @@ typedef struct {
 typedef struct {
     const KindSet *kinds;
     Host *host; /* facts and read() are taken from it; may be NULL: facts are empty unless given */
-    const Value *values;   /* map from --values, or NULL */
-    const Value *facts;    /* overrides what is read from the host (tests), or NULL */
-    const Value *secrets;  /* map of names and strings from --secrets, or NULL: none are known */
-    const Value *exchange; /* the view of fleet/exchange.h; NULL: there is no exchange */
+    const Value *values;     /* map from --values, or NULL */
+    const char *values_file; /* where they are from, to be told; NULL: from no file */
+    const Value *facts;      /* overrides what is read from the host (tests), or NULL */
+    const Value *secrets;    /* map of names and strings from --secrets, or NULL: none are known */
+    const Value *exchange;   /* the view of fleet/exchange.h; NULL: there is no exchange */
     const char *const *env_names; /* environment variables the program may read; NULL: none */
     uint64_t wall_now;            /* us since the epoch, for clock.* */
     bool no_autoedges;

@@ -7,6 +7,7 @@
 #include "lang/eval.h"
 #include "lang/lua-declare.h"
 #include "lang/lua-keys.h"
+#include "lang/lua-missing.h"
 #include "lang/lua-object.h"
 #include "lang/lua-sandbox.h"
 #include "lang/lua-value.h"
@@ -165,6 +166,31 @@ static int base_setmetatable(lua_State *lua) {
     return 1;
 }
 
+/* ipairs. Upvalue 1: Lua's own, which ends before the first name of a map. */
+
+/* Whether the table is no list: its first item is missing, and what it has is named. */
+static bool is_map(lua_State *lua, int index) {
+    if (lua_rawgeti(lua, index, 1) != LUA_TNIL ||
+        (!missing_is_watched(lua, index) && lua_getmetatable(lua, index))) {
+        lua_settop(lua, index);
+        return false;
+    }
+    bool is_named = lua_next(lua, index) && lua_type(lua, index + 1) == LUA_TSTRING;
+    lua_settop(lua, index);
+    return is_named;
+}
+
+static int base_ipairs(lua_State *lua) {
+    luaL_checkany(lua, 1);
+    lua_settop(lua, 1);
+    if (lua_istable(lua, 1) && is_map(lua, 1))
+        return eval_raise(lua, "ipairs goes through lists, and this table has names: use pairs");
+    lua_pushvalue(lua, lua_upvalueindex(1));
+    lua_insert(lua, 1);
+    lua_call(lua, 1, LUA_MULTRET);
+    return lua_gettop(lua);
+}
+
 static const luaL_Reg own_functions[] = {
     { "next", keys_next },         { "pairs", keys_pairs },
     { "pcall", base_pcall },       { "setmetatable", base_setmetatable },
@@ -197,6 +223,9 @@ static void copy_fields(lua_State *lua, lua_CFunction open, const char *const *n
 void base_open(lua_State *lua) {
     copy_fields(lua, luaopen_base, lua_functions, G_N_ELEMENTS(lua_functions));
     luaL_setfuncs(lua, own_functions, 0);
+    lua_getfield(lua, -1, "ipairs");
+    lua_pushcclosure(lua, base_ipairs, 1);
+    lua_setfield(lua, -2, "ipairs");
     lua_newtable(lua);
     copy_fields(lua, luaopen_math, math_functions, G_N_ELEMENTS(math_functions));
     lua_setfield(lua, -2, "math");

@@ -6,6 +6,7 @@
 #include "base/suggest.h"
 #include "lang/facts.h"
 #include "lang/lua-keys.h"
+#include "lang/lua-missing.h"
 #include "lang/lua-value.h"
 
 /* facts and values are objects that convert a member when it is first asked for. Upvalue 1 of
@@ -27,9 +28,9 @@ static Value *input_member(Eval *eval, const Object *input, const char *name) {
 }
 
 static int raise_unknown_fact(lua_State *lua, const char *name) {
-    const char *nearest = facts_nearest(name);
-    return eval_raise(lua, "no such fact '%s'%s%s%s", name, nearest ? ", did you mean '" : "",
-                      nearest ? nearest : "", nearest ? "'?" : "");
+    char *text = facts_unknown(name);
+    eval_push_text(lua, text, strlen(text));
+    return lua_error(lua);
 }
 
 /* Members of facts: what a host lacks is nil, what no host has is misspelt. */
@@ -115,11 +116,14 @@ static int index_input(lua_State *lua) {
     if (is_facts(input) && !is_given && !facts_exists(name))
         return raise_unknown_fact(lua, name);
     Value *value = input_member(eval, input, name);
-    if (!value && !is_facts(input))
-        eval_note_missing(eval, name, eval_place(eval, lua, 1));
+    bool is_missing = !value && !is_facts(input);
     eval_push_value(lua, value);
     if (is_facts(input))
         close_fact(lua, name);
+    else if (is_missing)
+        missing_note(lua, 0, name);
+    else
+        missing_watch(lua);
     lua_pushvalue(lua, 2);
     lua_pushvalue(lua, -2);
     lua_rawset(lua, lua_upvalueindex(1));
@@ -168,6 +172,8 @@ static void open_input(lua_State *lua, const char *name) {
     input->name = name;
     lua_newtable(lua);
     lua_newtable(lua);
+    if (!is_facts(input))
+        missing_open(lua);
     lua_pushcclosure(lua, index_input, 1);
     lua_setfield(lua, -2, "__index");
     lua_pushcfunction(lua, assign_input);

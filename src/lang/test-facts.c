@@ -34,7 +34,12 @@ static void test_nothing(void) {
     expect(host, "memory", NULL);
     expect(host, "efi", "false");
     g_assert_false(facts_exists("uptime"));
-    g_assert_cmpstr(facts_nearest("memry"), ==, "memory");
+    g_autofree char *near = facts_unknown("memry"), *member = facts_unknown("os_family");
+    g_autofree char *bare = facts_unknown("codename"), *far = facts_unknown("colour");
+    g_assert_cmpstr(near, ==, "no such fact 'memry', did you mean 'memory'?");
+    g_assert_cmpstr(member, ==, "no such fact 'os_family', did you mean 'os.family'?");
+    g_assert_cmpstr(bare, ==, "no such fact 'codename', did you mean 'os.codename'?");
+    g_assert_cmpstr(far, ==, "no such fact 'colour'; 'stead facts' lists them all");
 }
 
 static void test_os(void) {

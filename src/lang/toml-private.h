@@ -30,7 +30,8 @@ typedef struct TomlNode {
 
 typedef struct {
     const char *where;
-    const char *p, *end;
+    const char *start, *p, *end;
+    const char *word; /* the value that is read: errors tell its column; NULL: none is */
     unsigned line;
     unsigned depth; /* of tables and lists below the root; at most LIMIT_NESTING hold anything */
     GError *error;  /* the first one; parsing stops there */

@@ -165,7 +165,7 @@ static char *take_word(TomlReader *reader) {
     return g_strndup(start, (size_t)(reader->p - start));
 }
 
-Value *toml_read_word(TomlReader *reader) {
+static Value *read_word(TomlReader *reader) {
     g_autofree char *word = take_word(reader);
     if (*word == '\0') {
         toml_fail(reader, "expected a value");
@@ -185,5 +185,12 @@ Value *toml_read_word(TomlReader *reader) {
         value = value_new_float(g_ascii_strtod(plain, NULL));
     if (!value)
         toml_fail(reader, "'%s' is no number, date, time, true or false; text needs quotes", word);
+    return value;
+}
+
+Value *toml_read_word(TomlReader *reader) {
+    reader->word = reader->p;
+    Value *value = read_word(reader);
+    reader->word = NULL;
     return value;
 }

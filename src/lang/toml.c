@@ -28,6 +28,14 @@ void toml_node_free(TomlNode *node) {
     g_free(node);
 }
 
+/* ":7", in characters from 1. */
+static char *column_of(const TomlReader *reader, const char *at) {
+    const char *line = at;
+    while (line > reader->start && line[-1] != '\n')
+        line--;
+    return g_strdup_printf(":%ld", g_utf8_strlen(line, at - line) + 1);
+}
+
 bool toml_fail(TomlReader *reader, const char *format, ...) {
     if (reader->error)
         return false;
@@ -35,8 +43,9 @@ bool toml_fail(TomlReader *reader, const char *format, ...) {
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
-    reader->error = g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG, "%s:%u: %s", reader->where,
-                                reader->line, text);
+    g_autofree char *column = reader->word ? column_of(reader, reader->word) : g_strdup("");
+    reader->error = g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG, "%s:%u%s: %s", reader->where,
+                                reader->line, column, text);
     return false;
 }
 
@@ -358,7 +367,7 @@ static Value *node_to_value(const TomlNode *node) {
 }
 
 Value *toml_parse(const char *text, size_t size, const char *where, GError **error) {
-    TomlReader reader = { .where = where, .p = text, .end = text + size, .line = 1 };
+    TomlReader reader = { .where = where, .start = text, .p = text, .end = text + size, .line = 1 };
     const char *bad;
     if (!g_utf8_validate(text, (gssize)size, &bad)) {
         for (const char *p = text; p < bad; p++)

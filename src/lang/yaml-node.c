@@ -9,6 +9,8 @@
 typedef struct {
     yaml_parser_t yaml;
     const char *where;
+    const char *text;
+    size_t size;
     GHashTable *anchors; /* char * -> YamlNode, referenced */
     unsigned depth;
     GError *error;
@@ -53,11 +55,31 @@ static void *fail_at(Reader *reader, yaml_mark_t mark, const char *text) {
     return NULL;
 }
 
+/* Whether a tab is among the blanks that begin this line, counted from 0. */
+static bool is_indented_by_tab(const Reader *reader, size_t line) {
+    const char *at = reader->text, *end = reader->text + reader->size;
+    for (; line > 0; line--) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        if (!line_end)
+            return false;
+        at = line_end + 1;
+    }
+    while (at < end && *at == ' ')
+        at++;
+    return at < end && *at == '\t';
+}
+
 static bool next_event(Reader *reader, yaml_event_t *event) {
     if (yaml_parser_parse(&reader->yaml, event))
         return true;
     const char *problem = reader->yaml.problem ? reader->yaml.problem : "unreadable";
     const char *context = reader->yaml.context;
+    bool may_be_tab = strstr(problem, "cannot start any token") || strstr(problem, "tab character");
+    if (may_be_tab && is_indented_by_tab(reader, reader->yaml.problem_mark.line)) {
+        fail_at(reader, reader->yaml.problem_mark,
+                "tabs are not allowed as indentation, use spaces");
+        return false;
+    }
     g_autofree char *text =
         g_strdup_printf("%s%s%s", problem, context ? " " : "", context ? context : "");
     fail_at(reader, reader->yaml.problem_mark, text);
@@ -233,7 +255,7 @@ static YamlNode *read_stream(Reader *reader) {
 
 bool yaml_parse(const char *text, size_t size, const char *where, YamlNode **ret_root,
                 GError **error) {
-    Reader reader = { .where = where };
+    Reader reader = { .where = where, .text = text, .size = size };
     gboolean started = yaml_parser_initialize(&reader.yaml);
     g_assert(started);
     yaml_parser_set_input_string(&reader.yaml, (const unsigned char *)text, size);

@@ -248,3 +248,68 @@ def test_what_was_removed_is_not_counted(site):
         assert done.stdout.startswith("1 right, 0 not"), done
         done = stead("why", "file", "/b", "--root", site.root)
         assert done.returncode == 1 and "no file '/b' is managed here" in done.stderr, done
+
+
+def check_with(site, text, values, *more):
+    (site.directory / "values.yaml").write_text(values)
+    site.write(text)
+    return stead("check", "site.lua", "--root", site.root, "--values", "values.yaml", *more, cwd=site.directory)
+
+
+@pytest.mark.parametrize("text, told", [
+    ('file("/srv/" .. values.prot) {}', "values.prot is not set, did you mean 'port'?"),
+    ('file("/srv/" .. values.colour) {}', "values.colour is not set in 'values.yaml'"),
+    ('file("/srv/" .. values.sites.shp.root) {}', "values.sites.shp is not set, did you mean 'shop'?"),
+    ('file("/srv/" .. values.sites.shop.rot) {}', "values.sites.shop.rot is not set, did you mean 'root'?"),
+    ('file("/srv/" .. values.list[2].nmae) {}', "values.list[2].nmae is not set, did you mean 'name'?"),
+    ('for _, site in pairs(values.sites) do file("/srv/" .. site.colour) {} end',
+     "values.sites.shop.colour is not set in 'values.yaml'"),
+])
+def test_a_value_that_is_not_given_is_named(site, text, told):
+    done = check_with(site, text, "port: 80\nsites:\n  shop: {root: x}\nlist: [{name: a}, {name: b}]\n")
+    assert done.returncode == 1 and told in done.stderr, done.stderr
+    assert "--values" not in done.stderr, done.stderr
+
+
+def test_values_are_tables_as_ever(site):
+    """That their maps know what they lack shows nowhere else."""
+    done = check_with(site, """
+local shop = setmetatable(values.shop, { __index = { port = 80 } })
+assert(shop.port == 80 and shop.root == "x" and #values.list == 2 and not values.empty[1])
+for name, item in pairs(values.deep) do assert(name == "a" and item.b == 1 and item.c == nil) end
+for i, item in ipairs(values.list) do assert(item.name == ({ "a", "b" })[i]) end
+assert(std.json.encode(values.deep) == '{"a":{"b":1}}')
+""", "shop: {root: x}\nlist: [{name: a}, {name: b}]\nempty: []\ndeep: {a: {b: 1}}\n")
+    assert done.returncode == 0, done.stderr
+
+
+def test_ipairs_over_names_says_pairs(site):
+    done = check_with(site, "for _, site in ipairs(values.sites) do end", "sites: {shop: 1}\n")
+    assert "ipairs goes through lists, and this table has names: use pairs" in done.stderr, done
+    done = check_with(site, """
+for _ in ipairs {} do error "empty" end
+for _ in ipairs(values.none) do error "empty" end
+for _ in ipairs(values.map) do error "empty" end
+local count = 0
+for _ in ipairs { 1, 2, name = "x" } do count = count + 1 end
+for _ in ipairs(setmetatable({ name = 1 }, { __index = function(_, i) return i < 3 and i or nil end })) do count = count + 1 end
+assert(count == 4)
+""", "none: []\nmap: {}\n")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name, text, told", [
+    ("values.yaml", "a:\n\tb: 1\n", "values.yaml:2:1: tabs are not allowed as indentation, use spaces"),
+    ("values.yaml", "a:\n  b: 1\n\tc: 1\n", "values.yaml:3:1: tabs are not allowed as indentation, use spaces"),
+    ("values.yaml", "a: 1\nb: @x\n", "values.yaml:2:4: found character that cannot start any token"),
+    ("values.toml", '"größe" = yes\n', "values.toml:1:11: 'yes' is no number"),
+    ("values.toml", "a = 1\nb = [1, 2, x]\n", "values.toml:2:12: 'x' is no number"),
+    ("values.toml", "a = \n", "values.toml:1:5: expected a value"),
+    ("missing.yaml", None, "--values: read 'missing.yaml': No such file or directory"),
+])
+def test_mistakes_in_a_file_of_values_have_their_place(site, name, text, told):
+    site.write("")
+    if text:
+        (site.directory / name).write_text(text)
+    done = stead("check", "site.lua", "--root", site.root, "--values", name, cwd=site.directory)
+    assert done.returncode == 1 and told in done.stderr, done.stderr

@@ -1,0 +1,14 @@
+#pragma once
+/* Values that were read and not given, also inside of maps: an error there tells of that. */
+#include "lang/eval.h"
+
+/* The table on top of the stack will hold what was converted of the values. */
+void missing_open(lua_State *lua);
+/* The value on top of the stack: what its maps lack is noted when it is read. */
+void missing_watch(lua_State *lua);
+bool missing_is_watched(lua_State *lua, int index);
+/* Notes that the calling program read name, which the map at index lacks; 0: no value has it. */
+void missing_note(lua_State *lua, int index, const char *name);
+/* "; values.NAME is not set", with what to do. NULL: it is not known any more where it was. Raises
+ * nothing; caller frees. */
+char *missing_text(const Eval *eval, const char *name);
