@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/printer.h"
 #include "kinds/kinds.h"
+#include "lang/facts.h"
 #include "lang/lang.h"
 
 /* --- roff ------------------------------------------------------------------------------------- */
@@ -195,6 +196,12 @@ static char *man_language(void) {
         append_roff(out, lang_functions[i].help);
         g_string_append_c(out, '\n');
     }
+    g_string_append(out, ".SH FACTS\n");
+    for (size_t i = 0; i < facts_count(); i++) {
+        g_string_append_printf(out, ".TP\n.B facts.%s\n", facts_name(i));
+        append_roff(out, facts_help(i));
+        g_string_append_c(out, '\n');
+    }
     return g_string_free(out, FALSE);
 }
 
@@ -260,6 +267,13 @@ static char *markdown_reference(void) {
         append_cell(out, lang_functions[i].signature);
         g_string_append(out, "` | ");
         append_cell(out, lang_functions[i].help);
+        g_string_append(out, " |\n");
+    }
+    g_string_append(out, "\n## Facts\n\n`stead facts` shows what they are on a host.\n\n"
+                         "| fact | meaning |\n|---|---|\n");
+    for (size_t i = 0; i < facts_count(); i++) {
+        g_string_append_printf(out, "| `facts.%s` | ", facts_name(i));
+        append_cell(out, facts_help(i));
         g_string_append(out, " |\n");
     }
     return g_string_free(out, FALSE);

@@ -21,6 +21,7 @@ const Command *const commands[] = {
     &command_state,
     &command_lab,
     &command_kinds,
+    &command_facts,
     &command_test,
     &command_types,
     &command_completion,

@@ -10,6 +10,7 @@ extern const Command command_check;
 extern const Command command_completion;
 extern const Command command_docs;
 extern const Command command_drift;
+extern const Command command_facts;
 extern const Command command_graph;
 extern const Command command_key;
 extern const Command command_host;

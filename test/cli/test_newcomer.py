@@ -313,3 +313,15 @@ def test_mistakes_in_a_file_of_values_have_their_place(site, name, text, told):
         (site.directory / name).write_text(text)
     done = stead("check", "site.lua", "--root", site.root, "--values", name, cwd=site.directory)
     assert done.returncode == 1 and told in done.stderr, done.stderr
+
+
+def test_facts_are_listed():
+    listed = stead("facts").stdout
+    assert "facts.memory  " in listed and "    Main memory in bytes.\n" in listed
+    assert listed.count("\nfacts.") > 15
+    assert stead("facts", "os.family").stdout.strip() in ('"debian"', '"redhat"', '"other"')
+    assert 'family = "' in stead("facts", "os").stdout
+    unknown = stead("facts", "os_family")
+    assert unknown.returncode == 1 and "no such fact 'os_family', did you mean 'os.family'?" in unknown.stderr
+    assert "'stead facts' lists them all" in stead("facts", "colour").stderr
+    assert "see: stead facts os" in stead("facts", "os.colour").stderr
