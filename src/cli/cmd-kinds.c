@@ -49,6 +49,18 @@ static void print_param(Printer *printer, const Param *param) {
     print_wrapped(printer, "      ", param->help);
 }
 
+/* What is in no table of a kind. */
+static void print_common(Printer *printer) {
+    g_autoptr(GString) text =
+        g_string_new("Every kind also takes needs, before, notify and listen (other resources, as "
+                     "doc/language.md says under Edges) and the meta parameters");
+    for (size_t i = 0; i < meta_params_count; i++)
+        g_string_append_printf(text, "%s%s", i > 0 ? ", " : " ", meta_params[i].name);
+    g_string_append(text, " (man stead-kinds).");
+    printer_line(printer, STYLE_PLAIN, " ");
+    print_wrapped(printer, "", text->str);
+}
+
 static void print_kind(Printer *printer, const Kind *kind) {
     printer_line(printer, STYLE_STRONG, "%s - %s", kind->name, kind->summary);
     printer_line(printer, STYLE_PLAIN, " ");
@@ -69,6 +81,7 @@ static void print_kind(Printer *printer, const Kind *kind) {
     g_auto(GStrv) lines = g_strsplit(kind->example, "\n", -1);
     for (char **line = lines; *line; line++)
         printer_line(printer, STYLE_PLAIN, "  %s", *line);
+    print_common(printer);
 }
 
 static Value *param_to_value(const Param *param) {

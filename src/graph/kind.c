@@ -211,6 +211,22 @@ static char *list_params(const Kind *kind) {
     return g_string_free(text, FALSE);
 }
 
+/* What other tools call them. */
+static const char *const foreign_params[][2] = {
+    { "require", "needs" },   { "requires", "needs" },   { "depends_on", "needs" },
+    { "after", "needs" },     { "subscribe", "listen" }, { "subscribes", "listen" },
+    { "notifies", "notify" }, { "ensure", "state" },     { "retries", "retry" },
+};
+
+/* One of names; NULL: other tools have no such parameter, or these names lack ours. */
+static const char *own_param(const char *name, const char *const *names, size_t n_names) {
+    for (size_t i = 0; i < G_N_ELEMENTS(foreign_params); i++)
+        for (size_t j = 0; strcmp(foreign_params[i][0], name) == 0 && j < n_names; j++)
+            if (strcmp(foreign_params[i][1], names[j]) == 0)
+                return names[j];
+    return NULL;
+}
+
 char *kind_param_hint(const Kind *kind, const char *name, const char *const *others,
                       size_t n_others) {
     size_t n_names = kind->n_params + n_others;
@@ -219,7 +235,8 @@ char *kind_param_hint(const Kind *kind, const char *name, const char *const *oth
         names[i] = kind->params[i].name;
     for (size_t i = 0; i < n_others; i++)
         names[kind->n_params + i] = others[i];
-    const char *nearest = suggest_nearest(name, names, n_names);
+    const char *own = own_param(name, names, n_names);
+    const char *nearest = own ? own : suggest_nearest(name, names, n_names);
     return nearest ? g_strdup_printf(", did you mean '%s'?", nearest) : list_params(kind);
 }
 
@@ -265,6 +282,31 @@ const Kind *kind_set_find(const KindSet *set, const char *name) {
     return set->more ? set->more->find(set->more, name, NULL) : NULL;
 }
 
+static const struct {
+    const char *name, *kind, *hint;
+} foreign_kinds[] = {
+    { "package", "pkg", "a package is pkg \"NAME\" {}" },
+    { "apt", "pkg", "a package is pkg \"NAME\" {}" },
+    { "service", "svc", "a service is svc \"NAME\" {}" },
+    { "systemd", "svc", "a service is svc \"NAME\" {}, a unit file unit \"NAME\" {}" },
+    { "directory", "file", "a directory is a file with a slash at its end: file \"/srv/www/\" {}" },
+    { "link", "file", "a link is file \"PATH\" { target = \"PATH\" }" },
+    { "symlink", "file", "a link is file \"PATH\" { target = \"PATH\" }" },
+    { "copy", "file", "a copied file is file \"PATH\" { source = \"NAME\" }" },
+    { "command", "exec", "a command is exec \"NAME\" { cmd = \"...\" }" },
+    { "shell", "exec", "a command is exec \"NAME\" { cmd = \"...\", shell = \"/bin/sh\" }" },
+    { "lineinfile", "line", "a line of a file is line \"NAME\" {}" },
+    { "authorized_key", "ssh_authorized_key", "use ssh_authorized_key" },
+};
+
+const char *kind_foreign_hint(const char *name, const KindSet *set) {
+    for (size_t i = 0; i < G_N_ELEMENTS(foreign_kinds); i++)
+        if (strcmp(foreign_kinds[i].name, name) == 0 &&
+            (!set || kind_set_find(set, foreign_kinds[i].kind)))
+            return foreign_kinds[i].hint;
+    return NULL;
+}
+
 void kind_set_unknown(const KindSet *set, const char *name, GError **error) {
     unsigned n_more = 0;
     const char *const *more = set->more ? set->more->names(set->more, &n_more) : NULL;
@@ -275,6 +317,11 @@ void kind_set_unknown(const KindSet *set, const char *name, GError **error) {
         if (strcmp(more[i], name) == 0 && !set->more->find(set->more, name, error))
             return;
         names[set->n_kinds + i] = more[i];
+    }
+    const char *hint = kind_foreign_hint(name, set);
+    if (hint) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "no such kind '%s': %s", name, hint);
+        return;
     }
     const char *nearest = suggest_nearest(name, names, set->n_kinds + n_more);
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "no such kind '%s'%s%s%s", name,

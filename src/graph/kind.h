@@ -252,6 +252,9 @@ typedef struct {
 } KindSet;
 
 const Kind *kind_set_find(const KindSet *set, const char *name);
+/* What to write instead of a kind of other tools, like 'service'; NULL: nothing is known. set: only
+ * of these kinds; NULL: of all. */
+const char *kind_foreign_hint(const char *name, const KindSet *set);
 /* Why it is not found: "no such kind 'fil', did you mean 'file'?", or what is wrong with its
  * program. STEAD_ERROR_CONFIG without place. */
 void kind_set_unknown(const KindSet *set, const char *name, GError **error);

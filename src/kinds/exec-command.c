@@ -119,3 +119,45 @@ void exec_command_clear(ExecCommand *command) {
     g_clear_pointer(&command->argv, g_strfreev);
     g_clear_pointer(&command->env, g_strfreev);
 }
+
+/* Where a word begins that only a shell understands and that is not quoted; NULL: nowhere. A ';'
+ * of its own is not one: find(1) takes it. */
+static const char *find_shell_word(const char *line, size_t *ret_size) {
+    static const char *const words[] = { "|", "||", "&&", "&", "<" }; /* as a whole */
+    static const char *const starts[] = { ">", "1>", "2>", "&>" };
+    char quote = '\0';
+    bool begins = true;
+    for (const char *at = line; *at != '\0'; at++) {
+        size_t size = strcspn(at, " \t\n");
+        for (size_t i = 0; begins && quote == '\0' && i < G_N_ELEMENTS(words); i++)
+            if (size == strlen(words[i]) && strncmp(at, words[i], size) == 0) {
+                *ret_size = size;
+                return at;
+            }
+        for (size_t i = 0; begins && quote == '\0' && i < G_N_ELEMENTS(starts); i++)
+            if (g_str_has_prefix(at, starts[i])) {
+                *ret_size = size;
+                return at;
+            }
+        begins = size == 0;
+        if (*at == '\\' && quote != '\'' && at[1] != '\0')
+            at++;
+        else if (quote != '\0')
+            quote = *at == quote ? '\0' : quote;
+        else if (*at == '"' || *at == '\'')
+            quote = *at;
+    }
+    return NULL;
+}
+
+bool exec_check_words(const char *param, const char *line, const char *remedy, GError **error) {
+    size_t size;
+    const char *word = find_shell_word(line, &size);
+    if (word == NULL)
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                "%s: '%.*s' means nothing without a shell, and would be an argument: %s, or quote "
+                "it",
+                param, (int)size, word, remedy);
+    return false;
+}

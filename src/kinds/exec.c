@@ -133,36 +133,6 @@ static bool invalid(GError **error, const char *format, ...) {
     return false;
 }
 
-/* Where a word begins that only a shell understands and that is not quoted; NULL: nowhere. A ';'
- * of its own is not one: find(1) takes it. */
-static const char *find_shell_word(const char *line, size_t *ret_size) {
-    static const char *const words[] = { "|", "||", "&&", "&", "<" }; /* as a whole */
-    static const char *const starts[] = { ">", "1>", "2>", "&>" };
-    char quote = '\0';
-    bool begins = true;
-    for (const char *at = line; *at != '\0'; at++) {
-        size_t size = strcspn(at, " \t\n");
-        for (size_t i = 0; begins && quote == '\0' && i < G_N_ELEMENTS(words); i++)
-            if (size == strlen(words[i]) && strncmp(at, words[i], size) == 0) {
-                *ret_size = size;
-                return at;
-            }
-        for (size_t i = 0; begins && quote == '\0' && i < G_N_ELEMENTS(starts); i++)
-            if (g_str_has_prefix(at, starts[i])) {
-                *ret_size = size;
-                return at;
-            }
-        begins = size == 0;
-        if (*at == '\\' && quote != '\'' && at[1] != '\0')
-            at++;
-        else if (quote != '\0')
-            quote = *at == quote ? '\0' : quote;
-        else if (*at == '"' || *at == '\'')
-            quote = *at;
-    }
-    return NULL;
-}
-
 static bool check_line(const Resource *resource, unsigned cmd, const char *line, const char *shell,
                        void *data, GError **error) {
     g_auto(GStrv) argv = exec_argv(line, shell, NULL, error);
@@ -170,18 +140,14 @@ static bool check_line(const Resource *resource, unsigned cmd, const char *line,
         g_prefix_error(error, "%s: ", exec_params[cmd].name);
         return false;
     }
-    size_t size = 0;
-    const char *word = shell == NULL ? find_shell_word(line, &size) : NULL;
-    if (word == NULL)
+    if (shell != NULL)
         return true;
     const char *shell_name = NULL;
     for (size_t i = 0; i < G_N_ELEMENTS(lines); i++)
         if (lines[i].cmd == cmd)
             shell_name = exec_params[lines[i].shell].name;
-    return invalid(error,
-                   "%s: '%.*s' means nothing without a shell, and would be an argument: set "
-                   "%s = \"/bin/sh\", or quote it",
-                   exec_params[cmd].name, (int)size, word, shell_name);
+    g_autofree char *remedy = g_strdup_printf("set %s = \"/bin/sh\"", shell_name);
+    return exec_check_words(exec_params[cmd].name, line, remedy, error);
 }
 
 static bool check_paths(const Resource *resource, unsigned param, GError **error) {

@@ -54,6 +54,8 @@ const char *exec_text(const Resource *resource, unsigned param); /* NULL when em
 bool exec_has_list(const Resource *resource, unsigned param);    /* a list with a non-empty item */
 /* argv of a command line; shell may be NULL, args a list or NULL. */
 char **exec_argv(const char *line, const char *shell, const Value *args, GError **error);
+/* Refuses unquoted signs of a shell in a line that none reads; remedy: how to have one. */
+bool exec_check_words(const char *param, const char *line, const char *remedy, GError **error);
 bool exec_returns(const Resource *resource, int status);
 /* Fills in what all commands of a resource share: environment, user, group. host may be NULL. */
 bool exec_command_init(ExecCommand *command, Host *host, const Resource *resource, const char *line,

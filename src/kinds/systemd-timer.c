@@ -8,6 +8,7 @@
 #include "host/accounts.h"
 #include "kinds/account.h"
 #include "kinds/calendar.h"
+#include "kinds/exec.h"
 #include "kinds/kinds.h"
 #include "kinds/unit-name.h"
 #include "kinds/unit-text.h"
@@ -279,6 +280,12 @@ static bool check_lines(const Resource *resource, GError **error) {
     return true;
 }
 
+static bool check_command(const Resource *resource, GError **error) {
+    const char *command = resource_string(resource, P_COMMAND);
+    return command == NULL ||
+           exec_check_words(params[P_COMMAND].name, command, "write /bin/sh -c '...'", error);
+}
+
 static bool check_name(const char *name, GError **error) {
     if (!unit_name_check(name, error))
         return false;
@@ -318,7 +325,7 @@ static bool timer_validate(const Resource *resource, GError **error) {
     if (resource_string(resource, P_COMMAND) == NULL && !is_unknown(resource) &&
         resource_string(resource, P_SERVICE) == NULL)
         return refuse(error, "'command' is required");
-    return check_lines(resource, error) &&
+    return check_lines(resource, error) && check_command(resource, error) &&
            (resource_string(resource, P_TIMER) != NULL || check_times(resource, error)) &&
            check_texts(resource, error);
 }

@@ -41,19 +41,8 @@ static const struct {
     { "math.randomseed", "each evaluation would differ" },
     { "string.dump", "code cannot be made into text" },
     { "_G", "globals belong to their file: put what is shared into a module" },
-    /* what other tools call it */
-    { "service", "a service is svc \"NAME\" {}" },
-    { "systemd", "a service is svc \"NAME\" {}, a unit file unit \"NAME\" {}" },
-    { "directory", "a directory is a file with a slash at its end: file \"/srv/www/\" {}" },
-    { "link", "a link is file \"PATH\" { target = \"PATH\" }" },
-    { "symlink", "a link is file \"PATH\" { target = \"PATH\" }" },
-    { "copy", "a copied file is file \"PATH\" { source = \"NAME\" }" },
-    { "command", "a command is exec \"NAME\" { cmd = \"...\" }" },
-    { "shell", "a command is exec \"NAME\" { cmd = \"...\", shell = \"/bin/sh\" }" },
-    { "lineinfile", "a line of a file is line \"NAME\" {}" },
-    { "authorized_key", "use ssh_authorized_key" },
-    { "include", "use import \"name\"" },
     /* words of other languages */
+    { "include", "use import \"name\"" },
     { "True", "write true" },
     { "False", "write false" },
     { "yes", "write true" },
@@ -101,7 +90,7 @@ static const char *hint_for(const char *name) {
     for (unsigned i = 0; i < G_N_ELEMENTS(absent_names); i++)
         if (strcmp(name, absent_names[i].name) == 0)
             return absent_names[i].hint;
-    return NULL;
+    return kind_foreign_hint(name, NULL);
 }
 
 /* Needs four free slots of the stack. Caller frees. */

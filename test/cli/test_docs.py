@@ -93,7 +93,7 @@ def test_kinds_show_their_manual():
     assert {"file", "exec", "pkg", "svc", "user"} <= set(names)
     assert "Parameters" in stead("kinds", "file").stdout
     assert "did you mean 'file'" in stead("kinds", "fiel").stderr
-    assert "no such kind 'service'; 'stead kinds' lists them all" in stead("kinds", "service").stderr
+    assert "no such kind 'colour'; 'stead kinds' lists them all" in stead("kinds", "colour").stderr
 
 
 def test_install_brings_manual_completion_and_unit(tmp_path):

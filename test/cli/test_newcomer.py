@@ -325,3 +325,35 @@ def test_facts_are_listed():
     assert unknown.returncode == 1 and "no such fact 'os_family', did you mean 'os.family'?" in unknown.stderr
     assert "'stead facts' lists them all" in stead("facts", "colour").stderr
     assert "see: stead facts os" in stead("facts", "os.colour").stderr
+
+
+def test_a_timer_takes_no_signs_of_a_shell(site):
+    site.write('systemd_timer "x" { command = "/bin/true && /bin/false", interval = "1h" }')
+    done = stead("check", site.file, "--root", site.root)
+    assert "command: '&&' means nothing without a shell" in done.stderr, done
+    assert "write /bin/sh -c '...', or quote it" in done.stderr, done
+    site.write("""systemd_timer "x" { command = "/bin/sh -c 'true && false'", interval = "1h" }""")
+    assert stead("check", site.file, "--root", site.root).returncode == 0
+
+
+@pytest.mark.parametrize("name, told", [("service", "svc \"NAME\""), ("package", "pkg \"NAME\""),
+                                        ("directory", "a file with a slash"), ("symlink", "target = ")])
+def test_kinds_of_other_tools_lead_to_ours(site, name, told):
+    done = stead("kinds", name)
+    assert done.returncode == 1 and f"no such kind '{name}': a" in done.stderr and told in done.stderr, done
+    site.write(f'{name} "x" {{}}')
+    assert told in stead("check", site.file, "--root", site.root).stderr
+
+
+@pytest.mark.parametrize("kind, name, ours", [("file", "require", "needs"), ("svc", "subscribe", "listen"),
+                                              ("exec", "notifies", "notify"), ("exec", "retries", "retry")])
+def test_parameters_of_other_tools_lead_to_ours(site, kind, name, ours):
+    site.write(f'{kind} "/x" {{ {name} = "x" }}')
+    told = stead("check", site.file, "--root", site.root).stderr
+    assert f"no parameter '{name}', did you mean '{ours}'?" in told, told
+
+
+def test_a_manual_of_a_kind_ends_with_what_all_take():
+    end = " ".join(stead("kinds", "file").stdout.split("\n \n")[-1].split())
+    assert end.startswith("Every kind also takes needs, before, notify and listen"), end
+    assert "doc/language.md" in end and "noop, retry, " in end and end.endswith("(man stead-kinds).")
