@@ -113,17 +113,33 @@ static void drop_gone(AgentLog *log, const Engine *engine) {
     }
 }
 
-static void tell_reload(AgentLog *log, Agent *agent, unsigned touched) {
+/* "1 added, 3 removed". */
+static char *show_differences(const EngineEvent *event) {
+    const struct {
+        unsigned count;
+        const char *what;
+    } parts[] = {
+        { event->added, "added" },
+        { event->changed, "changed" },
+        { event->removed, "removed" },
+    };
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(parts); i++)
+        if (parts[i].count > 0)
+            g_string_append_printf(text, "%s%u %s", text->len ? ", " : "", parts[i].count,
+                                   parts[i].what);
+    return g_string_free(text, FALSE);
+}
+
+static void tell_reload(AgentLog *log, Agent *agent, const EngineEvent *event) {
     if (!agent) /* the first configuration */
         return;
     drop_gone(log, agent_engine(agent));
-    if (printer_is_quiet(log->printer) || (touched == 0 && !agent_was_asked(agent)))
+    g_autofree char *differences = show_differences(event);
+    if (printer_is_quiet(log->printer) || (!*differences && !agent_was_asked(agent)))
         return;
-    g_autofree char *differs = touched == 0 ? g_strdup("nothing differs")
-                                            : g_strdup_printf("%u of its resources %s", touched,
-                                                              plural(touched, "differs", "differ"));
     printer_log(log->printer, LOG_INFO, STYLE_STRONG, "reloaded %s: %s", log->configuration,
-                differs);
+                *differences ? differences : "nothing differs");
 }
 
 /* --- troubles */
@@ -174,7 +190,7 @@ void agent_log_event(AgentLog *log, Agent *agent, const EngineEvent *event) {
     if (done && event->resource)
         tell_recovery(log, event);
     else if (event->type == ENGINE_SWAPPED)
-        tell_reload(log, agent, event->count);
+        tell_reload(log, agent, event);
     else if (event->type == ENGINE_CONVERGED)
         tell_start(log, agent);
 }

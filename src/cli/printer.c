@@ -295,13 +295,20 @@ static bool has_details(const Changes *changes) {
            changes->action != ACTION_RESTART;
 }
 
+/* A thing that was made is told by a few of its properties; the list of all says nothing. */
+static bool is_made_of_many(const Changes *changes) {
+    enum { SHOWN_OF_NEW = 4 };
+    return changes && changes->action == ACTION_CREATE && changes->changes->len > SHOWN_OF_NEW;
+}
+
 /* Names of what is new, names and values of what is changed. */
 static char *change_list(const Changes *changes) {
     GString *text = g_string_new(NULL);
     for (unsigned i = 0; changes && i < changes->changes->len; i++) {
         const Change *change = &g_array_index(changes->changes, Change, i);
         bool created = changes->action == ACTION_CREATE, said = is_said_of_removals(change);
-        if ((!has_details(changes) && !said) || (created && strcmp(change->property, "state") == 0))
+        bool told = has_details(changes) && !is_made_of_many(changes);
+        if ((!told && !said) || (created && strcmp(change->property, "state") == 0))
             continue;
         bool was = change->before && value_type(change->before) != VALUE_NIL;
         bool shown = !created && was && !change->diff && strcmp(change->property, "content") != 0;

@@ -56,6 +56,7 @@ typedef struct {
         *first; /* the failure is that of a group: who was told of it first; NULL: this */
     const char *note;
     unsigned count, total;
+    unsigned added, changed, removed; /* ENGINE_SWAPPED: resources of the configuration */
 } EngineEvent;
 
 typedef void (*EngineListener)(void *data, const EngineEvent *event);

@@ -233,8 +233,37 @@ static void take_over(Swap *swap) {
         restore_bits(engine);
 }
 
+/* A resource of the configuration, not the undoing of one that left it; -1: there is none. */
+static int find_declared(const Graph *graph, GHashTable *removals, const Resource *resource) {
+    int found = graph ? graph_find(graph, resource->kind->name, resource->name) : -1;
+    bool undone = found >= 0 &&
+                  removal_of(removals, graph_resource(graph, (unsigned)found)) != ON_REMOVE_DEFAULT;
+    return undone ? -1 : found;
+}
+
+/* How the configurations differ, resource by resource. */
+static void count_differences(const Swap *swap, EngineEvent *event) {
+    const Engine *engine = swap->engine;
+    for (unsigned i = 0; i < size_of(swap->graph); i++) {
+        const Resource *resource = graph_resource(swap->graph, i);
+        if (removal_of(engine->next_removals, resource) != ON_REMOVE_DEFAULT)
+            continue;
+        int old = find_declared(engine->graph, engine->removals, resource);
+        event->added += old < 0;
+        event->changed += old >= 0 && swap->fates[graph_leader(swap->graph, i)] != FATE_KEEP &&
+                          !resource_equal(graph_resource(engine->graph, (unsigned)old), resource);
+    }
+    for (unsigned i = 0; i < size_of(engine->graph); i++) {
+        const Resource *resource = graph_resource(engine->graph, i);
+        event->removed += removal_of(engine->removals, resource) == ON_REMOVE_DEFAULT &&
+                          find_declared(swap->graph, engine->next_removals, resource) < 0;
+    }
+}
+
 static void commit(Swap *swap) {
     Engine *engine = swap->engine;
+    EngineEvent event = { .type = ENGINE_SWAPPED, .latency = -1 };
+    count_differences(swap, &event);
     clear_queues(engine);
     unsigned touched = free_leavers(swap);
     take_over(swap);
@@ -256,7 +285,7 @@ static void commit(Swap *swap) {
     step_recount(engine);
     for (unsigned i = 0; i < to_arm->len; i++)
         vertex_arm(g_ptr_array_index(to_arm, i));
-    EngineEvent event = { .type = ENGINE_SWAPPED, .count = touched, .latency = -1 };
+    event.count = touched;
     if (engine->options.listener)
         engine->options.listener(engine->options.listener_data, &event);
 }

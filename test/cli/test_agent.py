@@ -166,13 +166,29 @@ def test_the_log_is_that_of_the_guide(site):
         eventually(lambda: lines("right again"), "the recovery")
         eventually(lambda: len(lines("nothing differs")) == 2, "the second reload")
         site.write(text.replace("welcome", "hello"))
-        eventually(lambda: content(index) == "hello\n" and lines("1 of its"), "the edit")
+        eventually(lambda: content(index) == "hello\n" and lines("1 changed"), "the edit")
     found = sorted({as_in_the_guide(line, site) for line in lines() if "nothing differs" not in line})
     guide = (REPOSITORY / "doc/guide.md").read_text()
     shown = re.search(r"until it says something else or is over:\n\n(.*?)\n\n", guide, re.DOTALL).group(1)
     assert found == sorted(as_in_the_guide(line.strip(), site) for line in shown.splitlines())
     assert len(lines("failed file")) == 1, lines()
     assert lines()[-1].startswith("stopped by SIGTERM")
+
+
+def test_a_reload_counts_what_it_brings(site):
+    text = "".join(f'file "/srv/{i}" {{ content = "x" }}\n' for i in range(6)) + 'file "/srv/" {}\n'
+    site.write(text)
+    with logging_agent(site) as (process, lines):
+        eventually(lambda: lines("keeping"), "the line at the start")
+        site.write(text.replace('file "/srv/0" { content = "x" }\n', "").replace('/srv/1"', '/srv/new"')
+                   .replace('file "/srv/2" { content = "x" }', 'file "/srv/2" { content = "y" }'))
+        eventually(lambda: content(site.path("/srv/2")) == "y" and lines("reloaded"), "the edit")
+        site.write(text)
+        eventually(lambda: len(lines("reloaded")) == 2, "the edit back")
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(lines("reloaded")) == 3, "the reload")
+    told = [line.partition("site.lua: ")[2] for line in lines("reloaded")]
+    assert told == ["1 added, 1 changed, 2 removed", "2 added, 1 changed, 1 removed", "nothing differs"], lines()
 
 
 def test_the_log_is_that_of_the_readme(site):

@@ -357,3 +357,16 @@ def test_a_manual_of_a_kind_ends_with_what_all_take():
     end = " ".join(stead("kinds", "file").stdout.split("\n \n")[-1].split())
     assert end.startswith("Every kind also takes needs, before, notify and listen"), end
     assert "doc/language.md" in end and "noop, retry, " in end and end.endswith("(man stead-kinds).")
+
+
+def test_what_is_made_of_many_is_told_in_short(site):
+    (site.root / "var/spool/cron/crontabs").mkdir(parents=True)
+    (site.root / "etc").mkdir(exist_ok=True)
+    (site.root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    site.write('cron "x" { special = "daily", command = "/bin/true" }\n'
+               'systemd_timer "y" { command = "/bin/true", interval = "1h" }\n'
+               'file "/x" { content = "x" }')
+    done = stead("apply", site.file, "--root", site.root)
+    assert "created cron 'x'\n" in done.stdout, done
+    assert "created systemd_timer 'y'\n" in done.stdout, done
+    assert "created file '/x' (type, content)\n" in done.stdout, done
