@@ -184,6 +184,16 @@ void host_overlay_mark_unknown(Host *overlay, const char *path) {
     memory_tree_mark_unknown(self->tree, path);
 }
 
+bool host_overlay_may_bring(Host *overlay, const char *path) {
+    g_assert(host_is_prediction(overlay));
+    Overlay *self = overlay_of(overlay);
+    g_mutex_lock(&self->lock);
+    bool installs = self->installs;
+    g_mutex_unlock(&self->lock);
+    g_autofree char *parent = g_path_get_dirname(path);
+    return installs && !host_exists(overlay, parent);
+}
+
 /* --- commands, messages, watches: nothing happens on a prediction --- */
 
 static bool overlay_run(Host *host, const HostCommand *command, HostCommandResult *ret_result,

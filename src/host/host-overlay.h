@@ -24,3 +24,6 @@ Host *host_overlay_new(Host *base); /* base is borrowed and must outlive the ove
 /* A command that the plan does not run may create path: from now on it is FILE_UNKNOWN, and so is
  * what is missing above it and all below it. A predicted write or removal makes it known again. */
 void host_overlay_mark_unknown(Host *overlay, const char *path);
+/* Whether path, which nobody has, may come with a package that is predicted to be installed: its
+ * directory is missing too, as those of a package are. */
+bool host_overlay_may_bring(Host *overlay, const char *path);

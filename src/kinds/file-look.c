@@ -3,6 +3,7 @@
 
 #include "base/text-diff.h"
 #include "host/accounts.h"
+#include "host/host-overlay.h"
 #include "kinds/file.h"
 #include "kinds/loss.h"
 
@@ -94,8 +95,12 @@ bool file_observe(KindRun *run, State *actual, GError **error) {
         FileInfo info;
         g_autoptr(GError) problem = NULL;
         if (!host_stat(run->host, spec.path, &info, &problem)) {
-            if (is_missing(problem))
+            if (is_missing(problem)) {
+                if (spec.absent && host_is_prediction(run->host) &&
+                    host_overlay_may_bring(run->host, spec.path))
+                    observe_unknown(&spec, actual);
                 return true;
+            }
             g_propagate_error(error, g_steal_pointer(&problem));
             return false;
         }

@@ -471,6 +471,25 @@ static void test_undo_parents(Fixture *f, gconstpointer data) {
 
 /* --- what a command makes of a path is not known in a plan --- */
 
+/* Files that a package may bring are not known to be absent. */
+static void test_absent_behind_a_package(Fixture *f, gconstpointer data) {
+    host_fake_set_package(f->host, "nginx", NULL, "1.0");
+    g_autoptr(Host) overlay = host_overlay_new(f->host);
+    g_autoptr(KindTest) test = kind_test_new(overlay);
+    g_autoptr(Resource) site = FILE_("/etc/nginx/sites/default", "state=absent");
+    g_autoptr(Resource) other = FILE_("/etc/motd", "state=absent");
+    g_autoptr(KindRound) before = kind_test_round(test, site);
+    g_assert_true(changes_empty(before->changes));
+    PackageAction install = { .name = "nginx", .verb = PACKAGE_INSTALL };
+    g_assert_true(host_package_apply(overlay, &install, 1, NULL, NULL));
+    g_autoptr(KindRound) after = kind_test_round(test, site);
+    g_assert_no_error(after->error);
+    g_assert_cmpint(after->changes->action, ==, ACTION_REMOVE);
+    g_assert_true(after->changes->uncertain);
+    g_autoptr(KindRound) elsewhere = kind_test_round(test, other);
+    g_assert_true(changes_empty(elsewhere->changes));
+}
+
 static void test_unknown_path(Fixture *f, gconstpointer data) {
     static const struct {
         const char *name, *argument;
@@ -807,6 +826,7 @@ int main(int argc, char **argv) {
     ADD("local-source", test_local_source);
     ADD("secret", test_secret);
     ADD("unknown", test_unknown);
+    ADD("absent-behind-a-package", test_absent_behind_a_package);
     ADD("validate-cmd", test_validate_cmd);
     ADD("noop-reads-nothing", test_noop_reads_nothing);
     ADD("settled", test_settled);
