@@ -34,11 +34,12 @@ struct Agent {
     uint64_t evaluated;        /* loop time of the last evaluation */
     bool starting;             /* agent_new() waits for the exchange */
     bool leaving;
-    bool left;           /* all that was published is withdrawn */
-    bool ended;          /* the engine has */
-    bool asked;          /* the reload, or the last one */
-    bool patient;        /* problems of the next evaluation are not told yet */
-    uint64_t unsettled;  /* loop time of the first change that is not evaluated; 0: none */
+    bool left;          /* all that was published is withdrawn */
+    bool ended;         /* the engine has */
+    bool asked;         /* the reload, or the last one */
+    bool patient;       /* problems of the next evaluation are not told yet */
+    Value *refused;     /* as status tells it: why the edited configuration is not taken; or NULL */
+    uint64_t unsettled; /* loop time of the first change that is not evaluated; 0: none */
     GMutex trouble_lock; /* over the next */
     GPtrArray *troubles; /* char *: what the ledger said in its thread, to be told in the loop's */
 };
@@ -150,6 +151,20 @@ static void tell_warnings(Agent *agent, LangResult *result) {
     agent->warned = g_steal_pointer(&result->warnings);
 }
 
+/* Tells them, and keeps the first for who asks later. */
+static void tell_problems(Agent *agent, GPtrArray *problems) {
+    const GError *first = problems->pdata[0];
+    int64_t now = g_get_real_time();
+    Value *refused = value_new_map();
+    int64_t since = agent->refused ? value_map_int(agent->refused, "since", now) : now;
+    value_map_set(refused, "since", value_new_int(since));
+    value_map_set(refused, "error", value_new_string(first->message));
+    value_map_set(refused, "problems", value_new_int(problems->len));
+    value_unref(agent->refused);
+    agent->refused = refused;
+    agent->options.listener.problems(agent->options.listener.data, problems);
+}
+
 /* Evaluates; the result's graph goes to the engine when it differs from the one that runs. What is
  * wrong while something is not known may be wrong because of that. */
 static Outcome evaluate(Agent *agent, GError **error) {
@@ -162,12 +177,13 @@ static Outcome evaluate(Agent *agent, GError **error) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%u problems in '%s'", problems->len,
                     agent->options.file);
         if (!agent->patient)
-            agent->options.listener.problems(agent->options.listener.data, problems);
+            tell_problems(agent, problems);
         return REFUSED;
     }
     tell_warnings(agent, &result);
     if (!engine_load(agent->engine, result.graph, error))
         return REFUSED;
+    g_clear_pointer(&agent->refused, value_unref);
     if (agent->exchange)
         exchange_declare(agent->exchange, result.wants);
     warn(agent, engine_warning(agent->engine));
@@ -215,7 +231,7 @@ static void reload(void *data) {
     }
     g_autoptr(GPtrArray) problems = g_ptr_array_new();
     g_ptr_array_add(problems, error);
-    agent->options.listener.problems(agent->options.listener.data, problems);
+    tell_problems(agent, problems);
 }
 
 static void reload_by_clock(void *data) {
@@ -251,10 +267,11 @@ static void on_exchange_note(void *data, const char *text) {
 
 static Value *more_status(void *data) {
     const Agent *agent = data;
-    if (!agent->exchange)
-        return NULL;
     Value *more = value_new_map();
-    value_map_set(more, "exchange", exchange_status(agent->exchange));
+    if (agent->refused)
+        value_map_set(more, "refused", value_ref(agent->refused));
+    if (agent->exchange)
+        value_map_set(more, "exchange", exchange_status(agent->exchange));
     return more;
 }
 
@@ -374,6 +391,7 @@ void agent_free(Agent *agent) {
     g_strfreev(agent->watched);
     value_unref(agent->values);
     value_unref(agent->secrets);
+    value_unref(agent->refused);
     engine_free(agent->engine);
     if (agent->kv)
         host_set_kv(agent->options.host, NULL);

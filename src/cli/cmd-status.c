@@ -158,18 +158,43 @@ static Value *copy_of(const Value *map) {
     return copy;
 }
 
-static void show_exchange(Session *session, const GPtrArray *answer) {
+static void print_refused(Printer *printer, const Value *refused) {
+    g_autofree char *since = time_show(value_map_int(refused, "since", 0));
+    int64_t more = value_map_int(refused, "problems", 1) - 1;
+    g_autofree char *others =
+        more > 0 ? g_strdup_printf(" (and %" G_GINT64_FORMAT " more)", more) : g_strdup("");
+    printer_line(printer, STYLE_BAD,
+                 "the configuration is refused since %s, what was taken before it is kept: %s%s",
+                 since, value_map_string(refused, "error", ""), others);
+}
+
+/* What the agent itself has to tell: members of its summary. */
+static const struct {
+    const char *member;
+    void (*print)(Printer *printer, const Value *value);
+    bool is_bad;
+} own_members[] = {
+    { "refused", print_refused, true },
+    { "exchange", print_exchange, false },
+};
+
+/* True: something of it is wrong. */
+static bool show_agent(Session *session, const GPtrArray *answer) {
+    bool bad = false;
     for (unsigned i = 0; i < answer->len; i++) {
         const Value *summary = answer->pdata[i] ? value_map_get(answer->pdata[i], "summary") : NULL;
-        const Value *exchange =
-            value_type(summary) == VALUE_MAP ? value_map_get(summary, "exchange") : NULL;
-        if (value_type(exchange) != VALUE_MAP)
-            continue;
-        if (printer_is_json(session->printer))
-            printer_json(session->printer, "exchange", copy_of(exchange));
-        else
-            print_exchange(session->printer, exchange);
+        for (unsigned j = 0; summary && j < G_N_ELEMENTS(own_members); j++) {
+            const Value *value = value_map_get(summary, own_members[j].member);
+            if (value_type(value) != VALUE_MAP)
+                continue;
+            bad |= own_members[j].is_bad;
+            if (printer_is_json(session->printer))
+                printer_json(session->printer, own_members[j].member, copy_of(value));
+            else
+                own_members[j].print(session->printer, value);
+        }
     }
+    return bad;
 }
 
 /* What is right is only counted, unless asked for. JSON takes its maps out of the answer. */
@@ -206,8 +231,9 @@ static int run_status(const Arguments *arguments, char **words) {
         answer = read_ledger(session, NULL, NULL);
     if (!answer)
         return EXIT_REFUSED;
-    show_exchange(session, answer);
-    return show_all(session, answer, offline);
+    bool bad = show_agent(session, answer);
+    int code = show_all(session, answer, offline);
+    return bad ? EXIT_FAILURES : code;
 }
 
 static void print_list(Printer *printer, const char *title, const Value *list) {

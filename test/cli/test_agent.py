@@ -83,8 +83,12 @@ def test_broken_edit_keeps_the_running_configuration(site):
         agent.wait("error")
         site.path("/srv/x").unlink()
         eventually(lambda: content(site.path("/srv/x")) == "x")
+        status = site.run("status")
+        assert status.code == 4 and re.search(r"the configuration is refused since .*: .*site\.lua:1: ", status.out), status
+        assert site.run("status", "--json").of("refused")[0]["problems"] == 1
         site.write('file "/srv/x" { content = "y" }')
         eventually(lambda: content(site.path("/srv/x")) == "y")
+        assert site.run("status").code == 0
 
 
 def test_values_and_secrets_are_inputs_like_the_configuration(site):
