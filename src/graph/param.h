@@ -33,6 +33,7 @@ typedef enum {
     PARAM_SECRET = 1 << 4,   /* always masked */
     PARAM_REWATCH = 1 << 5,  /* a change of it in a live swap re-arms the watch */
     PARAM_IDENTITY = 1 << 6, /* part of what says which thing on the host is meant */
+    PARAM_ESSENCE = 1 << 7,  /* what the thing holds: warned of where a missing value unsets it */
 } ParamFlags;
 
 typedef struct {

@@ -21,10 +21,10 @@ static const Param file_params[] = {
                         "What it is; follows from the slash at the end of the path and from "
                         "target, so it is rarely written.",
                         .choices = types },
-    [FILE_ROW_CONTENT] = { "content", PARAM_STRING, PARAM_PROPERTY | PARAM_RECEIVES,
+    [FILE_ROW_CONTENT] = { "content", PARAM_STRING, PARAM_PROPERTY | PARAM_RECEIVES | PARAM_ESSENCE,
                            "All the bytes of the file. Without content, source or fragments a "
                            "missing file is made empty and an existing one keeps what it has." },
-    [FILE_ROW_SOURCE] = { "source", PARAM_STRING, PARAM_REWATCH,
+    [FILE_ROW_SOURCE] = { "source", PARAM_STRING, PARAM_REWATCH | PARAM_ESSENCE,
                           "File to copy: a relative path is beside the configuration file, an "
                           "absolute one on the host. With a slash at the end a directory, copied "
                           "with all it holds." },

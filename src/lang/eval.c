@@ -16,6 +16,10 @@ static void frame_clear(void *data) {
     value_unref(frame->meta);
 }
 
+static void miss_clear(void *data) {
+    g_free(((Miss *)data)->name);
+}
+
 static void unref_value(void *value) {
     value_unref(value);
 }
@@ -37,12 +41,14 @@ Eval *eval_new(const LangInputs *inputs, const char *entry, Sources *sources, Pr
     eval->published = value_new_map();
     eval->wanted_kinds = value_new_map();
     eval->schedules = value_new_map();
-    eval->warnings = g_ptr_array_new_with_free_func(g_free);
     eval->collected = g_ptr_array_new_with_free_func((GDestroyNotify)resource_unref);
     eval->max_steps = inputs->max_instructions ? inputs->max_instructions : LIMIT_LUA_INSTRUCTIONS;
     eval->max_memory = inputs->max_memory ? inputs->max_memory : LIMIT_LUA_MEMORY;
     eval->graph = graph_new();
     eval->missing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    eval->recent_misses = g_array_new(FALSE, FALSE, sizeof(Miss));
+    g_array_set_clear_func(eval->recent_misses, miss_clear);
+    eval->warnings = g_ptr_array_new_with_free_func(g_free);
     eval->frames = g_array_new(FALSE, TRUE, sizeof(Frame));
     g_array_set_clear_func(eval->frames, frame_clear);
     g_array_set_size(eval->frames, 1);
@@ -68,7 +74,6 @@ void eval_free(Eval *eval) {
     value_unref(eval->published);
     value_unref(eval->wanted_kinds);
     value_unref(eval->schedules);
-    g_ptr_array_unref(eval->warnings);
     g_ptr_array_unref(eval->collected);
     value_unref(eval->pending_value);
     g_array_unref(eval->frames);
@@ -81,6 +86,8 @@ void eval_free(Eval *eval) {
     g_free(eval->pending_text);
     g_free(eval->raised.text);
     g_hash_table_unref(eval->missing);
+    g_array_unref(eval->recent_misses);
+    g_ptr_array_unref(eval->warnings);
     g_free(eval->directory);
     g_free(eval);
 }
@@ -207,6 +214,11 @@ void eval_note_missing(Eval *eval, const char *name, Place place) {
     char *key = g_strdup(name);
     g_hash_table_replace(eval->missing, key, g_memdup2(&place, sizeof place));
     eval->last_missing = key;
+    enum { KEPT_MISSES = 16 };
+    if (eval->recent_misses->len == KEPT_MISSES)
+        g_array_remove_index(eval->recent_misses, 0);
+    Miss miss = { g_strdup(name), place };
+    g_array_append_val(eval->recent_misses, miss);
 }
 
 /* Most errors on a line that reads a value which was not given come from that; so do those of what

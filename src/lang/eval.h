@@ -48,6 +48,12 @@ typedef struct {
     unsigned frame, n_imports, n_outputs, n_pcalls;
 } EvalDepth;
 
+/* A value that was read and not given. */
+typedef struct {
+    char *name;
+    Place place;
+} Miss;
+
 typedef struct Eval {
     const LangInputs *inputs;
     const char *entry; /* as given on the command line */
@@ -70,6 +76,7 @@ typedef struct Eval {
     bool met_absent;          /* the value that was just refused holds what stands for one */
     GHashTable *missing;      /* values that were read and not given, to where: char * to Place */
     const char *last_missing; /* a key of missing: the one read last; NULL: none was */
+    GArray *recent_misses;    /* of Miss: since the last resource; the last few */
     bool fatal;               /* a limit was exceeded: no pcall() stops this error */
     Place memory_place;       /* where memory ran out */
     Raised raised;

@@ -180,3 +180,50 @@ char *missing_text(const Eval *eval, const char *name) {
     lua_settop(lua, top);
     return text;
 }
+
+/* --- parameters */
+
+/* Whether the line has `param = values.some.name` and nothing else for it. */
+static bool is_given_in(const char *line, const char *param, const char *name) {
+    g_autofree char *quoted = g_regex_escape_string(name, -1);
+    g_autofree char *pattern =
+        g_strdup_printf("\\b%s\\s*=\\s*\\w[\\w.]*\\.%s\\s*(?:[,;}]|--|$)", param, quoted);
+    return g_regex_match_simple(pattern, line, 0, 0);
+}
+
+static void warn(Eval *eval, const Resource *resource, const Miss *miss, const char *param) {
+    g_autofree char *hint = missing_text(eval, miss->name);
+    if (!hint)
+        return;
+    const char *told = hint + strlen("; ");
+    bool is_near = g_str_has_suffix(told, "?");
+    g_autofree char *shown = resource_show(resource);
+    g_ptr_array_add(eval->warnings,
+                    g_strdup_printf("%s:%u: %s: '%s' is not set: %s%s", miss->place.file,
+                                    miss->place.line, shown, param, told,
+                                    is_near ? "" : "; where that is meant, say so: or \"\""));
+}
+
+static void warn_of(Eval *eval, const Resource *resource, const Param *param, Place place) {
+    enum { CALL_LINES = 30 }; /* that a declaration may take */
+    for (unsigned i = 0; i < eval->recent_misses->len; i++) {
+        const Miss *miss = &g_array_index(eval->recent_misses, Miss, i);
+        if (miss->place.file != place.file || miss->place.frame != place.frame ||
+            miss->place.line < place.line || miss->place.line > place.line + CALL_LINES)
+            continue;
+        g_autofree char *line = sources_line(eval->sources, place.file, miss->place.line);
+        if (line && is_given_in(line, param->name, miss->name)) {
+            warn(eval, resource, miss, param->name);
+            return;
+        }
+    }
+}
+
+void missing_warn(Eval *eval, const Resource *resource, Place place) {
+    const Kind *kind = resource->kind;
+    for (unsigned i = 0; eval->recent_misses->len > 0 && i < kind->n_params; i++)
+        if ((kind->params[i].flags & PARAM_ESSENCE) && !resource_get(resource, i) &&
+            !resource_receives(resource, i))
+            warn_of(eval, resource, &kind->params[i], place);
+    g_array_set_size(eval->recent_misses, 0);
+}

@@ -1,5 +1,6 @@
 #pragma once
 /* Values that were read and not given, also inside of maps: an error there tells of that. */
+#include "graph/resource.h"
 #include "lang/eval.h"
 
 /* The table on top of the stack will hold what was converted of the values. */
@@ -12,3 +13,6 @@ void missing_note(lua_State *lua, int index, const char *name);
 /* "; values.NAME is not set", with what to do. NULL: it is not known any more where it was. Raises
  * nothing; caller frees. */
 char *missing_text(const Eval *eval, const char *name);
+/* Warns where a parameter that makes the resource what it is was set to nothing but a value that is
+ * missing: `content = values.motd`. place: of the declaration. Raises nothing. */
+void missing_warn(Eval *eval, const Resource *resource, Place place);

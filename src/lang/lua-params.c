@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/suggest.h"
+#include "lang/lua-missing.h"
 #include "lang/lua-object.h"
 #include "lang/lua-value.h"
 
@@ -357,6 +358,7 @@ void params_declare(lua_State *lua, unsigned target, int params) {
     read_resource(lua, &reading, params);
     if (reading.texts->len > 0)
         declare_report(lua, target, reading.texts);
+    missing_warn(eval, reading.resource, reading.place);
     add_to_graph(lua, &reading);
     value_unref(reading.meta);
     lua_pop(lua, 1);

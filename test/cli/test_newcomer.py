@@ -370,3 +370,21 @@ def test_what_is_made_of_many_is_told_in_short(site):
     assert "created cron 'x'\n" in done.stdout, done
     assert "created systemd_timer 'y'\n" in done.stdout, done
     assert "created file '/x' (type, content)\n" in done.stdout, done
+
+
+@pytest.mark.parametrize("text, told", [
+    ('file "/x" { content = values.mtod }', "'content' is not set: values.mtod is not set, did you mean 'motd'?"),
+    ('file "/x" {\n  mode = values.mode,\n  content = values.colour,\n  owner = values.owner\n}',
+     "site.lua:3: file '/x': 'content' is not set: values.colour is not set in 'values.yaml'; where that is meant"),
+    ('local site = values.site\nfile "/x" { source = site.path -- from there\n}', "values.site.path is not set"),
+    ('define("web", { path = "string" }, function(_, p) file(p.path) { content = values.colour } end)\nweb "a" { path = "/x" }',
+     "values.colour is not set"),
+    ('file "/x" { content = values.colour or "" }', None),
+    ('file "/x" { content = values.colour and "x" }', None),
+    ('file "/x" { mode = values.mode }', None),
+    ('local content = values.colour\nfile "/x" {}', None),
+    ('file "/x" { content = values.motd }', None),
+])
+def test_an_empty_file_for_a_missing_value_is_warned_of(site, text, told):
+    done = check_with(site, text, "motd: x\nsite: {a: 1}\n")
+    assert done.returncode == 0 and (told in done.stderr if told else done.stderr == ""), done
