@@ -241,14 +241,20 @@ static void test_members(void) {
 static void test_lazy(void) {
     g_autoptr(Host) host = host_fake_new();
     add(host, "/proc/meminfo", "MemTotal: 4 kB\n");
+    g_autoptr(Value) exchange = value_new_map();
+    value_map_set(exchange, "host", value_new_string("web1"));
     const LangInputs inputs = { .kinds = &test_kinds, .host = host };
-    unsigned before = host_fake_count(host, "read");
     g_autoptr(TestRun) empty = test_run("site.lua", "noop 'a' {}", &inputs, NULL);
     g_assert_cmpstr(empty->messages, ==, "");
+    unsigned before = host_fake_count(host, "read");
+    g_assert_cmpuint(before, <=, 2); /* its name, for exchange.host */
+    const LangInputs named = { .kinds = &test_kinds, .host = host, .exchange = exchange };
+    g_autoptr(TestRun) none = test_run("site.lua", "noop 'a' {}", &named, NULL);
+    g_assert_cmpstr(none->messages, ==, "");
     g_assert_cmpuint(host_fake_count(host, "read"), ==, before);
     g_autoptr(TestRun) run =
         test_run("site.lua", "value 'a' { any = facts.memory + facts.memory + 2 * facts.memory }",
-                 &inputs, NULL);
+                 &named, NULL);
     g_assert_cmpuint(host_fake_count(host, "read"), ==, before + 1);
     g_autofree char *shown = test_value_of(run, "a");
     g_assert_cmpstr(shown, ==, "16384");
