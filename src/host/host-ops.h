@@ -76,10 +76,10 @@ struct Host {
     char *root;
     bool prediction;
     bool privileged;
-    bool is_real;    /* what it shows exists, on this machine or below its root */
-    bool is_machine; /* reads this very machine, not a tree below a root: NSS speaks of it, too */
-    int changes;     /* atomic: goes up with whatever may have changed the machine, see below */
-    struct HostKv *kv;             /* borrowed, or NULL: host/kv.h */
+    bool is_real;      /* what it shows exists, on this machine or below its root */
+    bool is_machine;   /* reads this very machine, not a tree below a root: NSS speaks of it, too */
+    int changes;       /* atomic: goes up with whatever may have changed the machine, see below */
+    struct HostKv *kv; /* borrowed, or NULL: host/kv.h */
     struct HostAccounts *accounts; /* atomic; made on first use, freed by host_free() */
 };
 

@@ -180,7 +180,9 @@ static void make_environment_metatable(lua_State *lua) {
 }
 
 static void make_strict_libraries(lua_State *lua) {
-    static const char *const libraries[] = { "clock", "exchange", "math", "string", "table", "utf8" };
+    static const char *const libraries[] = {
+        "clock", "exchange", "math", "string", "table", "utf8"
+    };
     for (unsigned i = 0; i < G_N_ELEMENTS(libraries); i++) {
         lua_getfield(lua, -1, libraries[i]);
         names_make_strict(lua, libraries[i]);
