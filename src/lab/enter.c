@@ -77,10 +77,16 @@ static int exit_code(int status) {
 }
 
 /* Between us and the command. A host cannot end before each process in it has been waited for, and
- * who waits must not be us: we may be stopped, as by Ctrl-Z, together with the command. Does not
- * return. */
+ * who waits must not be us: we may be stopped, as by Ctrl-Z, together with the command. It stays in
+ * our process group: with one of its own the kernel would take ours for orphaned when the command
+ * ends, and hang up all of it that is stopped. Does not return. */
 static void oversee(int leader, char *const *words, char **environment, const char *slave,
                     const sigset_t *watched) {
+    static const int stops[] = { SIGTSTP, SIGTTIN, SIGTTOU };
+    sigset_t blocked = *watched;
+    for (unsigned i = 0; i < G_N_ELEMENTS(stops); i++)
+        sigaddset(&blocked, stops[i]);
+    (void)sigprocmask(SIG_SETMASK, &blocked, NULL);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* fails for no signal */
     if (setns(leader, CLONE_NEWPID) < 0)
         _exit(126);
@@ -89,13 +95,12 @@ static void oversee(int leader, char *const *words, char **environment, const ch
         become(words, environment, slave);
     if (pid < 0)
         _exit(126);
-    (void)setpgid(0, 0); /* what the terminal sends is for the command's group */
     for (;;) {
         siginfo_t info;
         int status, number = sigwaitinfo(watched, &info);
         if (number == SIGCHLD && waitpid(pid, &status, WNOHANG) == pid)
             _exit(exit_code(status));
-        if (number > 0 && number != SIGCHLD && number != SIGWINCH)
+        if (number > 0 && number != SIGCHLD && number != SIGWINCH && info.si_code != SI_KERNEL)
             (void)kill(pid, number); /* it is not waited for yet: it is there */
     }
 }

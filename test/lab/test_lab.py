@@ -440,13 +440,15 @@ def test_a_stopped_command_does_not_hold_the_lab_back(clean, tmp_path):
     name = f"{PREFIX}-crash"
     lab("up", write(tmp_path, "crash", "hosts:\n  h1:\n"))
     running = subprocess.Popen([STEAD, "lab", "exec", "--data", DATA, "--lab", name, "h1", "sleep", "7655"],
-                               stdin=subprocess.DEVNULL)
+                               stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         wait_for("the command", lambda: "sleep 7655" in lab("exec", "--lab", name, "h1", "ps", "ax").stdout)
         running.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         lab("down", name)
         assert time.monotonic() - began < 40
+        # Nobody was hung up: that would have continued it.
+        assert pathlib.Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     finally:
         running.kill()
         running.wait()
