@@ -1,4 +1,5 @@
 """stead lab, for real: containers, networks, and what is left of them, which is nothing."""
+import fcntl
 import hashlib
 import json
 import os
@@ -54,6 +55,16 @@ def command_lines(pattern):
     return found
 
 
+def is_held(path):
+    """Whether somebody works under the lock: then it is another session's."""
+    try:
+        with path.open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):  # or it is gone meanwhile
+        return True
+    return False
+
+
 def traces(name, data=DATA):
     """Everything on this machine that could be of a lab of that name (or start of one)."""
     mark = hashlib.sha256(str(data).encode()).hexdigest()[:8]
@@ -63,7 +74,7 @@ def traces(name, data=DATA):
         "mounts": [line for line in mounts if name in line or "stead-lab" in line],
         "links": sorted(re.sub(r"^\d+: |(qlen|state) \S+", "", line)[:40] for line in links),
         "namespaces": sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else [],
-        "nspawn": sorted(os.listdir("/run/systemd/nspawn/locks")) if os.path.isdir("/run/systemd/nspawn/locks") else [],
+        "nspawn": sorted(p.name for p in pathlib.Path("/run/systemd/nspawn/locks").glob("*") if not is_held(p)),
         "processes": sorted(command_lines(f"{data}/labs/{name}").values()),
         "groups": sorted(str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/stead-lab/{mark}/{name}*")),
         "directories": sorted(p.name for p in (data / "labs").glob(f"{name}*")) if data.exists() else [],
