@@ -86,7 +86,7 @@ static void print_json(const Context *context, const char *event, const StoreEnt
     if (entry->value != NULL)
         value_map_set(map, "value", bytes_value(entry->value));
     if (entry->lease != 0) {
-        g_autofree char *lease = g_strdup_printf("%016" G_GINT64_MODIFIER "x", entry->lease);
+        g_autofree char *lease = g_strdup_printf(STORE_LEASE_FORMAT, entry->lease);
         value_map_set(map, "lease", value_new_string(lease));
     }
     printer_json(context->printer, event, map);
@@ -253,7 +253,7 @@ static bool compact(Context *context, char **words, GError **error) {
 }
 
 static void print_lease(const Context *context, const StoreAnswer *answer, const char *what) {
-    g_autofree char *lease = g_strdup_printf("%016" G_GINT64_MODIFIER "x", answer->lease);
+    g_autofree char *lease = g_strdup_printf(STORE_LEASE_FORMAT, answer->lease);
     if (printer_is_json(context->printer)) {
         Value *map = value_new_map();
         value_map_set(map, "lease", value_new_string(lease));

@@ -23,9 +23,9 @@ GError *error_future(int64_t revision, int64_t present) {
 }
 
 GError *error_lease_gone(int64_t lease) {
-    return g_error_new(
-        STORE_ERROR, STORE_ERROR_LEASE_GONE,
-        "use lease %" G_GINT64_MODIFIER "x: it expired, was revoked or never granted", lease);
+    return g_error_new(STORE_ERROR, STORE_ERROR_LEASE_GONE,
+                       "use lease " STORE_LEASE_FORMAT ": it expired, was revoked or never granted",
+                       lease);
 }
 
 GError *error_range_large(void) {

@@ -24,7 +24,8 @@
 #define STORE_LIMIT_RANGE     (64u << 20)    /* bytes of the keys and values of an answer */
 #define STORE_LIMIT_DELETED   (1u << 20)     /* keys that one transaction deletes */
 #define STORE_LIMIT_TTL       (366 * 86400)  /* seconds of a lease */
-#define STORE_MIN_TTL         2              /* a shorter lease is granted so many seconds */
+#define STORE_LEASE_FORMAT    "%016" G_GINT64_MODIFIER "x" /* how people are shown a lease */
+#define STORE_MIN_TTL         2 /* a shorter lease is granted so many seconds */
 
 #define STORE_ERROR (store_error_quark())
 

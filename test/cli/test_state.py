@@ -53,6 +53,7 @@ def test_page_shows_what_happens(tmp_path):
     (("lease", "grant", "never"), 1, "write 1 to 31622400 seconds"),
     (("lease", "make", "5"), 1, "use grant, keep, show or revoke"),
     (("lease", "keep", "0", "--store", "sqlite=s.db"), 1, "'0' is no lease"),
+    (("lease", "keep", "f9", "--store", "sqlite=s.db"), 4, "use lease 00000000000000f9: it expired"),
     (("compact", "x", "--store", "sqlite=s.db"), 1, "'x' is no revision"),
     (("range", "--store", "etcd=http://127.0.0.1:1"), 4, "Failed to connect"),
     (("range", "--store", "sqlite=none/s.db"), 4, "open 'none/s.db"),
