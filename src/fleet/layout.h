@@ -12,6 +12,11 @@
 #define LAYOUT_FLEET    LAYOUT_ROOT "fleet/" /* roster.h says what is below */
 #define LAYOUT_MEMBER   LAYOUT_FLEET "member/"
 #define LAYOUT_REPORTED LAYOUT_FLEET "reported/"
+#define LAYOUT_FACTS    LAYOUT_FLEET "facts/"
+#define LAYOUT_RUN      LAYOUT_FLEET "run/"
+#define LAYOUT_DRIFT    LAYOUT_FLEET "drift/"
+#define LAYOUT_ASK      LAYOUT_FLEET "ask/"
+#define LAYOUT_ANSWER   LAYOUT_FLEET "answer/"
 #define LAYOUT_DESIRED  LAYOUT_FLEET "desired/"
 #define LAYOUT_STAGE    LAYOUT_FLEET "stage/"
 #define LAYOUT_RECORD   LAYOUT_FLEET "record/"

@@ -5,6 +5,12 @@
  *
  *   member/HOST     {"labels": {}, "facts": {}}: HOST has joined; facts that selectors look at
  *   reported/HOST   what it says of itself, under its lease: see report.h
+ *   facts/HOST      {"facts": {}}: the host's own, written by it; stays while it is silent
+ *   run/HOST        {"time", "digest", "resources", "changed", "failed", "blocked", "problems":
+ *                   [{"resource", "error"}]}: its last run, with the first problems
+ *   drift/HOST/TIME {"time", "resource", "what"}: the newest repairs, TIME in microseconds
+ *   ask/HOST/ID     {"question": "why", "kind", "name"}: for the host, under the asker's lease
+ *   answer/HOST/ID  {"answer"} or {"error"}: what it says, under its own lease
  *   desired/HOST    {"record", "digest", "back"}: what its agent shall run. Only the rollout writes
  *                   it; back says that this is a return to an earlier record
  *   stage/HOST      {"record", "stage", "why", "since", "before", "canary", "attempt", "tries"}:
