@@ -1,7 +1,6 @@
 /* Putting the result on disk, of which nothing is ever seen half done. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,8 +9,7 @@
 #include <unistd.h>
 
 #include "adopt/adopt.h"
-
-#define TREE_FILES_OPEN 16
+#include "base/disk.h"
 
 static const char *const parts[] = { "files", "secrets.yaml", "site.lua" };
 
@@ -24,21 +22,6 @@ static bool make_directories(const char *directory, const char *path, GError **e
            set_io_error(error, errno, "make directory '%s'", whole);
 }
 
-static bool write_all(int fd, GBytes *content) {
-    size_t size;
-    const char *at = g_bytes_get_data(content, &size);
-    while (size > 0) {
-        ssize_t n = write(fd, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        at += n;
-        size -= (size_t)n;
-    }
-    return fsync(fd) == 0;
-}
-
 static bool write_file(const char *directory, const AdoptFile *file, GError **error) {
     g_autofree char *path = g_build_filename(directory, file->path, NULL);
     if (!make_directories(directory, file->path, error))
@@ -46,18 +29,10 @@ static bool write_file(const char *directory, const AdoptFile *file, GError **er
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return set_io_error(error, errno, "create '%s'", path);
-    bool ok = write_all(fd, file->content);
+    bool ok = disk_write_bytes(fd, file->content) && fsync(fd) == 0;
     int saved = errno;
     close(fd);
     return ok || set_io_error(error, saved, "write '%s'", path);
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk) {
-    return remove(path);
-}
-
-static void remove_tree(const char *path) {
-    (void)nftw(path, remove_one, TREE_FILES_OPEN, FTW_DEPTH | FTW_PHYS); /* else it stays */
 }
 
 /* --- into place */
@@ -130,7 +105,7 @@ bool adopt_write(const AdoptResult *result, const char *directory, bool overwrit
         mkdtemp(fresh) != NULL || set_io_error(error, errno, "make a directory in '%s'", directory);
     if (ok) {
         ok = write_and_move(result, fresh, directory, overwrite, error);
-        remove_tree(fresh);
+        disk_remove_tree(fresh);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return ok;

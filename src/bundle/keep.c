@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "bundle/disk.h"
+#include "base/disk.h"
 #include "bundle/sign-text.h"
 
 #define GOOD_MAX       2 /* records that are kept besides the newest */

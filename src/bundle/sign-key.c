@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "bundle/disk.h"
+#include "base/disk.h"
 #include "bundle/sign-text.h"
 
 #define KEY_WORD     "stead-ed25519"

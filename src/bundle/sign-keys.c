@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "bundle/disk.h"
+#include "base/disk.h"
 #include "bundle/sign-text.h"
 
 #define KIND "stead keys 1\n"

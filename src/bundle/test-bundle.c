@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "bundle/archive-out.h"
 #include "bundle/bundle.h"
-#include "bundle/disk.h"
+#include "base/disk.h"
 
 typedef struct {
     char *top; /* scratch directory */

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "bundle/disk.h"
+#include "base/disk.h"
 #include "bundle/sign-statement.h"
 
 static SigningKey *new_key(void) {

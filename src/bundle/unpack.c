@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "bundle/bundle.h"
-#include "bundle/disk.h"
+#include "base/disk.h"
 
 typedef struct {
     const char *directory; /* for errors */

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/plural.h"
-#include "bundle/disk.h"
+#include "base/disk.h"
 #include "bundle/sign-keys.h"
 #include "cli/commands.h"
 #include "cli/printer.h"

@@ -8,7 +8,7 @@
 #include "base/limits.h"
 #include "base/plural.h"
 #include "bundle/bundle.h"
-#include "bundle/disk.h"
+#include "base/disk.h"
 #include "cli/printer.h"
 #include "cli/saved-plan.h"
 #include "host/host-real.h"

@@ -22,6 +22,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "host/host-real-private.h"
 #include "host/watch-files.h"
 #include "host/written.h"
@@ -204,22 +205,6 @@ static bool copy_xattrs(const Place *place, int to_fd) {
     return any;
 }
 
-/* consequence: what the user has to know when it fails. */
-static bool write_all(int fd, GBytes *content, const char *consequence, GError **error) {
-    size_t size;
-    const char *at = g_bytes_get_data(content, &size);
-    while (size > 0) {
-        ssize_t n = write(fd, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return set_io_error(error, errno, "%s", consequence);
-        at += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
 /* Where another file system is mounted on the very file, as containers do with /etc/hosts, nothing
  * can be renamed over it. This is the one case that a kill can catch half-way. */
 static bool overwrite_in_place(const Place *place, GBytes *content,
@@ -228,7 +213,8 @@ static bool overwrite_in_place(const Place *place, GBytes *content,
     int fd = openat(place->fd, place->name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return set_io_error(error, errno, "it is a mount point and cannot be opened");
-    bool ok = write_all(fd, content, "it is a mount point and now half written", error);
+    bool ok = disk_write_bytes(fd, content) ||
+              set_io_error(error, errno, "it is a mount point and now half written");
     if (ok && (ftruncate(fd, (off_t)g_bytes_get_size(content)) != 0 || fstat(fd, &st) != 0))
         ok = set_io_error(error, errno, "it is a mount point and cannot be overwritten");
     ok = ok && attributes_apply(fd, &st, attributes, error);
@@ -289,8 +275,9 @@ static bool replace_file(Write *write, const struct stat *old, GError **error) {
                             errno == ENOENT ? "its directory does not exist"
                                             : "make a temporary beside it");
 
-    bool ok = write_all(fd, write->content,
-                        old != NULL ? "the old content is untouched" : "no file was made", error);
+    bool ok = disk_write_bytes(fd, write->content) ||
+              set_io_error(error, errno,
+                           old != NULL ? "the old content is untouched" : "no file was made");
     if (ok && old != NULL && S_ISREG(old->st_mode) && copy_xattrs(place, fd))
         ok = fstat(fd, &st) == 0;
     ok = ok && attributes_apply(fd, &st, &write->wanted, error);
@@ -330,7 +317,8 @@ static CreateResult create_file(Write *write, GError **error) {
     if (fd < 0)
         return CREATE_OTHERWISE;
     struct stat st;
-    bool ok = write_all(fd, write->content, "no file was made", error);
+    bool ok =
+        disk_write_bytes(fd, write->content) || set_io_error(error, errno, "no file was made");
     ok = ok && (fstat(fd, &st) == 0 || set_io_error(error, errno, "stat it"));
     ok = ok && attributes_apply(fd, &st, &write->wanted, error);
     CreateResult result = ok ? CREATE_DONE : CREATE_FAILED;

@@ -6,20 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 
 #define BLOCK (1024 * 1024)
-
-static bool write_all(int to, const char *data, size_t size) {
-    while (size > 0) {
-        ssize_t n = write(to, data, size);
-        if (n < 0 && errno != EINTR)
-            return false;
-        data += MAX(n, 0);
-        size -= (size_t)MAX(n, 0);
-    }
-    return true;
-}
 
 static bool copy_by_reading(int from, int to, GError **error) {
     g_autofree char *block = g_malloc(BLOCK);
@@ -31,7 +21,7 @@ static bool copy_by_reading(int from, int to, GError **error) {
             continue;
         if (n < 0)
             return set_io_error(error, errno, "read");
-        if (!write_all(to, block, (size_t)n))
+        if (!disk_write(to, block, (size_t)n))
             return set_io_error(error, errno, "write");
     }
 }

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/limits.h"
-#include "ledger/files.h"
 #include "ledger/ledger-private.h"
 
 #define TEMPORARY_PREFIX "content-"
@@ -37,7 +37,7 @@ static char *write_temporary(const Ledger *ledger, const void *data, size_t size
         (void)set_io_error(error, errno, "create '%s'", path);
         return NULL;
     }
-    if (write_all(fd, data, size)) {
+    if (disk_write(fd, data, size)) {
         /* Starts the way to the disk, so that the writer's fdatasync() finds little left to do. */
         (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
         close(fd);
@@ -90,7 +90,7 @@ GBytes *ledger_load_content(Ledger *ledger, const char *hex, GError **error) {
         return NULL;
     }
     g_autofree char *path = content_path(ledger, hex);
-    g_autoptr(GBytes) content = file_read(path, LIMIT_FILE_CONTENT, error);
+    g_autoptr(GBytes) content = disk_read_own(path, LIMIT_FILE_CONTENT, error);
     if (!content)
         return NULL;
     char found[DIGEST_HEX_SIZE];

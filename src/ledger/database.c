@@ -8,8 +8,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
-#include "ledger/files.h"
 
 #define APPLICATION_ID  0x73746564 /* "sted", in the header of the file */
 #define PAGE_SIZE       4096       /* of the file, fixed when it is made */
@@ -369,7 +369,7 @@ static Database *open_copy(const char *path, GError **error) {
     g_autofree char *wal = g_strconcat(path, "-wal", NULL);
     g_autofree char *copy_wal = g_strconcat(copy, "-wal", NULL);
     Database *database = NULL;
-    if (file_copy(path, copy, error) && file_copy(wal, copy_wal, error))
+    if (disk_copy(path, copy, error) && disk_copy(wal, copy_wal, error))
         database = check_for_reading(connect(copy, path, SQLITE_OPEN_READONLY, error),
                                      DATABASE_SNAPSHOT, error);
     (void)unlink(copy);
@@ -420,7 +420,7 @@ bool database_mend_header(const char *path, GError **error) {
     g_autofree char *sound = g_strconcat(path, ".header", NULL);
     if (!build(sound, error))
         return false;
-    g_autoptr(GBytes) bytes = file_read(sound, SIZE_MAX, error);
+    g_autoptr(GBytes) bytes = disk_read_own(sound, SIZE_MAX, error);
     (void)unlink(sound);
     if (!bytes)
         return false;

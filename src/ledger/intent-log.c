@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "ledger/files.h"
 #include "ledger/intent-parse.h"
 #include "ledger/record.h"
 
@@ -96,7 +96,7 @@ static void replay(void *data, const IntentRecord *record) {
 
 IntentLog *intent_log_open(const char *path, IntentRule rule, GError **error) {
     g_autoptr(GError) problem = NULL;
-    g_autoptr(GBytes) text = file_read(path, LIMIT_INTENT_LOG, &problem);
+    g_autoptr(GBytes) text = disk_read_own(path, LIMIT_INTENT_LOG, &problem);
     if (!text && !g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
         g_propagate_error(error, g_steal_pointer(&problem));
         return NULL;
@@ -200,7 +200,7 @@ static bool cut(IntentLog *log, size_t size, GError **error) {
 static bool append(IntentLog *log, const GString *text, GError **error) {
     if (!open_for_writing(log, error) || (log->torn && !cut(log, log->size, error)))
         return false;
-    if (!write_all(log->fd, text->str, text->len)) {
+    if (!disk_write(log->fd, text->str, text->len)) {
         int saved = errno;
         log->torn = true;
         (void)cut(log, log->size, NULL); /* stays torn: tried again by the next append */
@@ -274,7 +274,7 @@ static bool replace_file(IntentLog *log, const GString *text, GError **error) {
     int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return set_io_error(error, errno, "create '%s'", temporary);
-    if (!write_all(fd, text->str, text->len) || rename(temporary, log->path) < 0) {
+    if (!disk_write(fd, text->str, text->len) || rename(temporary, log->path) < 0) {
         int saved = errno;
         (void)unlink(temporary);
         close(fd);
@@ -331,5 +331,5 @@ GBytes *intent_log_text(IntentLog *log, GError **error) {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&log->lock);
     if (log->size == 0)
         return g_bytes_new_static("", 0);
-    return file_read(log->path, LIMIT_INTENT_LOG, error);
+    return disk_read_own(log->path, LIMIT_INTENT_LOG, error);
 }

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
-#include "ledger/files.h"
 
 #define LOCK_TEXT_SIZE 512
 

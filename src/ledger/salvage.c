@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "ledger/files.h"
 #include "ledger/ledger-private.h"
 #include "ledger/record.h"
 
@@ -194,11 +194,11 @@ static Database *open_copy(const char *path, GError **error) {
 }
 
 static bool copy_database(const char *path, const char *copy, GError **error) {
-    if (!file_copy(path, copy, error))
+    if (!disk_copy(path, copy, error))
         return false;
     g_autofree char *wal = g_strconcat(path, "-wal", NULL);
     g_autofree char *copy_wal = g_strconcat(copy, "-wal", NULL);
-    return access(wal, F_OK) < 0 || file_copy(wal, copy_wal, error);
+    return access(wal, F_OK) < 0 || disk_copy(wal, copy_wal, error);
 }
 
 bool salvage_database(const char *path, const char *scratch, Ledger *to, SalvageCount *ret_count,

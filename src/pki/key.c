@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "pki/pki-private.h"
 
@@ -71,27 +72,6 @@ char *pki_key_pem(const PkiKey *key) {
 
 /* --- files */
 
-static bool write_all(int fd, const char *text, GError **error, const char *path) {
-    for (size_t size = strlen(text); size > 0;) {
-        ssize_t n = write(fd, text, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return set_io_error(error, errno, "write '%s'", path);
-        text += n, size -= (size_t)n;
-    }
-    return fsync(fd) == 0 || set_io_error(error, errno, "write '%s'", path);
-}
-
-static void sync_directory_of(const char *path) {
-    g_autofree char *directory = g_path_get_dirname(path);
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    (void)fsync(fd); /* without it a crash loses the new name, and the key is made again */
-    close(fd);
-}
-
 /* Linked to its name when it is whole: a crash leaves no half a key, and none is replaced. */
 bool pki_key_save(const PkiKey *key, const char *path, GError **error) {
     g_autofree char *pem = pki_key_pem(key);
@@ -99,14 +79,13 @@ bool pki_key_save(const PkiKey *key, const char *path, GError **error) {
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return set_io_error(error, errno, "write '%s'", temporary);
-    bool ok = write_all(fd, pem, error, path);
+    bool ok = (disk_write(fd, pem, strlen(pem)) && fsync(fd) == 0) ||
+              set_io_error(error, errno, "write '%s'", path);
     close(fd);
     if (ok && link(temporary, path) < 0)
         ok = set_io_error(error, errno, "write '%s'", path);
     (void)unlink(temporary); /* a left one is replaced next time */
-    if (ok)
-        sync_directory_of(path);
-    return ok;
+    return ok && disk_sync_parent(path, error);
 }
 
 PkiKey *pki_key_load(const char *path, GError **error) {

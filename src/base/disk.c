@@ -1,4 +1,4 @@
-#include "bundle/disk.h"
+#include "base/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,38 +23,55 @@ bool disk_write(int fd, const void *data, size_t size) {
     return true;
 }
 
+bool disk_write_bytes(int fd, GBytes *bytes) {
+    return disk_write(fd, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+}
+
+/* Reads until size bytes or the end; -1 with errno. */
+static ssize_t read_all(int fd, char *buffer, size_t size) {
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = read(fd, buffer + done, size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
 static GBytes *read_open_file(int fd, const char *path, size_t limit, GError **error) {
     struct stat info;
     if (fstat(fd, &info) < 0) {
         set_io_error(error, errno, "read '%s'", path);
         return NULL;
     }
-    if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size > limit) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT, "read '%s': %s", path,
-                    S_ISREG(info.st_mode) ? "it is larger than such a file may be"
-                                          : "it is no regular file");
+    if (!S_ISREG(info.st_mode)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT, "read '%s': it is no regular file",
+                    path);
         return NULL;
     }
-    size_t size = (size_t)info.st_size, done = 0;
-    g_autofree char *buffer = g_malloc(size + 1);
-    while (done < size) {
-        ssize_t n = read(fd, buffer + done, size - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            set_io_error(error, errno, "read '%s'", path);
-            return NULL;
-        }
-        if (n == 0)
-            break;
-        done += (size_t)n;
+    if ((uint64_t)info.st_size > limit) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT,
+                    "read '%s': it has %" G_GINT64_FORMAT " bytes, more than the %zu expected",
+                    path, (int64_t)info.st_size, limit);
+        return NULL;
     }
-    buffer[done] = '\0';
-    return g_bytes_new_take(g_steal_pointer(&buffer), done);
+    g_autofree char *buffer = g_malloc((size_t)info.st_size + 1);
+    ssize_t size = read_all(fd, buffer, (size_t)info.st_size);
+    if (size < 0) {
+        set_io_error(error, errno, "read '%s'", path);
+        return NULL;
+    }
+    buffer[size] = '\0';
+    return g_bytes_new_take(g_steal_pointer(&buffer), (size_t)size);
 }
 
-GBytes *disk_read(const char *path, size_t limit, GError **error) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+static GBytes *read_file(const char *path, size_t limit, int flags, GError **error) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
     if (fd < 0) {
         set_io_error(error, errno, "read '%s'", path);
         return NULL;
@@ -62,6 +79,26 @@ GBytes *disk_read(const char *path, size_t limit, GError **error) {
     GBytes *bytes = read_open_file(fd, path, limit, error);
     close(fd);
     return bytes;
+}
+
+GBytes *disk_read(const char *path, size_t limit, GError **error) {
+    return read_file(path, limit, 0, error);
+}
+
+GBytes *disk_read_own(const char *path, size_t limit, GError **error) {
+    return read_file(path, limit, O_NOFOLLOW, error);
+}
+
+bool disk_copy(const char *from, const char *to, GError **error) {
+    g_autoptr(GBytes) bytes = disk_read_own(from, SIZE_MAX, error);
+    g_autoptr(GError) problem = NULL;
+    if (!bytes)
+        return false;
+    if (g_file_set_contents_full(to, g_bytes_get_data(bytes, NULL), (gssize)g_bytes_get_size(bytes),
+                                 G_FILE_SET_CONTENTS_NONE, 0600, &problem))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "write '%s': %s", to, problem->message);
+    return false;
 }
 
 bool disk_sync_parent(const char *path, GError **error) {
