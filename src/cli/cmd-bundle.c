@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/printer.h"
 #include "cli/time-text.h"
+#include "cli/verbs.h"
 
 #define SIGNED_SUFFIX ".signed"
 
@@ -264,34 +265,20 @@ static bool unpack(const Context *context, char **words, GError **error) {
 }
 
 static const struct {
-    const char *name, *word;
+    Verb verb;
     bool (*run)(const Context *context, char **words, GError **error);
 } verbs[] = {
-    { "pack", "DIR", pack },      { "sign", "FILE", sign },     { "show", "FILE", show },
-    { "verify", "FILE", verify }, { "unpack", "FILE", unpack },
+    { { "pack", "DIR", 1, 1 }, pack },      { { "sign", "FILE", 1, 1 }, sign },
+    { { "show", "FILE", 1, 1 }, show },     { { "verify", "FILE", 1, 1 }, verify },
+    { { "unpack", "FILE", 1, 1 }, unpack },
 };
-
-static bool run_verb(const Context *context, char **words, GError **error) {
-    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        if (strcmp(verbs[i].name, words[0]) != 0)
-            continue;
-        if (words[1] != NULL)
-            return verbs[i].run(context, words + 1, error);
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "stead bundle %s: %s is missing",
-                    words[0], verbs[i].word);
-        return false;
-    }
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "stead bundle: no such verb '%s': use pack, sign, show, verify or unpack",
-                words[0]);
-    return false;
-}
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Printer) printer = printer_new(arguments);
     g_autoptr(GError) error = NULL;
     Context context = { arguments, printer };
-    if (run_verb(&context, words, &error))
+    int verb = VERB_FIND("bundle", verbs, words, &error);
+    if (verb >= 0 && verbs[verb].run(&context, words + 1, &error))
         return EXIT_DONE;
     printer_error(printer, error);
     return EXIT_REFUSED;

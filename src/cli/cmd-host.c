@@ -1,11 +1,9 @@
 /* stead host: the members of a fleet. */
-#include <string.h>
-
-#include "base/error.h"
 #include "cli/commands.h"
 #include "cli/hub-call.h"
 #include "cli/printer.h"
 #include "cli/time-text.h"
+#include "cli/verbs.h"
 
 static void show_host(Printer *printer, const Value *host) {
     if (printer_is_json(printer)) {
@@ -49,37 +47,21 @@ static bool revoke_one(Printer *printer, const HubLink *link, const char *name, 
 }
 
 static const struct {
-    const char *name;
-    bool takes_host;
+    Verb verb;
     bool (*run)(Printer *printer, const HubLink *link, const char *name, GError **error);
 } verbs[] = {
-    { "list", false, list },
-    { "show", true, show },
-    { "revoke", true, revoke_one },
+    { { "list", "", 0, 0 }, list },
+    { { "show", "HOST", 1, 1 }, show },
+    { { "revoke", "HOST", 1, 1 }, revoke_one },
 };
-
-static bool run_verb(const Arguments *arguments, Printer *printer, char **words, GError **error) {
-    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        if (strcmp(verbs[i].name, words[0]) != 0)
-            continue;
-        if (verbs[i].takes_host == (words[1] != NULL)) {
-            g_auto(HubLink) link = { 0 };
-            return hub_link_open(&link, arguments, error) &&
-                   verbs[i].run(printer, &link, words[1], error);
-        }
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "stead host %s: write it %s", words[0],
-                    verbs[i].takes_host ? "with the name of a HOST" : "without more words");
-        return false;
-    }
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                "stead host: no such verb '%s': use list, show or revoke", words[0]);
-    return false;
-}
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Printer) printer = printer_new(arguments);
     g_autoptr(GError) error = NULL;
-    if (run_verb(arguments, printer, words, &error))
+    g_auto(HubLink) link = { 0 };
+    int verb = VERB_FIND("host", verbs, words, &error);
+    if (verb >= 0 && hub_link_open(&link, arguments, &error) &&
+        verbs[verb].run(printer, &link, words[1], &error))
         return EXIT_DONE;
     printer_error(printer, error);
     return hub_exit_code(error);

@@ -9,6 +9,7 @@
 #include "bundle/sign-keys.h"
 #include "cli/commands.h"
 #include "cli/printer.h"
+#include "cli/verbs.h"
 
 #define PUBLIC_SUFFIX ".pub"
 
@@ -223,36 +224,21 @@ static bool retire(const Context *context, char **words, GError **error) {
 }
 
 static const struct {
-    const char *name, *words;
-    unsigned n_words;
+    Verb verb;
     bool (*run)(const Context *context, char **words, GError **error);
 } verbs[] = {
-    { "new", "FILE", 1, new_key },
-    { "show", "FILE", 1, show },
-    { "add", "LIST PUBLIC", 2, add },
-    { "retire", "LIST PUBLIC", 2, retire },
+    { { "new", "FILE", 1, 1 }, new_key },
+    { { "show", "FILE", 1, 1 }, show },
+    { { "add", "LIST PUBLIC", 2, 2 }, add },
+    { { "retire", "LIST PUBLIC", 2, 2 }, retire },
 };
-
-static bool run_verb(const Context *context, char **words, GError **error) {
-    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        if (strcmp(verbs[i].name, words[0]) != 0)
-            continue;
-        if (g_strv_length(words + 1) == verbs[i].n_words)
-            return verbs[i].run(context, words + 1, error);
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "stead key %s: write %s", words[0],
-                    verbs[i].words);
-        return false;
-    }
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                "stead key: no such verb '%s': use new, show, add or retire", words[0]);
-    return false;
-}
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Printer) printer = printer_new(arguments);
     g_autoptr(GError) error = NULL;
     Context context = { arguments, printer };
-    if (run_verb(&context, words, &error))
+    int verb = VERB_FIND("key", verbs, words, &error);
+    if (verb >= 0 && verbs[verb].run(&context, words + 1, &error))
         return EXIT_DONE;
     printer_error(printer, error);
     return EXIT_REFUSED;

@@ -7,9 +7,9 @@
 
 #include "base/error.h"
 #include "base/plural.h"
-#include "base/suggest.h"
 #include "cli/commands.h"
 #include "cli/printer.h"
+#include "cli/verbs.h"
 #include "lab/copy.h"
 #include "lab/enter.h"
 #include "lab/keeper.h"
@@ -468,66 +468,39 @@ static int run_gc(Session *session, char **words) {
 #define ANY 1000000
 
 static const struct {
-    const char *name, *arguments;
-    unsigned min, max; /* words after the verb */
+    Verb verb;
     int (*run)(Session *session, char **words);
 } verbs[] = {
-    { "up", "FILE", 1, 1, run_up },
-    { "list", "", 0, 0, run_list },
-    { "status", "[LAB]", 0, 1, run_status },
-    { "exec", "HOST COMMAND...", 2, ANY, run_exec },
-    { "shell", "HOST", 1, 1, run_shell },
-    { "reboot", "HOST", 1, 1, run_reboot },
-    { "kill", "HOST", 1, 1, run_kill },
-    { "start", "HOST", 1, 1, run_start },
-    { "cut", "A B", 2, 2, run_cut },
-    { "heal", "[A B]", 0, 2, run_heal },
-    { "copy", "FROM TO", 2, 2, run_copy },
-    { "down", "[LAB]", 0, 1, run_down },
-    { "gc", "", 0, 0, run_gc },
-    { "keep", "DIR", 1, 1, run_keep }, /* what `up` starts; not for people */
+    { { "up", "FILE", 1, 1 }, run_up },
+    { { "list", "", 0, 0 }, run_list },
+    { { "status", "[LAB]", 0, 1 }, run_status },
+    { { "exec", "HOST COMMAND...", 2, ANY }, run_exec },
+    { { "shell", "HOST", 1, 1 }, run_shell },
+    { { "reboot", "HOST", 1, 1 }, run_reboot },
+    { { "kill", "HOST", 1, 1 }, run_kill },
+    { { "start", "HOST", 1, 1 }, run_start },
+    { { "cut", "A B", 2, 2 }, run_cut },
+    { { "heal", "[A B]", 0, 2 }, run_heal },
+    { { "copy", "FROM TO", 2, 2 }, run_copy },
+    { { "down", "[LAB]", 0, 1 }, run_down },
+    { { "gc", "", 0, 0 }, run_gc },
+    { { "keep", "DIR", 1, 1, .hidden = true }, run_keep }, /* what `up` starts */
 };
-
-/* Index, or -1 after it was told that there is none. */
-static int find_verb(Printer *printer, char **words) {
-    g_autoptr(GError) error = NULL;
-    const char *names[G_N_ELEMENTS(verbs)] = { NULL }; /* without `keep` */
-    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        unsigned n = g_strv_length(words + 1);
-        if (verbs[i].run != run_keep)
-            names[i] = verbs[i].name;
-        if (strcmp(verbs[i].name, words[0]) != 0)
-            continue;
-        if (n >= verbs[i].min && n <= verbs[i].max)
-            return (int)i;
-        error = g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG, "usage: stead lab %s%s%s",
-                            verbs[i].name, *verbs[i].arguments ? " " : "", verbs[i].arguments);
-        printer_error(printer, error);
-        return -1;
-    }
-    const char *near = suggest_nearest(words[0], names, G_N_ELEMENTS(names) - 1);
-    g_autofree char *all = g_strjoinv(", ", (char **)(uintptr_t)names);
-    error = near ? g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG,
-                               "stead lab: no such verb '%s', did you mean '%s'?", words[0], near)
-                 : g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG,
-                               "stead lab: no such verb '%s'; there are %s", words[0], all);
-    printer_error(printer, error);
-    return -1;
-}
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Printer) printer = printer_new(arguments);
     g_autofree char *data =
         g_canonicalize_filename(arguments->data ? arguments->data : LAB_DATA, NULL);
     Session session = { arguments, printer, data, g_get_monotonic_time() };
-    int verb = find_verb(printer, words);
+    g_autoptr(GError) error = NULL;
+    int verb = VERB_FIND("lab", verbs, words, &error);
     if (verb < 0)
-        return EXIT_REFUSED;
+        return fail(&session, error);
     if (geteuid() == 0)
         return verbs[verb].run(&session, words + 1);
-    g_autoptr(GError) error =
-        g_error_new(STEAD_ERROR, STEAD_ERROR_REFUSED,
-                    "stead lab needs root: it makes containers and networks; call it with sudo");
+    g_set_error_literal(&error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                        "stead lab needs root: it makes containers and networks; call it with "
+                        "sudo");
     return fail(&session, error);
 }
 

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "cli/time-text.h"
+#include "cli/verbs.h"
 #include "graph/meta.h"
 #include "graph/resource.h"
 
@@ -166,23 +167,24 @@ static int repair(Session *session, char **words) {
 }
 
 static const struct {
-    const char *name;
+    Verb verb;
     int (*run)(Session *session, char **words);
 } verbs[] = {
-    { "list", list },     { "show", show },     { "content", content },
-    { "forget", forget }, { "repair", repair },
+    { { "list", "", 0, 0 }, list },
+    { { "show", "KIND NAME", 2, 2 }, show },
+    { { "content", "KIND NAME", 2, 2 }, content },
+    { { "forget", "KIND NAME", 2, 2 }, forget },
+    { { "repair", "", 0, 0 }, repair },
 };
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
     if (!session)
         return EXIT_REFUSED;
-    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++)
-        if (strcmp(verbs[i].name, words[0]) == 0)
-            return verbs[i].run(session, words + 1);
-    g_autoptr(GError) error = g_error_new(
-        STEAD_ERROR, STEAD_ERROR_CONFIG,
-        "stead ledger: no such verb '%s': use list, show, content, forget or repair", words[0]);
+    g_autoptr(GError) error = NULL;
+    int verb = VERB_FIND("ledger", verbs, words, &error);
+    if (verb >= 0)
+        return verbs[verb].run(session, words + 1);
     printer_error(session->printer, error);
     return EXIT_REFUSED;
 }

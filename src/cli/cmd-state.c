@@ -8,10 +8,10 @@
 #include "base/error.h"
 #include "base/plural.h"
 #include "base/printable.h"
-#include "base/suggest.h"
 #include "cli/commands.h"
 #include "cli/printer.h"
 #include "cli/store-option.h"
+#include "cli/verbs.h"
 #include "state/store.h"
 
 typedef struct {
@@ -313,17 +313,16 @@ static bool lease(Context *context, char **words, GError **error) {
 }
 
 static const struct {
-    const char *name, *words;
-    unsigned min_words, max_words;
+    Verb verb;
     bool (*run)(Context *context, char **words, GError **error);
 } verbs[] = {
-    { "get", "KEY", 1, 1, get },
-    { "put", "KEY VALUE", 2, 2, put },
-    { "del", "KEY", 1, 1, del },
-    { "range", "[PREFIX]", 0, 1, range },
-    { "watch", "[PREFIX]", 0, 1, watch },
-    { "lease", "grant SECONDS | keep LEASE | show LEASE | revoke LEASE", 2, 2, lease },
-    { "compact", "REVISION", 1, 1, compact },
+    { { "get", "KEY", 1, 1 }, get },
+    { { "put", "KEY VALUE", 2, 2 }, put },
+    { { "del", "KEY", 1, 1 }, del },
+    { { "range", "[PREFIX]", 0, 1 }, range },
+    { { "watch", "[PREFIX]", 0, 1 }, watch },
+    { { "lease", "grant SECONDS | keep LEASE | show LEASE | revoke LEASE", 2, 2 }, lease },
+    { { "compact", "REVISION", 1, 1 }, compact },
 };
 
 /* --- the store */
@@ -344,26 +343,6 @@ static bool open_store(Context *context, GError **error) {
     return context->state != NULL;
 }
 
-static bool run_verb(Context *context, char **words, GError **error) {
-    const char *names[G_N_ELEMENTS(verbs)];
-    unsigned n = g_strv_length(words) - 1;
-    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        names[i] = verbs[i].name;
-        if (strcmp(verbs[i].name, words[0]) != 0)
-            continue;
-        if (n >= verbs[i].min_words && n <= verbs[i].max_words)
-            return open_store(context, error) && verbs[i].run(context, words + 1, error);
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "stead state %s: write %s", words[0],
-                    verbs[i].words);
-        return false;
-    }
-    const char *near = suggest_nearest(words[0], names, G_N_ELEMENTS(names));
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "stead state: no such verb '%s'%s%s%s",
-                words[0], near != NULL ? ", did you mean '" : "", near != NULL ? near : "",
-                near != NULL ? "'?" : "; see 'stead state --help'");
-    return false;
-}
-
 static int exit_code(const GError *error) {
     bool store_failed = error->domain == STORE_ERROR && error->code != STORE_ERROR_INVALID;
     return store_failed ? EXIT_FAILURES : EXIT_REFUSED;
@@ -374,7 +353,9 @@ static int run(const Arguments *arguments, char **words) {
     g_autoptr(GError) error = NULL;
     Context context = { .arguments = arguments, .printer = printer };
     int result = EXIT_DONE;
-    if (!run_verb(&context, words, &error)) {
+    int verb = VERB_FIND("state", verbs, words, &error);
+    if (verb < 0 || !open_store(&context, &error) ||
+        !verbs[verb].run(&context, words + 1, &error)) {
         printer_error(printer, error);
         result = exit_code(error);
     }

@@ -6,6 +6,7 @@
 #include "cli/hub-call.h"
 #include "cli/printer.h"
 #include "cli/time-text.h"
+#include "cli/verbs.h"
 #include "pki/pki.h"
 
 typedef struct {
@@ -109,11 +110,6 @@ static bool list(Context *context, char **words, GError **error) {
 }
 
 static bool remove_one(Context *context, char **words, GError **error) {
-    if (!words[0]) {
-        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                            "stead token remove: ID is missing; 'stead token list' shows them");
-        return false;
-    }
     g_autofree char *id = g_uri_escape_string(words[0], NULL, FALSE);
     g_autofree char *path = g_strconcat("/v1/tokens/", id, NULL);
     g_autoptr(Value) answer = hub_link_open(&context->link, context->arguments, error)
@@ -125,28 +121,20 @@ static bool remove_one(Context *context, char **words, GError **error) {
 }
 
 static const struct {
-    const char *name;
+    Verb verb;
     bool (*run)(Context *context, char **words, GError **error);
 } verbs[] = {
-    { "new", make },
-    { "list", list },
-    { "remove", remove_one },
+    { { "new", "[NAME]", 0, 1 }, make },
+    { { "list", "", 0, 0 }, list },
+    { { "remove", "ID", 1, 1 }, remove_one },
 };
-
-static bool run_verb(Context *context, char **words, GError **error) {
-    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++)
-        if (strcmp(verbs[i].name, words[0]) == 0)
-            return verbs[i].run(context, words + 1, error);
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                "stead token: no such verb '%s': use new, list or remove", words[0]);
-    return false;
-}
 
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Printer) printer = printer_new(arguments);
     g_autoptr(GError) error = NULL;
     Context context = { .arguments = arguments, .printer = printer };
-    bool done = run_verb(&context, words, &error);
+    int verb = VERB_FIND("token", verbs, words, &error);
+    bool done = verb >= 0 && verbs[verb].run(&context, words + 1, &error);
     hub_link_clear(&context.link);
     if (done)
         return EXIT_DONE;

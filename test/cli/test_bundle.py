@@ -111,9 +111,9 @@ def test_keys_are_kept(place):
 
 
 @pytest.mark.parametrize("words, part", [
-    (["key", "mew", "x"], "no such verb 'mew': use new, show, add or retire"),
-    (["key", "add", "x"], "write LIST PUBLIC"),
-    (["bundle", "pack"], "DIR is missing"),
+    (["key", "mew", "x"], "no such verb 'mew', did you mean 'new'?"),
+    (["key", "add", "x"], "usage: stead key add LIST PUBLIC"),
+    (["bundle", "pack"], "usage: stead bundle pack DIR"),
     (["bundle", "park", "x"], "no such verb 'park'"),
     (["bundle", "pack", "site"], "--out FILE is missing"),
     (["bundle", "pack", "absent", "-o", "x"], "open the directory 'absent'"),

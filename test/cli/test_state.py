@@ -46,7 +46,7 @@ def test_page_shows_what_happens(tmp_path):
 
 @pytest.mark.parametrize("arguments, code, message", [
     (("pu",), 1, "no such verb 'pu', did you mean 'put'?"),
-    (("get",), 1, "stead state get: write KEY"),
+    (("get",), 1, "usage: stead state get KEY"),
     (("range", "--store", "fleet.db"), 1, "write sqlite=FILE or etcd=URL[,URL...]"),
     (("range", "--store", "etcd=10.0.0.1:2379"), 1, "write http://HOST:2379 or https://HOST:2379"),
     (("range",), 1, "say --store sqlite=FILE or etcd=URL[,URL...], or set STEAD_STORE"),
