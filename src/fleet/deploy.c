@@ -14,6 +14,8 @@ struct DeployCall {
     DeployDone done;
     DeployFetched fetched;
     void *data;
+    TxnAddition also;
+    void *also_data;
     /* publishing, fetching */
     GBytes *statement, *packed;
     char *digest, *to, *strategy, *by;
@@ -123,6 +125,10 @@ static DeployCall *call_new(Store *store, const char *digest, void *data) {
 
 static void publish_look(DeployCall *call);
 
+static bool only_uploads(const DeployCall *call) {
+    return !call->statement;
+}
+
 /* Whether it is known what became of a write; if not, or others came first, all is looked at again,
  * a few times. */
 static bool went_well(DeployCall *call, const StoreAnswer *answer, const GError *error) {
@@ -132,6 +138,9 @@ static bool went_well(DeployCall *call, const StoreAnswer *answer, const GError 
     bool lost = g_error_matches(error, STORE_ERROR, STORE_ERROR_UNKNOWN_OUTCOME);
     if ((error && !lost) || (error && call->tries >= TRIES_MAX))
         end(call, error);
+    else if (call->tries >= TRIES_MAX && only_uploads(call))
+        end_with(call, STEAD_ERROR_FAILED,
+                 "upload the bundle: others write at the same time; try again");
     else if (call->tries >= TRIES_MAX)
         end_with(call, STEAD_ERROR_FAILED,
                  "publish record %" G_GUINT64_FORMAT
@@ -177,6 +186,8 @@ static void publish_record(DeployCall *call) {
     store_txn_compare(txn, head, STORE_MOD_REVISION, STORE_EQUAL, call->head_revision);
     store_txn_compare(txn, bad, STORE_VERSION, STORE_EQUAL, 0);
     store_txn_put(txn, STORE_THEN, key, value, 0);
+    if (call->also)
+        call->also(call->also_data, txn);
     call->call = store_commit(call->store, txn, on_recorded, call);
 }
 
@@ -185,7 +196,10 @@ static void on_head(void *data, StoreAnswer *answer, const GError *error) {
     if (!went_well(call, answer, error))
         return;
     call->head_revision = answer->revision;
-    publish_record(call);
+    if (only_uploads(call))
+        end(call, NULL);
+    else
+        publish_record(call);
 }
 
 /* All of it is there. If somebody else has brought the same bundle meanwhile, that stays: it may be
@@ -199,6 +213,8 @@ static void publish_head(DeployCall *call) {
     g_autoptr(Value) value = value_new_map();
     value_map_set(value, "size", value_new_int((int64_t)g_bytes_get_size(call->packed)));
     value_map_set(value, "upload", value_new_string(call->upload));
+    if (only_uploads(call))
+        value_map_set(value, "time", value_new_int(call->wall_s));
     g_autoptr(GBytes) text = print(value);
     store_txn_compare(txn, head, STORE_VERSION, STORE_EQUAL, 0);
     store_txn_compare(txn, upload, STORE_VERSION, STORE_GREATER, 0);
@@ -329,11 +345,31 @@ static void on_looked(void *data, StoreAnswer *answer, const GError *error) {
     call->head_revision = found[4] ? found[4]->mod_revision : 0;
     if (found[4])
         publish_record(call);
+    else if (call->packed)
+        publish_upload(call);
+    else
+        end_with(call, STEAD_ERROR_NOT_FOUND,
+                 "publish record %" G_GUINT64_FORMAT
+                 " of the deploys: bundle 'sha256:%s' is not there; upload it first",
+                 call->read.record, call->digest);
+}
+
+static void on_looked_for_head(void *data, StoreAnswer *answer, const GError *error) {
+    DeployCall *call = data;
+    call->call = NULL;
+    if (error || store_answer_entry(answer))
+        end(call, error);
     else
         publish_upload(call);
 }
 
 static void publish_look(DeployCall *call) {
+    if (only_uploads(call)) {
+        g_autoptr(GBytes) head = head_key(call->digest);
+        call->tries++;
+        call->call = store_get(call->store, head, on_looked_for_head, call);
+        return;
+    }
     g_autofree char *bad = g_strconcat(LAYOUT_BAD, call->digest, NULL);
     g_autoptr(StoreTxn) txn = store_txn_new();
     GBytes *keys[] = { layout_bytes(LAYOUT_KEYS), record_key(call->read.record - 1),
@@ -374,17 +410,35 @@ static void on_refused(void *data, StoreAnswer *answer, const GError *unused) {
     end(call, error);
 }
 
+static void set_packed(DeployCall *call, GBytes *packed) {
+    if (!packed)
+        return;
+    call->packed = g_bytes_ref(packed);
+    call->chunks = (unsigned)((g_bytes_get_size(packed) + DEPLOY_CHUNK - 1) / DEPLOY_CHUNK);
+}
+
+DeployCall *deploy_upload(Store *store, const char *digest, GBytes *packed, int64_t wall_s,
+                          DeployDone done, void *data) {
+    DeployCall *call = call_new(store, digest, data);
+    call->done = done;
+    call->wall_s = wall_s;
+    set_packed(call, packed);
+    publish_look(call);
+    return call;
+}
+
 DeployCall *deploy_publish(Store *store, const DeployRequest *request, DeployDone done,
                            void *data) {
     DeployCall *call = call_new(store, request->digest, data);
     call->done = done;
     call->statement = g_bytes_ref(request->statement);
-    call->packed = g_bytes_ref(request->packed);
+    set_packed(call, request->packed);
+    call->also = request->also;
+    call->also_data = request->also_data;
     call->to = g_strdup(request->to);
     call->strategy = g_strdup(request->strategy);
     call->by = g_strdup(request->by);
     call->wall_s = request->wall_s;
-    call->chunks = (unsigned)((g_bytes_get_size(call->packed) + DEPLOY_CHUNK - 1) / DEPLOY_CHUNK);
     if (check_request(call, NULL)) {
         publish_look(call);
     } else {
@@ -429,14 +483,19 @@ static void on_keys_read(void *data, StoreAnswer *answer, const GError *error) {
     g_autoptr(GBytes) text = layout_bytes(call->keys);
     store_txn_compare(txn, key, STORE_MOD_REVISION, STORE_EQUAL, entry ? entry->mod_revision : 0);
     store_txn_put(txn, STORE_THEN, key, text, 0);
+    if (call->also)
+        call->also(call->also_data, txn);
     call->call = store_commit(call->store, txn, on_keys_written, call);
 }
 
-DeployCall *deploy_set_keys(Store *store, const char *text, DeployDone done, void *data) {
+DeployCall *deploy_set_keys(Store *store, const char *text, TxnAddition also, void *also_data,
+                            DeployDone done, void *data) {
     DeployCall *call = call_new(store, NULL, data);
     g_autoptr(GBytes) key = layout_bytes(LAYOUT_KEYS);
     call->done = done;
     call->keys = g_strdup(text);
+    call->also = also;
+    call->also_data = also_data;
     call->call = store_get(store, key, on_keys_read, call);
     return call;
 }
@@ -572,10 +631,10 @@ static bool is_garbage(const DeployCall *call, const StoreEntry *entry) {
     g_autofree char *key = layout_text(entry->key);
     if (!key)
         return false;
-    if (g_str_has_prefix(key, LAYOUT_HEAD))
-        return !g_hash_table_contains(call->needed, key + strlen(LAYOUT_HEAD));
     g_autoptr(Value) upload = parse(entry);
-    return value_map_int(upload, "time", 0) + DEPLOY_ABANDONED_S < call->wall_s;
+    bool is_old = value_map_int(upload, "time", INT64_MIN / 2) + DEPLOY_ABANDONED_S < call->wall_s;
+    return is_old && !(g_str_has_prefix(key, LAYOUT_HEAD) &&
+                       g_hash_table_contains(call->needed, key + strlen(LAYOUT_HEAD)));
 }
 
 static void on_heads(void *data, StoreAnswer *answer, const GError *error) {

@@ -1,7 +1,6 @@
 #pragma once
 /* The keys of the exchange in its store: exchange.h says which there are. Callers free. */
-#include <glib.h>
-#include <stdint.h>
+#include "state/store.h"
 
 #define LAYOUT_ROOT     "stead/1/"
 #define LAYOUT_DATA     LAYOUT_ROOT "data/"
@@ -28,6 +27,9 @@
 #define LAYOUT_CHUNK    LAYOUT_ROOT "bundle/chunk/"
 #define LAYOUT_UPLOAD   LAYOUT_ROOT "bundle/upload/"
 #define LAYOUT_ROLLOUT  LAYOUT_FLEET "rollout"
+
+/* What a caller adds to a transaction that somebody else makes. */
+typedef void (*TxnAddition)(void *data, StoreTxn *txn);
 
 GBytes *layout_bytes(const char *text);
 char *layout_text(GBytes *key); /* NULL: has a zero byte, so it is none of ours */

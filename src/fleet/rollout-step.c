@@ -460,10 +460,17 @@ static void fire(Step *step, Event event, const char *why) {
     enter(step, phase, "", why);
 }
 
+/* Nobody is left who could prove it: however many failures the strategy bears. */
+static bool all_failed(const Step *step, const Tally *tally) {
+    return step->next.phase == PHASE_ROLLING && tally->failed > 0 && tally->passed == 0 &&
+           tally->under_way == 0 && tally->waiting->len == 0;
+}
+
 static bool check_failures(Step *step, const Tally *tally, char **ret_why) {
     const Strategy *strategy = &step->record->strategy;
     if (step->next.phase == PHASE_HALTED ||
-        (tally->canaries_failed == 0 && tally->failed <= strategy->max_failures))
+        (tally->canaries_failed == 0 && tally->failed <= strategy->max_failures &&
+         !all_failed(step, tally)))
         return false;
     *ret_why = g_strdup_printf("%u %s failed%s, the last of them '%s': %s", tally->failed,
                                plural(tally->failed, "host", "hosts"),

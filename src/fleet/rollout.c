@@ -98,6 +98,8 @@ struct RolloutOrder {
     RolloutCommand command;
     char *by, *why;
     int64_t wall_s;
+    TxnAddition also;
+    void *also_data;
     RolloutDone done;
     void *data;
     StoreCall *call;
@@ -155,10 +157,13 @@ static void on_read(void *data, StoreAnswer *answer, const GError *error) {
                                                      order->wall_s, &refusal);
     roster_rollout_clear(&order->tried);
     order->tried = now;
-    if (txn)
-        order->call = store_commit(order->store, txn, on_obeyed, order);
-    else
+    if (!txn) {
         order_end(order, refusal);
+        return;
+    }
+    if (order->also)
+        order->also(order->also_data, txn);
+    order->call = store_commit(order->store, txn, on_obeyed, order);
 }
 
 static void order_read(RolloutOrder *order) {
@@ -167,26 +172,106 @@ static void order_read(RolloutOrder *order) {
 }
 
 RolloutOrder *rollout_order(Store *store, RolloutCommand command, const char *by, const char *why,
-                            int64_t wall_s, RolloutDone done, void *data) {
+                            int64_t wall_s, TxnAddition also, void *also_data, RolloutDone done,
+                            void *data) {
     RolloutOrder *order = g_new0(RolloutOrder, 1);
     order->store = store;
     order->command = command;
     order->by = g_strdup(by);
     order->why = g_strdup(why);
     order->wall_s = wall_s;
+    order->also = also;
+    order->also_data = also_data;
     order->done = done;
     order->data = data;
     order_read(order);
     return order;
 }
 
-StoreCall *rollout_forgive(Store *store, const char *digest, StoreDone done, void *data) {
+StoreCall *rollout_forgive(Store *store, const char *digest, TxnAddition also, void *also_data,
+                           StoreDone done, void *data) {
     g_autofree char *key = g_strconcat(LAYOUT_BAD, digest, NULL);
     g_autoptr(GBytes) name = layout_bytes(key);
-    return store_delete(store, name, false, done, data);
+    g_autoptr(StoreTxn) txn = store_txn_new();
+    store_txn_compare(txn, name, STORE_VERSION, STORE_GREATER, 0);
+    store_txn_delete(txn, STORE_THEN, name, false);
+    if (also)
+        also(also_data, txn);
+    return store_commit(store, txn, done, data);
 }
 
-/* --- telling why */
+/* --- telling */
+
+static void set_text(Value *map, const char *key, const char *text) {
+    value_map_set(map, key, value_new_string(text));
+}
+
+static void set_record(Value *map, const RosterRecord *record) {
+    g_autofree char *to = record->to ? selector_print(record->to) : g_strdup("");
+    g_autofree char *strategy = record->problem ? g_strdup("") : strategy_print(&record->strategy);
+    set_text(map, "message", record->message);
+    set_text(map, "deployed_by", record->by);
+    set_text(map, "to", to);
+    set_text(map, "strategy", strategy);
+    if (record->problem)
+        set_text(map, "problem", record->problem);
+}
+
+static void count_hosts(Value *map, const Roster *roster, const RosterRecord *record) {
+    unsigned counts[STAGE_STUCK + 1] = { 0 }, targets = 0, silent = 0;
+    const GPtrArray *hosts = roster_hosts(roster);
+    for (unsigned i = 0; i < hosts->len; i++) {
+        const RosterHost *host = g_ptr_array_index(hosts, i);
+        if (record->problem || !rollout_is_target(record, host))
+            continue;
+        targets++;
+        silent += !host->is_alive;
+        counts[host->record == record->number ? host->stage : STAGE_WAITING]++;
+    }
+    Value *stages = value_new_map();
+    for (unsigned i = 0; i < G_N_ELEMENTS(counts); i++)
+        if (counts[i] > 0)
+            value_map_set(stages, stage_name((Stage)i), value_new_int(counts[i]));
+    value_map_set(map, "targets", value_new_int(targets));
+    value_map_set(map, "silent", value_new_int(silent));
+    value_map_set(map, "stages", stages);
+}
+
+/* {"host", "stage", "why"} of each that has failed or is stuck. */
+static Value *list_failed(const Roster *roster, uint64_t record) {
+    Value *failed = value_new_list();
+    const GPtrArray *hosts = roster_hosts(roster);
+    for (unsigned i = 0; i < hosts->len; i++) {
+        const RosterHost *host = g_ptr_array_index(hosts, i);
+        if (!host->is_member || host->record != record ||
+            (host->stage != STAGE_FAILED && host->stage != STAGE_STUCK))
+            continue;
+        Value *row = value_new_map();
+        set_text(row, "host", host->name);
+        set_text(row, "stage", stage_name(host->stage));
+        set_text(row, "why", host->why);
+        value_list_append(failed, row);
+    }
+    return failed;
+}
+
+Value *rollout_status(const Roster *roster) {
+    const RosterRollout *rollout = roster_rollout(roster);
+    const RosterRecord *record = roster_record(roster, rollout->record);
+    Value *map = value_new_map();
+    value_map_set(map, "record", value_new_int((int64_t)rollout->record));
+    set_text(map, "digest", rollout->digest);
+    set_text(map, "phase", phase_name(rollout->phase));
+    value_map_set(map, "since", value_new_int(rollout->since));
+    set_text(map, "why", rollout->why ? rollout->why : "");
+    set_text(map, "by", rollout->by ? rollout->by : "");
+    if (record) {
+        set_record(map, record);
+        count_hosts(map, roster, record);
+        value_map_set(map, "failed", list_failed(roster, record->number));
+    }
+    return map;
+}
 
 static char *explain_waiting(const RosterRollout *rollout, const RosterHost *host) {
     const char *by = *rollout->by ? rollout->by : "an operator";

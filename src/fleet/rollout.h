@@ -28,12 +28,20 @@ typedef struct RolloutOrder RolloutOrder;
 /* error NULL: it is done. */
 typedef void (*RolloutDone)(void *data, const GError *error);
 /* From any hub. The handle is valid until done begins. A lost answer is looked after: the order is
- * given once. */
+ * given once. also (may be NULL) adds to the
+ * transaction that gives it, at each try. */
 RolloutOrder *rollout_order(Store *store, RolloutCommand command, const char *by, const char *why,
-                            int64_t wall_s, RolloutDone done, void *data);
+                            int64_t wall_s, TxnAddition also, void *also_data, RolloutDone done,
+                            void *data);
 void rollout_order_cancel(RolloutOrder *order); /* it may be done all the same */
-/* A bundle that was reverted may be deployed again. */
-StoreCall *rollout_forgive(Store *store, const char *digest, StoreDone done, void *data);
+/* A bundle that was reverted may be deployed again. also may be NULL. */
+StoreCall *rollout_forgive(Store *store, const char *digest, TxnAddition also, void *also_data,
+                           StoreDone done, void *data);
+
+/* For people: {"record", "digest", "phase", "since", "why", "by", "message", "to", "strategy",
+ * "deployed_by", "problem", "targets", "silent", "stages": {STAGE: hosts}, "failed":
+ * [{"host", "stage", "why"}]}; what is of a record only where there is one. */
+Value *rollout_status(const Roster *roster);
 
 /* Why this host runs what it runs, and not the newest, in one sentence. Caller frees. */
 char *rollout_explain(const Roster *roster, const char *host);

@@ -12,11 +12,11 @@ struct Roster {
     Mirror *mirror;
     LoopCallback changed;
     void *data;
-    GHashTable *hosts; /* name -> RosterHost */
-    GPtrArray *sorted; /* of the same; NULL: to be made */
-    GArray *records;   /* of RosterRecord *, by number */
-    GHashTable *done;  /* keys of records with the outcome "done" */
-    GHashTable *bad;   /* digests */
+    GHashTable *hosts;    /* name -> RosterHost */
+    GPtrArray *sorted;    /* of the same; NULL: to be made */
+    GArray *records;      /* of RosterRecord *, by number */
+    GHashTable *outcomes; /* names of keys -> Value */
+    GHashTable *bad;      /* digests */
     RosterRollout rollout;
 };
 
@@ -67,7 +67,9 @@ static uint64_t read_number(const Value *value, const char *key) {
 static void host_free(void *data) {
     RosterHost *host = data;
     value_unref(host->labels);
+    value_unref(host->grants);
     value_unref(host->facts);
+    value_unref(host->run);
     report_clear(&host->report);
     g_free(host->why);
     g_free(host->name);
@@ -96,9 +98,28 @@ static void take_member(Roster *roster, const char *name, const StoreEntry *entr
         return;
     g_autoptr(Value) value = parse(entry, &host->is_member);
     value_unref(host->labels);
-    value_unref(host->facts);
+    value_unref(host->grants);
     host->labels = take_map(value, "labels");
+    host->grants = value_ref(value_map_get(value, "grants"));
+}
+
+static void take_facts(Roster *roster, const char *name, const StoreEntry *entry) {
+    RosterHost *host = find_host(roster, name);
+    if (!host)
+        return;
+    g_autoptr(Value) value = parse(entry, NULL);
+    value_unref(host->facts);
     host->facts = take_map(value, "facts");
+}
+
+static void take_run(Roster *roster, const char *name, const StoreEntry *entry) {
+    RosterHost *host = find_host(roster, name);
+    if (!host)
+        return;
+    bool good;
+    g_autoptr(Value) value = parse(entry, &good);
+    value_unref(host->run);
+    host->run = good ? g_steal_pointer(&value) : NULL;
 }
 
 static void take_report(Roster *roster, const char *name, const StoreEntry *entry) {
@@ -204,11 +225,12 @@ static void take_record(Roster *roster, const char *name, const StoreEntry *entr
 }
 
 static void take_outcome(Roster *roster, const char *name, const StoreEntry *entry) {
-    g_autoptr(Value) value = parse(entry, NULL);
-    if (strcmp(value_map_string(value, "outcome", ""), "done") == 0)
-        g_hash_table_add(roster->done, g_strdup(name));
+    bool good;
+    g_autoptr(Value) value = parse(entry, &good);
+    if (good)
+        g_hash_table_replace(roster->outcomes, g_strdup(name), g_steal_pointer(&value));
     else
-        g_hash_table_remove(roster->done, name);
+        g_hash_table_remove(roster->outcomes, name);
 }
 
 static void take_bad(Roster *roster, const char *name, const StoreEntry *entry) {
@@ -247,7 +269,8 @@ static const struct {
     { LAYOUT_MEMBER, take_member },   { LAYOUT_REPORTED, take_report },
     { LAYOUT_DESIRED, take_desired }, { LAYOUT_STAGE, take_stage },
     { LAYOUT_RECORD, take_record },   { LAYOUT_OUTCOME, take_outcome },
-    { LAYOUT_BAD, take_bad },
+    { LAYOUT_BAD, take_bad },         { LAYOUT_FACTS, take_facts },
+    { LAYOUT_RUN, take_run },
 };
 
 static void on_entry(void *data, const char *key, const StoreEntry *before,
@@ -277,7 +300,8 @@ Roster *roster_new(Loop *loop, Store *store, LoopCallback changed, void *data) {
     roster->data = data;
     roster->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, host_free);
     roster->records = g_array_new(FALSE, FALSE, sizeof(RosterRecord *));
-    roster->done = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    roster->outcomes =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)value_unref);
     roster->bad = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     MirrorListener of_mirror = { .entry = on_entry, .changed = on_changed, .data = roster };
     roster->mirror = mirror_new(loop, store, LAYOUT_FLEET, &of_mirror);
@@ -293,7 +317,7 @@ void roster_free(Roster *roster) {
     for (unsigned i = 0; i < roster->records->len; i++)
         record_free(g_array_index(roster->records, RosterRecord *, i));
     g_array_unref(roster->records);
-    g_hash_table_unref(roster->done);
+    g_hash_table_unref(roster->outcomes);
     g_hash_table_unref(roster->bad);
     roster_rollout_clear(&roster->rollout);
     g_free(roster);
@@ -342,9 +366,14 @@ bool roster_is_bad(const Roster *roster, const char *digest) {
     return g_hash_table_contains(roster->bad, digest);
 }
 
-bool roster_is_done(const Roster *roster, uint64_t record) {
+const Value *roster_outcome(const Roster *roster, uint64_t record) {
     g_autofree char *name = layout_numbered("", record);
-    return g_hash_table_contains(roster->done, name);
+    return g_hash_table_lookup(roster->outcomes, name);
+}
+
+bool roster_is_done(const Roster *roster, uint64_t record) {
+    const Value *outcome = roster_outcome(roster, record);
+    return outcome && strcmp(value_map_string(outcome, "outcome", ""), "done") == 0;
 }
 
 const RosterRecord *roster_base(const Roster *roster, const RosterHost *host, uint64_t below) {
@@ -358,26 +387,37 @@ const RosterRecord *roster_base(const Roster *roster, const RosterHost *host, ui
     return NULL;
 }
 
-Value *roster_status(const Roster *roster) {
+static void set_text(Value *map, const char *key, const char *text) {
+    value_map_set(map, key, value_new_string(text ? text : ""));
+}
+
+static Value *status_row(const RosterHost *host) {
+    const Report *report = &host->report;
+    Value *row = value_new_map();
+    int64_t last = host->run ? value_map_int(host->run, "time", 0) : 0;
+    set_text(row, "host", host->name);
+    value_map_set(row, "labels", host->labels ? value_ref(host->labels) : value_new_map());
+    value_map_set(row, "record", value_new_int((int64_t)host->desired));
+    set_text(row, "digest", host->desired_digest);
+    set_text(row, "running", report->digest);
+    set_text(row, "state", host->is_alive ? report_state_name(report->state) : "silent");
+    set_text(row, "health", host->is_alive ? report_health_name(report->health) : "");
+    value_map_set(row, "since", value_new_int(host->is_alive ? report->since : last));
+    set_text(row, "message", report->message);
+    set_text(row, "stage", host->record > 0 ? stage_name(host->stage) : "");
+    set_text(row, "why", host->why);
+    if (host->run)
+        value_map_set(row, "run", value_ref(host->run));
+    return row;
+}
+
+Value *roster_status(const Roster *roster, const Selector *to) {
     Value *rows = value_new_list();
     const GPtrArray *hosts = roster_hosts(roster);
     for (unsigned i = 0; i < hosts->len; i++) {
         const RosterHost *host = g_ptr_array_index(hosts, i);
-        if (!host->is_member)
-            continue;
-        Value *row = value_new_map();
-        value_map_set(row, "host", value_new_string(host->name));
-        value_map_set(row, "record", value_new_int((int64_t)host->desired));
-        value_map_set(row, "digest", value_new_string(host->desired_digest));
-        value_map_set(row, "running", value_new_string(host->report.digest));
-        value_map_set(
-            row, "state",
-            value_new_string(host->is_alive ? report_state_name(host->report.state) : "silent"));
-        value_map_set(row, "health", value_new_string(report_health_name(host->report.health)));
-        value_map_set(row, "stage", value_new_string(stage_name(host->stage)));
-        value_map_set(row, "since", value_new_int(host->since));
-        value_map_set(row, "why", value_new_string(host->why ? host->why : ""));
-        value_list_append(rows, row);
+        if (host->is_member && (!to || selector_matches(to, host->name, host->labels, host->facts)))
+            value_list_append(rows, status_row(host));
     }
     return rows;
 }

@@ -3,9 +3,10 @@
  * The roster: what the store knows of the hosts of a fleet and of the deploys they get, read and
  * kept current, all of it as of one revision. In the store, below stead/1/fleet/:
  *
- *   member/HOST     {"labels": {}, "facts": {}}: HOST has joined; facts that selectors look at
+ *   member/HOST     {"labels": {}, "grants": []}: HOST has joined; what it may publish besides
  *   reported/HOST   what it says of itself, under its lease: see report.h
- *   facts/HOST      {"facts": {}}: the host's own, written by it; stays while it is silent
+ *   facts/HOST      {"facts": {}}: the host's own, written by it; selectors look at them; stays
+ *                   while it is silent
  *   run/HOST        {"time", "digest", "resources", "changed", "failed", "blocked", "problems":
  *                   [{"resource", "error"}]}: its last run, with the first problems
  *   drift/HOST/TIME {"time", "resource", "what"}: the newest repairs, TIME in microseconds
@@ -25,6 +26,7 @@
  *
  * What cannot be read counts as not there.
  */
+#include "fleet/layout.h"
 #include "fleet/mirror.h"
 #include "fleet/report.h"
 #include "fleet/selector.h"
@@ -57,9 +59,11 @@ typedef enum {
 typedef struct {
     char *name;
     bool is_member, is_alive;
-    Value *labels, *facts; /* of a member; may be NULL */
-    Report report;         /* while it is alive */
-    uint64_t desired;      /* record; 0: none */
+    Value *labels, *grants; /* of a member; may be NULL */
+    Value *facts;           /* as it said last; may be NULL */
+    Value *run;             /* its last run; may be NULL */
+    Report report;          /* while it is alive */
+    uint64_t desired;       /* record; 0: none */
     char desired_digest[DIGEST_HEX_SIZE];
     Stage stage;
     uint64_t record; /* that stage is about; 0: none */
@@ -106,6 +110,8 @@ const RosterRecord *roster_newest(const Roster *roster); /* NULL: there is none 
 const RosterRollout *roster_rollout(const Roster *roster);
 bool roster_is_bad(const Roster *roster, const char *digest);
 bool roster_is_done(const Roster *roster, uint64_t record);
+/* {"outcome", "why", "time"}; NULL: it is not over. */
+const Value *roster_outcome(const Roster *roster, uint64_t record);
 /* The newest proven deploy that is meant for host, older than below; NULL: there is none. */
 const RosterRecord *roster_base(const Roster *roster, const RosterHost *host, uint64_t below);
 
@@ -115,6 +121,7 @@ void roster_rollout_clear(RosterRollout *rollout);
 const char *stage_name(Stage stage);
 const char *phase_name(Phase phase);
 
-/* Rows for people: a list of {"host", "record", "digest", "running", "state", "health", "stage",
- * "since", "why"}; state is "silent" of a host that nothing is heard of. */
-Value *roster_status(const Roster *roster);
+/* Rows for people: a list of {"host", "labels", "record", "digest", "running", "state", "health",
+ * "since", "message", "stage", "why", "run"}; state is "silent" of a host that nothing is heard of,
+ * since then by the time of its last run. to NULL: of all members. */
+Value *roster_status(const Roster *roster, const Selector *to);

@@ -72,7 +72,7 @@ static char *public_line(const SigningKey *key) {
 
 static GError *set_keys(Site *site, const char *text) {
     Outcome outcome = { 0 };
-    (void)deploy_set_keys(site->fleet.store, text, on_done, &outcome);
+    (void)deploy_set_keys(site->fleet.store, text, NULL, NULL, on_done, &outcome);
     return wait_for(site, &outcome);
 }
 
@@ -178,6 +178,77 @@ static void test_history(void) {
     site_close(&site);
 }
 
+static GError *collect(Site *site, int64_t wall_s) {
+    Outcome outcome = { 0 };
+    (void)deploy_collect(site->fleet.store, site->roster, wall_s, on_done, &outcome);
+    return wait_for(site, &outcome);
+}
+
+static GError *upload(Site *site, Store *store, unsigned bundle, int64_t wall_s) {
+    Outcome outcome = { 0 };
+    g_autoptr(GBytes) packed = packed_of(bundle);
+    (void)deploy_upload(store, site->digests[bundle], packed, wall_s, on_done, &outcome);
+    return wait_for(site, &outcome);
+}
+
+static void on_also(void *data, StoreTxn *txn) {
+    g_autoptr(GBytes) key = layout_bytes("audit/1"), value = layout_bytes("it was done");
+    store_txn_put(txn, STORE_THEN, key, value, 0);
+}
+
+/* In two steps, as over HTTP: what was brought is kept for a while, and then deployed by name. */
+static void test_upload_first(void) {
+    Site site;
+    site_open(&site);
+    set_key(&site);
+    Outcome outcome = { 0 };
+    Statement statement = { .record = 1, .message = (char[]){ "why" } };
+    g_strlcpy(statement.digest, site.digests[1], DIGEST_HEX_SIZE);
+    g_autofree char *text = statement_sign(&statement, site.key, NULL);
+    g_autoptr(GBytes) bytes = layout_bytes(text);
+    DeployRequest request = { .statement = bytes,
+                              .digest = site.digests[1],
+                              .to = "all",
+                              .strategy = "",
+                              .by = "ada",
+                              .also = on_also };
+    (void)deploy_publish(site.fleet.store, &request, on_done, &outcome);
+    assert_refused(wait_for(&site, &outcome), "is not there; upload it first");
+    g_assert_no_error(upload(&site, site.fleet.store, 1, 1000));
+    g_assert_no_error(upload(&site, site.fleet.store, 1, 2000)); /* it is there already */
+    g_assert_cmpuint(count_chunks(&site, 1), ==, 3);
+    g_assert_no_error(collect(&site, 1000 + DEPLOY_ABANDONED_S));
+    assert_fetched(&site, 1);
+    g_autofree char *before = fleet_get(&site.fleet, "audit/1");
+    g_assert_null(before);
+    outcome = (Outcome){ 0 };
+    (void)deploy_publish(site.fleet.store, &request, on_done, &outcome);
+    g_assert_no_error(wait_for(&site, &outcome));
+    g_autofree char *after = fleet_get(&site.fleet, "audit/1");
+    g_assert_cmpstr(after, ==, "it was done");
+    g_assert_no_error(upload(&site, site.fleet.store, 2, 1000)); /* and never deployed */
+    fleet_run_for(&site.fleet, G_USEC_PER_SEC);
+    g_assert_no_error(collect(&site, 1001 + DEPLOY_ABANDONED_S));
+    g_assert_cmpuint(count_chunks(&site, 1), ==, 3);
+    g_assert_cmpuint(count_chunks(&site, 2), ==, 0);
+    site_close(&site);
+}
+
+static void test_upload_lost_answers(void) {
+    for (unsigned calls = 1; calls <= 6; calls++) {
+        Site site;
+        site_open(&site);
+        Store *line = line_new(&site.fleet);
+        line_break(line, calls, LINE_LOSES_ANSWER);
+        g_autoptr(GError) error = upload(&site, line, 1, 1);
+        g_assert_true((error != NULL) == (calls == 1));
+        if (!error)
+            assert_fetched(&site, 1);
+        store_free(line);
+        site_close(&site);
+    }
+}
+
 static void test_other_bundle(void) {
     Site site;
     site_open(&site);
@@ -188,7 +259,7 @@ static void test_other_bundle(void) {
     g_strlcpy(statement.digest, site.digests[1], DIGEST_HEX_SIZE);
     g_autofree char *text = statement_sign(&statement, site.key, NULL);
     g_autoptr(GBytes) bytes = layout_bytes(text);
-    DeployRequest request = { bytes, bytes, site.digests[2], "all", "", "ada", 0 };
+    DeployRequest request = { bytes, bytes, site.digests[2], "all", "", "ada", .wall_s = 0 };
     (void)deploy_publish(site.fleet.store, &request, on_done, &outcome);
     assert_refused(wait_for(&site, &outcome), "and what came with it is");
     site_close(&site);
@@ -259,12 +330,6 @@ static void test_lost_answers(void) {
     }
 }
 
-static GError *collect(Site *site, int64_t wall_s) {
-    Outcome outcome = { 0 };
-    (void)deploy_collect(site->fleet.store, site->roster, wall_s, on_done, &outcome);
-    return wait_for(site, &outcome);
-}
-
 static void test_garbage(void) {
     Site site;
     site_open(&site);
@@ -317,6 +382,8 @@ static void test_collected_while_published(void) {
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/fleet/deploy/history", test_history);
+    g_test_add_func("/fleet/deploy/upload-first", test_upload_first);
+    g_test_add_func("/fleet/deploy/upload-lost-answers", test_upload_lost_answers);
     g_test_add_func("/fleet/deploy/other-bundle", test_other_bundle);
     g_test_add_func("/fleet/deploy/keys", test_keys);
     g_test_add_func("/fleet/deploy/two-at-once", test_two_at_once);

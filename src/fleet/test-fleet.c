@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/disk.h"
 #include "state/store-private.h"
 
 #define LIMIT_US (300 * (uint64_t)G_USEC_PER_SEC)
@@ -12,12 +13,24 @@ void fleet_open(Fleet *fleet) {
     g_autoptr(GError) error = NULL;
     fleet->loop = loop_new_virtual(&error);
     g_assert_no_error(error);
-    fleet->store = store_open_memory(fleet->loop);
+    fleet->directory = NULL;
+    if (g_strcmp0(g_getenv("STEAD_TEST_STORE"), "sqlite") != 0) {
+        fleet->store = store_open_memory(fleet->loop);
+        return;
+    }
+    fleet->directory = g_dir_make_tmp("stead-fleet-XXXXXX", &error);
+    g_assert_no_error(error);
+    g_autofree char *path = g_build_filename(fleet->directory, "state.db", NULL);
+    fleet->store = store_open_sqlite(fleet->loop, path, &error);
+    g_assert_no_error(error);
 }
 
 void fleet_close(Fleet *fleet) {
     store_free(fleet->store);
     loop_free(fleet->loop);
+    if (fleet->directory)
+        disk_remove_tree(fleet->directory);
+    g_free(fleet->directory);
 }
 
 static void quit(void *data) {

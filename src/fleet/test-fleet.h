@@ -1,10 +1,12 @@
 #pragma once
-/* For tests: a store in memory and virtual time, seen through lines that can be cut. */
+/* For tests: a store in memory (STEAD_TEST_STORE=sqlite: in a file) and virtual time, seen through
+ * lines that can be cut. */
 #include "state/store.h"
 
 typedef struct {
     Loop *loop;
     Store *store;
+    char *directory; /* of a file of SQLite; NULL: in memory */
 } Fleet;
 
 void fleet_open(Fleet *fleet);

@@ -240,7 +240,7 @@ static bool is_ordered(void *data) {
 /* The error, or NULL. */
 static GError *order(World *world, Store *store, RolloutCommand command) {
     Ordered ordered = { 0 };
-    (void)rollout_order(store, command, "bob", "he said so", 7, on_ordered, &ordered);
+    (void)rollout_order(store, command, "bob", "he said so", 7, NULL, NULL, on_ordered, &ordered);
     fleet_run_until(&world->fleet, is_ordered, &ordered);
     return ordered.error;
 }
@@ -288,7 +288,7 @@ static void test_good(void) {
     g_assert_cmpuint(world.most, ==, 2);
     g_assert_true(roster_is_done(world.roster, 1));
     assert_explained(&world, "h00", "'h00' has record 1: it held through its soak");
-    g_autoptr(Value) rows = roster_status(world.roster);
+    g_autoptr(Value) rows = roster_status(world.roster, NULL);
     g_assert_cmpuint(value_size(rows), ==, 6);
     g_assert_cmpstr(value_map_string(value_list_at(rows, 0), "state", ""), ==, "converged");
     world_close(&world);
@@ -316,6 +316,23 @@ static void test_bad_stops_at_canary(void) {
     world_close(&world);
 }
 
+/* Without canaries, and with fewer failures than the strategy bears: nobody has proven it. */
+static void test_all_failed(void) {
+    World world;
+    open_proven(&world, 1);
+    digest_of(2, world.bad);
+    deploy(&world, 2, 2, "all", QUICK ",canaries=0");
+    run_to(&world, 2, PHASE_HALTED);
+    g_assert_false(roster_is_done(world.roster, 2));
+    g_autoptr(Value) status = rollout_status(world.roster);
+    g_assert_cmpstr(value_map_string(status, "phase", ""), ==, "halted");
+    g_assert_cmpint(value_map_int(status, "targets", 0), ==, 1);
+    g_assert_cmpint(value_map_int(value_map_get(status, "stages"), "failed", 0), ==, 1);
+    const Value *failed = value_list_at(value_map_get(status, "failed"), 0);
+    g_assert_cmpstr(value_map_string(failed, "host", ""), ==, "h00");
+    world_close(&world);
+}
+
 static bool is_forgiven(void *data) {
     char digest[DIGEST_HEX_SIZE];
     digest_of(2, digest);
@@ -340,7 +357,7 @@ static void test_revert(void) {
     g_assert_cmpuint(count_on(&world, 1), ==, 6);
     assert_explained(&world, "h00", "its bundle was reverted before; forgive it");
     *world.bad = '\0';
-    (void)rollout_forgive(world.fleet.store, digest, on_put, NULL);
+    (void)rollout_forgive(world.fleet.store, digest, NULL, NULL, on_put, NULL);
     fleet_run_until(&world.fleet, is_forgiven, &world);
     deploy(&world, 4, 2, "all", QUICK);
     run_to(&world, 4, PHASE_DONE);
@@ -703,6 +720,27 @@ static void test_random(void) {
     }
 }
 
+/* What a host says of itself decides whether it is meant, also while it is silent. */
+static void test_facts(void) {
+    World world;
+    world_open(&world, 3);
+    fleet_put(&world.fleet, LAYOUT_FACTS "h01", "{\"facts\":{\"os\":{\"name\":\"debian\"}}}");
+    fleet_put(&world.fleet, LAYOUT_RUN "h01", "{\"time\":5,\"failed\":0}");
+    deploy(&world, 1, 1, "os.name=debian", QUICK);
+    run_to(&world, 1, PHASE_DONE);
+    g_assert_cmpuint(count_on(&world, 1), ==, 1);
+    assert_explained(&world, "h00", "is meant for 'os.name=debian' alone");
+    g_autoptr(Selector) to = selector_parse("os.name=debian", NULL);
+    g_autoptr(Value) rows = roster_status(world.roster, to);
+    g_assert_cmpuint(value_size(rows), ==, 1);
+    const Value *run = value_map_get(value_list_at(rows, 0), "run");
+    g_assert_cmpint(value_map_int(run, "time", 0), ==, 5);
+    fleet_put(&world.fleet, LAYOUT_FACTS "h01", NULL);
+    fleet_run_for(&world.fleet, SECOND);
+    g_assert_null(roster_host(world.roster, "h01")->facts);
+    world_close(&world);
+}
+
 static bool is_heard(void *data) {
     World *world = data;
     const RosterHost *host = roster_host(world->roster, "h00");
@@ -727,7 +765,7 @@ static void test_reporter(void) {
     reporter_free(reporter);
     fleet_run_for(&world.fleet, 15 * SECOND);
     g_assert_false(is_heard(&world)); /* its lease is over */
-    g_autoptr(Value) rows = roster_status(world.roster);
+    g_autoptr(Value) rows = roster_status(world.roster, NULL);
     g_assert_cmpstr(value_map_string(value_list_at(rows, 0), "state", ""), ==, "silent");
     world_close(&world);
 }
@@ -736,6 +774,7 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/fleet/rollout/good", test_good);
     g_test_add_func("/fleet/rollout/bad-stops-at-canary", test_bad_stops_at_canary);
+    g_test_add_func("/fleet/rollout/all-failed", test_all_failed);
     g_test_add_func("/fleet/rollout/revert", test_revert);
     g_test_add_func("/fleet/rollout/nothing-to-go-back-to", test_nothing_to_go_back_to);
     g_test_add_func("/fleet/rollout/back-to-what-it-had", test_back_to_what_it_had);
@@ -754,6 +793,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/fleet/rollout/two-hubs", test_two_hubs);
     g_test_add_func("/fleet/rollout/same-step-twice", test_same_step_twice);
     g_test_add_func("/fleet/rollout/random", test_random);
+    g_test_add_func("/fleet/rollout/facts", test_facts);
     g_test_add_func("/fleet/rollout/reporter", test_reporter);
     return g_test_run();
 }
