@@ -40,6 +40,7 @@ static void tell_start(Printer *printer, const Hub *hub, const char *data) {
                          "token of the first admin, told once: %s (kept in %s/admin-token)",
                          hub_first_token(hub), data);
     }
+    loop_tell_ready();
     (void)fflush(stdout); /* who waits for the line may read from a pipe */
 }
 

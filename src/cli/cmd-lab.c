@@ -16,6 +16,7 @@
 #include "lab/remove.h"
 #include "lab/talk.h"
 #include "lab/up.h"
+#include "lab/visit.h"
 
 typedef struct {
     const Arguments *arguments;
@@ -192,6 +193,8 @@ static Value *host_status(const Lab *lab, const LabHost *host, const Value *stat
     value_map_set(map, "state", value_new_string(value_map_string(state, "state", "?")));
     value_map_set(map, "since", value_new_int(value_map_int(state, "since", 0)));
     value_map_set(map, "addresses", addresses_to_value(lab, host));
+    if (host->hub)
+        value_map_set(map, "hub", value_new_string(host->hub));
     if (host->configuration)
         value_map_set(map, "configuration", value_new_string(host->configuration));
     return map;
@@ -224,10 +227,13 @@ static void print_host(Session *session, const Lab *lab, const LabHost *host, co
         (double)(g_get_real_time() - value_map_int(state, "since", 0)) / G_USEC_PER_SEC;
     const char *word = value_map_string(state, "state", "?");
     printer_line(
-        session->printer, STYLE_PLAIN, "  %-16s %s%-8s%s for %.0f s%s%s%s", host->name,
+        session->printer, STYLE_PLAIN, "  %-16s %s%-8s%s for %.0f s%s%s%s%s", host->name,
         printer_style(session->printer, strcmp(word, "running") == 0 ? STYLE_GOOD : STYLE_CHANGE),
         word, printer_style(session->printer, STYLE_PLAIN), seconds, places->str,
-        host->configuration ? "  keeps " : "", host->configuration ? host->configuration : "");
+        host->configuration        ? "  keeps "
+        : lab_has_agent(lab, host) ? "  keeps what is deployed"
+                                   : "",
+        host->configuration ? host->configuration : "", host->hub ? "  hub" : "");
     g_string_free(places, TRUE);
 }
 
@@ -294,6 +300,18 @@ static int run_exec(Session *session, char **words) {
         return enter(session, words[0], command, false);
     g_autoptr(GError) error =
         g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG, "stead lab exec: the command is missing");
+    return fail(session, error);
+}
+
+static int run_run(Session *session, char **words) {
+    g_autoptr(GError) error = NULL;
+    char **command = strcmp(words[0], "--") == 0 ? words + 1 : words;
+    g_autoptr(Record) record = choose_lab(session, session->arguments->lab, NULL, &error);
+    if (record && *command)
+        visit_exec(record, command, &error);
+    else if (record)
+        error =
+            g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG, "stead lab run: the command is missing");
     return fail(session, error);
 }
 
@@ -475,6 +493,7 @@ static const struct {
     { { "list", "", 0, 0 }, run_list },
     { { "status", "[LAB]", 0, 1 }, run_status },
     { { "exec", "HOST COMMAND...", 2, ANY }, run_exec },
+    { { "run", "COMMAND...", 1, ANY }, run_run },
     { { "shell", "HOST", 1, 1 }, run_shell },
     { { "reboot", "HOST", 1, 1 }, run_reboot },
     { { "kill", "HOST", 1, 1 }, run_kill },
@@ -523,9 +542,11 @@ static const Option *const options[] = {
     &option_lab_data, &option_lab, &option_quiet, &option_json, &option_no_color, NULL,
 };
 
-/* `lab exec [OPTION...] HOST COMMAND...`: what follows the host is not ours. */
+/* `lab exec [OPTION...] HOST COMMAND...`, `lab run [OPTION...] COMMAND...`: the command is not
+ * ours. */
 static unsigned own_words(char **words) {
     unsigned operands = 0;
+    bool has_host = false;
     for (unsigned i = 1; words[i]; i++) {
         if (words[i][0] == '-') {
             for (const Option *const *option = options; *option; option++)
@@ -534,19 +555,22 @@ static unsigned own_words(char **words) {
                     i++;
             continue;
         }
-        if (++operands == 1 && strcmp(words[i], "exec") != 0)
+        operands++;
+        if (operands == 1 && strcmp(words[i], "exec") != 0 && strcmp(words[i], "run") != 0)
             return 0;
-        if (operands == 2)
-            return words[i + 1] ? i + 1 : 0;
+        if (operands == 1)
+            has_host = strcmp(words[i], "exec") == 0;
+        else
+            return !has_host ? i : words[i + 1] ? i + 1 : 0;
     }
     return 0;
 }
 
 const Command command_lab = {
     .name = "lab",
-    .arguments =
-        "up FILE | list | status [LAB] | exec HOST COMMAND... | shell HOST | reboot HOST | "
-        "kill HOST | start HOST | cut A B | heal [A B] | copy FROM TO | down [LAB] | gc",
+    .arguments = "up FILE | list | status [LAB] | exec HOST COMMAND... | run COMMAND... | shell "
+                 "HOST | reboot HOST | "
+                 "kill HOST | start HOST | cut A B | heal [A B] | copy FROM TO | down [LAB] | gc",
     .min_arguments = 1,
     .max_arguments = ANY,
     .summary = "Rehearse on hosts that are containers of this machine",
@@ -557,8 +581,9 @@ const Command command_lab = {
         "agent on each that has a configuration. The first time it builds what they start from, "
         "which takes\n"
         "minutes; later it takes seconds. Either all is up, or nothing is left.\n\n"
-        "exec runs a command in a host and exits as it does; shell gives a terminal. reboot is "
-        "orderly, kill\n"
+        "exec runs a command in a host and exits as it does; run one of this machine in the lab's "
+        "networks, where\n"
+        "STEAD_HUB leads to its hub; shell gives a terminal in a host. reboot is orderly, kill\n"
         "is a loss of power, start follows it; files stay. cut lets nothing pass between two "
         "hosts, "
         "or between a\n"

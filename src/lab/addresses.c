@@ -116,6 +116,14 @@ bool addresses_fix(Addresses *addresses, unsigned index, const char *text, const
     return true;
 }
 
+char *addresses_first(const char *text) {
+    IpPrefix prefix, first;
+    if (!ip_prefix_parse(text, &prefix) || !ip_nth(&prefix, 1, &first, NULL))
+        return NULL;
+    g_autofree char *address = ip_text(&first);
+    return g_strdup_printf("%s/%u", address, prefix.length);
+}
+
 char *addresses_take(Addresses *addresses, unsigned index, const char *host, GError **error) {
     Network *network = g_ptr_array_index(addresses->networks, index);
     bool is_small = ip_width(&network->prefix) - network->prefix.length < SMALL_BITS;

@@ -16,5 +16,7 @@ bool addresses_add_network(Addresses *addresses, const char *name, const char *p
 /* What the file gives to a host. */
 bool addresses_fix(Addresses *addresses, unsigned network, const char *address, const char *host,
                    GError **error);
+/* Number 1 of a prefix, with its length: "10.1.0.1/24". NULL: it is no prefix. Caller frees. */
+char *addresses_first(const char *prefix);
 /* The lowest that is free; caller frees. */
 char *addresses_take(Addresses *addresses, unsigned network, const char *host, GError **error);

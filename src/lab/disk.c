@@ -62,21 +62,61 @@ static char *unit_word(const char *text) {
     return g_string_free(word, FALSE);
 }
 
-static bool make_agent(const char *upper, const LabHost *host, GError **error) {
-    if (!host->configuration)
+/* head: lines of its first section. */
+static bool make_unit(const char *upper, const char *name, const char *head, const char *type,
+                      const char *command, GError **error) {
+    g_autofree char *unit = g_strdup_printf("[Unit]\n%sStartLimitIntervalSec=0\n\n"
+                                            "[Service]\nType=%s\nExecStart=/usr/bin/stead %s\n"
+                                            "Restart=on-failure\nRestartSec=1\n"
+                                            "StateDirectory=stead\nStateDirectoryMode=0700\n"
+                                            "KillMode=mixed\nLimitNOFILE=65536\n\n"
+                                            "[Install]\nWantedBy=multi-user.target\n",
+                                            head, type, command);
+    g_autofree char *path = g_strconcat("etc/systemd/system/", name, NULL);
+    g_autofree char *wanted =
+        g_strconcat("etc/systemd/system/multi-user.target.wants/", name, NULL);
+    g_autofree char *target = g_strconcat("/", path, NULL);
+    return files_write(upper, path, unit, 0644, error) && files_link(upper, wanted, target, error);
+}
+
+/* Of a lab with a hub: as soon as the host has joined. */
+static bool make_agent(const char *upper, const Lab *lab, const LabHost *host, GError **error) {
+    if (!lab_has_agent(lab, host))
         return true;
-    g_autofree char *name = g_path_get_basename(host->configuration);
-    g_autofree char *path = g_build_filename(DISK_SITE, name, NULL);
-    g_autofree char *word = unit_word(path);
-    g_autofree char *unit = g_strdup_printf(
-        "[Unit]\nDescription=Keep this host as its lab's file says\nStartLimitIntervalSec=0\n\n"
-        "[Service]\nType=exec\nExecStart=/usr/bin/stead agent %s%s\nRestart=on-failure\n"
-        "RestartSec=1\nStateDirectory=stead\nStateDirectoryMode=0700\nKillMode=mixed\n\n"
-        "[Install]\nWantedBy=multi-user.target\n",
-        host->values ? "--values /etc/stead/values.json " : "", word);
-    return files_write(upper, "etc/systemd/system/stead-agent.service", unit, 0644, error) &&
-           files_link(upper, "etc/systemd/system/multi-user.target.wants/stead-agent.service",
-                      "/etc/systemd/system/stead-agent.service", error);
+    g_autofree char *word = NULL;
+    if (host->configuration) {
+        g_autofree char *name = g_path_get_basename(host->configuration);
+        g_autofree char *path = g_build_filename(DISK_SITE, name, NULL);
+        word = unit_word(path);
+    }
+    g_autofree char *command =
+        g_strconcat("agent ", host->values ? "--values /etc/stead/values.json " : "", word, NULL);
+    g_autofree char *head =
+        g_strconcat("Description=Keep this host as its lab's file says\n",
+                    lab_hub(lab) ? "ConditionPathExists=" DISK_MEMBERSHIP "\n" : NULL, NULL);
+    return make_unit(upper, DISK_AGENT, head, "exec", command, error);
+}
+
+/* It answers under all names that others have for it. */
+static bool make_hub(const char *upper, const Lab *lab, const LabHost *host, GError **error) {
+    if (!host->hub)
+        return true;
+    GString *command = g_string_new("hub --data " DISK_HUB);
+    g_string_append_printf(command, " --name %s", host->name);
+    for (unsigned i = 0; i < host->ports->len; i++) {
+        const LabPort *port = lab_port(host, i);
+        g_string_append_printf(command, " --name %s.%s --name %s", host->name,
+                               lab_network(lab, port->network)->name, port->address);
+    }
+    if (strcmp(host->hub, "sqlite") != 0) {
+        g_autofree char *word = unit_word(host->hub);
+        g_string_append_printf(command, " --store %s", word);
+    }
+    bool ok = make_unit(upper, "stead-hub.service",
+                        "Description=The hub of this lab\nAfter=etcd.service\n", "notify",
+                        command->str, error);
+    g_string_free(command, TRUE);
+    return ok;
 }
 
 static bool make_values(const char *upper, const LabHost *host, GError **error) {
@@ -93,7 +133,8 @@ static bool make_upper(const char *upper, const Lab *lab, const LabHost *host, G
            files_write(upper, "etc/hosts", hosts, 0644, error) &&
            files_write(upper, "etc/machine-id", id, 0444, error) &&
            files_write(upper, "etc/resolv.conf", "# a lab has no name servers\n", 0644, error) &&
-           make_values(upper, host, error) && make_agent(upper, host, error);
+           make_values(upper, host, error) && make_agent(upper, lab, host, error) &&
+           make_hub(upper, lab, host, error);
 }
 
 bool disk_make(const char *directory, const Lab *lab, const LabHost *host, GError **error) {

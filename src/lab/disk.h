@@ -14,6 +14,9 @@
 
 #define DISK_SITE                                                                                  \
     "/etc/stead/site" /* in a host: the directory of its configuration, from outside */
+#define DISK_AGENT      "stead-agent.service"
+#define DISK_MEMBERSHIP "/var/lib/stead/hub/certificate.pem" /* there once a host has joined */
+#define DISK_HUB        "/var/lib/stead-hub"                 /* what a hub keeps */
 
 /* A directory of the lab or, with host, of that host. Caller frees. */
 char *disk_path(const char *directory, const LabHost *host, const char *part);

@@ -23,13 +23,14 @@ typedef struct {
 
 /* What a host, or `defaults`, says; nodes are borrowed from the document. */
 typedef struct {
-    const YamlNode *packages, *networks, *configuration, *values;
+    const YamlNode *packages, *networks, *configuration, *values, *labels, *hub;
 } Settings;
 
 static const char *const lab_keys[] = {
-    "name", "release", "mirror", "networks", "defaults", "hosts"
+    "name", "release", "mirror", "deploy-key", "networks", "defaults", "hosts",
 };
-static const char *const settings_keys[] = { "packages", "networks", "configuration", "values" };
+static const char *const settings_keys[] = { "packages", "networks", "configuration",
+                                             "values",   "labels",   "hub" };
 
 static void problem(Reader *reader, const YamlNode *node, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -156,8 +157,10 @@ static Settings read_settings(Reader *reader, const YamlNode *map, const char *w
     (void)check_keys(reader, map, "setting", settings_keys, G_N_ELEMENTS(settings_keys));
     return (Settings){ .packages = member(map, "packages"),
                        .networks = member(map, "networks"),
-                       .configuration = member(map, "configuration"),
-                       .values = member(map, "values") };
+                       .configuration = yaml_node_get(map, "configuration"),
+                       .values = member(map, "values"),
+                       .labels = member(map, "labels"),
+                       .hub = member(map, "hub") };
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -185,7 +188,8 @@ static void add_packages(Reader *reader, LabHost *host, const YamlNode *list) {
 }
 
 static void set_configuration(Reader *reader, LabHost *host, const YamlNode *node) {
-    const char *text = node ? expect_text(reader, node, "configuration") : NULL;
+    bool is_none = !node || yaml_node_is_null(node); /* whatever defaults say */
+    const char *text = is_none ? NULL : expect_text(reader, node, "configuration");
     if (!text)
         return;
     g_autofree char *path =
@@ -198,8 +202,8 @@ static void set_configuration(Reader *reader, LabHost *host, const YamlNode *nod
         host->configuration = g_steal_pointer(&whole);
 }
 
-static void add_values(Reader *reader, Value *all, const YamlNode *map) {
-    if (!map || !expect(reader, map, YAML_NODE_MAP, "values", "names with values"))
+static void add_values(Reader *reader, const char *what, Value *all, const YamlNode *map) {
+    if (!map || !expect(reader, map, YAML_NODE_MAP, what, "names with values"))
         return;
     g_autoptr(Value) values = yaml_node_to_value(map);
     for (size_t i = 0; i < value_size(values); i++) {
@@ -207,6 +211,40 @@ static void add_values(Reader *reader, Value *all, const YamlNode *map) {
         const Value *value = value_map_at(values, i, &name);
         value_map_set(all, name, value_ref(value));
     }
+}
+
+/* NULL: neither says any. */
+static Value *merge_values(Reader *reader, const char *what, const YamlNode *defaults,
+                           const YamlNode *own) {
+    if (!defaults && !own)
+        return NULL;
+    Value *all = value_new_map();
+    add_values(reader, what, all, defaults);
+    add_values(reader, what, all, own);
+    return all;
+}
+
+static void check_labels(Reader *reader, const YamlNode *node, const LabHost *host) {
+    for (size_t i = 0; host->labels && i < value_size(host->labels); i++) {
+        const char *name;
+        if (value_type(value_map_at(host->labels, i, &name)) == VALUE_STRING)
+            continue;
+        problem(reader, node, "the label '%s' must be a text: quote it", name);
+        return;
+    }
+}
+
+/* "hub: true" is one over a file of its own. */
+static void set_hub(Reader *reader, LabHost *host, const YamlNode *node) {
+    const char *text = node ? expect_text(reader, node, "hub") : NULL;
+    if (!text || strcmp(text, "false") == 0)
+        return;
+    if (strcmp(text, "true") == 0)
+        host->hub = g_strdup("sqlite");
+    else if (g_str_has_prefix(text, "etcd="))
+        host->hub = g_strdup(text);
+    else
+        problem(reader, node, "hub must be true, or the store it is over: etcd=URL[,URL...]");
 }
 
 static void add_port(Reader *reader, LabHost *host, const YamlNode *name, const YamlNode *address,
@@ -270,11 +308,10 @@ static void add_host(Reader *reader, const YamlNode *key, const char *name, bool
                       own->configuration ? own->configuration : defaults->configuration);
     add_ports(reader, host, own->networks ? own->networks : defaults->networks,
               is_alone && own->networks);
-    if (!defaults->values && !own->values)
-        return;
-    host->values = value_new_map();
-    add_values(reader, host->values, defaults->values);
-    add_values(reader, host->values, own->values);
+    host->values = merge_values(reader, "values", defaults->values, own->values);
+    host->labels = merge_values(reader, "labels", defaults->labels, own->labels);
+    check_labels(reader, own->labels ? own->labels : defaults->labels, host);
+    set_hub(reader, host, own->hub);
 }
 
 /* "web[1-3]", "web[01-12]": *ret_width is 0 where numbers have no leading zeros. False: it is no
@@ -325,6 +362,8 @@ static void read_host(Reader *reader, const YamlNode *key, const YamlNode *item,
 static void read_hosts(Reader *reader, const YamlNode *root) {
     const YamlNode *hosts = member(root, "hosts");
     Settings defaults = read_settings(reader, yaml_node_get(root, "defaults"), "defaults");
+    if (defaults.hub)
+        problem(reader, defaults.hub, "say 'hub' of the host that is one, not in defaults");
     if (!hosts) {
         problem(reader, root, "the key 'hosts' is missing: a lab has at least one host");
         return;
@@ -394,17 +433,52 @@ static void read_source(Reader *reader, const YamlNode *root) {
     reader->lab->mirror = g_strdup(url);
 }
 
+/* A key itself, or a file with one, beside the lab's or absolute. */
+static void read_deploy_key(Reader *reader, const YamlNode *node) {
+    const char *text = node ? expect_text(reader, node, "deploy-key") : NULL;
+    if (!text)
+        return;
+    g_autofree char *path =
+        g_path_is_absolute(text) ? g_strdup(text) : g_build_filename(reader->directory, text, NULL);
+    g_autofree char *content = NULL;
+    if (!g_file_get_contents(path, &content, NULL, NULL))
+        problem(reader, node,
+                "there is no file '%s'%s: 'stead key new' makes a key, and a .pub file beside it",
+                text, g_path_is_absolute(text) ? "" : " beside the lab's file");
+    else
+        reader->lab->deploy_key = g_strdup(g_strstrip(content));
+}
+
+/* Several hubs are equal over one store only. */
+static void check_hubs(Reader *reader, const YamlNode *root) {
+    const LabHost *first = lab_hub(reader->lab);
+    for (unsigned i = 0; i < reader->lab->hosts->len; i++) {
+        const LabHost *host = lab_host(reader->lab, i);
+        if (host->hub && host != first && strcmp(host->hub, "sqlite") == 0) {
+            problem(reader, root,
+                    "'%s' and '%s' are hubs with a file each: several hubs need one store, "
+                    "hub: etcd=URL",
+                    first->name, host->name);
+            return;
+        }
+    }
+    if (reader->lab->deploy_key && !first)
+        problem(reader, root, "deploy-key is of use only where a host has 'hub: true'");
+}
+
 static void read_document(Reader *reader, const YamlNode *root) {
     if (!expect(reader, root, YAML_NODE_MAP, "a lab", "names with values: hosts and networks"))
         return;
     (void)check_keys(reader, root, "key", lab_keys, G_N_ELEMENTS(lab_keys));
     read_name(reader, root);
     read_source(reader, root);
+    read_deploy_key(reader, member(root, "deploy-key"));
     read_networks(reader, member(root, "networks"));
     if (problems_count(reader->problems) == 0)
         read_hosts(reader, root);
     if (problems_count(reader->problems) == 0)
         assign_addresses(reader, root);
+    check_hubs(reader, root);
 }
 
 static void read_file(Reader *reader, Sources *sources) {

@@ -22,6 +22,8 @@ static void host_free(void *data) {
     g_free(host->name);
     g_free(host->configuration);
     value_unref(host->values);
+    value_unref(host->labels);
+    g_free(host->hub);
     g_ptr_array_unref(host->packages);
     g_ptr_array_unref(host->ports);
     g_free(host);
@@ -65,6 +67,7 @@ void lab_free(Lab *lab) {
     g_free(lab->name);
     g_free(lab->release);
     g_free(lab->mirror);
+    g_free(lab->deploy_key);
     g_ptr_array_unref(lab->networks);
     g_ptr_array_unref(lab->hosts);
     g_free(lab);
@@ -92,6 +95,17 @@ int lab_find_network(const Lab *lab, const char *name) {
         if (strcmp(lab_network(lab, i)->name, name) == 0)
             return (int)i;
     return -1;
+}
+
+const LabHost *lab_hub(const Lab *lab) {
+    for (unsigned i = 0; i < lab->hosts->len; i++)
+        if (lab_host(lab, i)->hub)
+            return lab_host(lab, i);
+    return NULL;
+}
+
+bool lab_has_agent(const Lab *lab, const LabHost *host) {
+    return host->configuration || (lab_hub(lab) && !host->hub);
 }
 
 const LabPort *lab_port(const LabHost *host, unsigned index) {
@@ -136,6 +150,10 @@ static Value *host_to_value(const LabHost *host) {
         value_map_set(map, "configuration", value_new_string(host->configuration));
     if (host->values)
         value_map_set(map, "values", value_ref(host->values));
+    if (host->labels)
+        value_map_set(map, "labels", value_ref(host->labels));
+    if (host->hub)
+        value_map_set(map, "hub", value_new_string(host->hub));
     for (unsigned i = 0; i < host->ports->len; i++) {
         Value *port = value_new_map();
         value_map_set(port, "network", value_new_int(lab_port(host, i)->network));
@@ -152,6 +170,8 @@ Value *lab_to_value(const Lab *lab) {
     value_map_set(map, "release", value_new_string(lab->release));
     if (lab->mirror)
         value_map_set(map, "mirror", value_new_string(lab->mirror));
+    if (lab->deploy_key)
+        value_map_set(map, "deploy-key", value_new_string(lab->deploy_key));
     for (unsigned i = 0; i < lab->networks->len; i++) {
         Value *network = value_new_map();
         value_map_set(network, "name", value_new_string(lab_network(lab, i)->name));
@@ -180,6 +200,8 @@ static void read_host(Lab *lab, const Value *map) {
             g_ptr_array_add(host->packages, g_strdup(value_string(value_list_at(list, i))));
     host->configuration = g_strdup(value_map_string(map, "configuration", NULL));
     host->values = value_ref(value_map_get(map, "values"));
+    host->labels = value_ref(value_map_get(map, "labels"));
+    host->hub = g_strdup(value_map_string(map, "hub", NULL));
     n = list_size(map, "ports", &list);
     for (size_t i = 0; i < n; i++) {
         const Value *port = value_list_at(list, i);
@@ -210,5 +232,6 @@ Lab *lab_from_value(const Value *value, GError **error) {
     lab->name = g_strdup(value_map_string(value, "name", "?"));
     lab->release = g_strdup(value_map_string(value, "release", "?"));
     lab->mirror = g_strdup(value_map_string(value, "mirror", NULL));
+    lab->deploy_key = g_strdup(value_map_string(value, "deploy-key", NULL));
     return g_steal_pointer(&lab);
 }

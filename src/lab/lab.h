@@ -43,6 +43,8 @@ typedef struct {
     GPtrArray *packages; /* of char *, sorted: on top of what every base has */
     char *configuration; /* absolute path here; NULL: no agent runs */
     Value *values;       /* a map, or NULL */
+    char *hub;           /* it runs a hub over this store, "sqlite" or "etcd=..."; NULL: none */
+    Value *labels;       /* of a host that joins a hub: a map of texts, or NULL */
     GPtrArray *ports;    /* of LabPort */
 } LabHost;
 
@@ -50,6 +52,7 @@ typedef struct {
     char *name;
     char *release;       /* Debian's code name */
     char *mirror;        /* URL, or NULL: mmdebstrap's choice */
+    char *deploy_key;    /* a public key as a line: what hosts that joined run has its signature */
     GPtrArray *networks; /* of LabNetwork */
     GPtrArray *hosts;    /* of LabHost */
 } Lab;
@@ -71,6 +74,10 @@ const LabHost *lab_host(const Lab *lab, unsigned index);
 int lab_find_host(const Lab *lab, const char *name);
 int lab_find_network(const Lab *lab, const char *name);
 const LabPort *lab_port(const LabHost *host, unsigned index);
+/* The first host that runs a hub, or NULL: all other hosts join it. */
+const LabHost *lab_hub(const Lab *lab);
+/* Whether an agent runs there: with a configuration, or for what its hub deploys. */
+bool lab_has_agent(const Lab *lab, const LabHost *host);
 /* The host's port in that network, or NULL. */
 const LabPort *lab_port_in(const LabHost *host, unsigned network);
 

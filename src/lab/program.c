@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "http/curl-lib.h"
+#include "http/mhd-lib.h"
 #include "lab/files.h"
 
 #define PLACE "usr/lib/stead-lab"
@@ -65,7 +67,9 @@ static bool copy_all(const Loaded *loaded, const char *directory, GError **error
            files_write(directory, "usr/bin/stead", wrapper, 0755, error);
 }
 
-bool program_copy(const char *directory, GError **error) {
+bool program_copy(const char *directory, bool with_http, GError **error) {
+    if (with_http && (!curl_need(error) || !mhd_need(error)))
+        return false;
     Loaded loaded = { .libraries = g_ptr_array_new_with_free_func(g_free) };
     (void)dl_iterate_phdr(note_library, &loaded); /* what note_library gave last */
     bool ok = copy_all(&loaded, directory, error);

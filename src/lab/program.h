@@ -6,5 +6,6 @@
 #include <glib.h>
 #include <stdbool.h>
 
-/* Below directory, which becomes a layer of every host's root. */
-bool program_copy(const char *directory, GError **error);
+/* Below directory, which becomes a layer of every host's root. with_http: also the libraries that
+ * are loaded only where a hub is asked or run. */
+bool program_copy(const char *directory, bool with_http, GError **error);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "lab/disk.h"
+#include "lab/join.h"
 #include "lab/program.h"
 #include "lab/remove.h"
 #include "lab/room.h"
@@ -74,7 +75,7 @@ static bool provide_bases(Up *up, const char *data, const Lab *lab, GError **err
 
 static bool make_disks(const Record *record, GError **error) {
     g_autofree char *common = disk_path(record->directory, NULL, "common");
-    if (!program_copy(common, error))
+    if (!program_copy(common, lab_hub(record->lab), error))
         return false;
     for (unsigned i = 0; i < record->lab->hosts->len; i++)
         if (!disk_make(record->directory, record->lab, lab_host(record->lab, i), error))
@@ -166,11 +167,17 @@ static bool hear_until_done(const Up *up, GError **error) {
     }
 }
 
+static bool is_stopped(void *data) {
+    const Up *up = data;
+    struct pollfd asked = { .fd = up->signals, .events = POLLIN };
+    return poll(&asked, 1, 0) > 0;
+}
+
 /* The record says that it is up before the keeper is told that it may stay. */
 static bool set_up(Up *up, GError **error) {
     if (!make_disks(up->record, error) || !start_keeper(up, error) ||
         !lab_talk_send(up->talk, lab_talk_request("up", NULL), -1, error) ||
-        !hear_until_done(up, error))
+        !hear_until_done(up, error) || !join_all(up->record, is_stopped, up, error))
         return false;
     up->record->is_up = true;
     return record_write(up->record, error) &&

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "host/netlink.h"
+#include "lab/addresses.h"
 
 static bool give(int fd, GByteArray *request, GError **error) {
     int number;
@@ -41,11 +42,44 @@ static bool make_bridge(int fd, unsigned network, GError **error) {
     return false;
 }
 
+/* address: with the length of its prefix. */
+static bool add_address(int fd, const char *name, const char *address, GError **error) {
+    IpPrefix ip;
+    if (!address || !ip_prefix_parse(address, &ip))
+        return set_io_error(error, EINVAL, "give '%s' the address '%s'", name,
+                            address ? address : "");
+    struct ifaddrmsg header = { .ifa_family = ip.family,
+                                .ifa_prefixlen = ip.length,
+                                .ifa_flags = IFA_F_NODAD | IFA_F_PERMANENT,
+                                .ifa_index = if_nametoindex(name) };
+    g_autoptr(GByteArray) request =
+        nl_request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &header, sizeof header);
+    nl_put_ip(request, IFA_LOCAL, &ip);
+    nl_put_ip(request, IFA_ADDRESS, &ip);
+    if (give(fd, request, error))
+        return true;
+    g_prefix_error(error, "give '%s' the address '%s': ", name, address);
+    return false;
+}
+
+/* Number 1, for what people run in the lab's networks without being a host of it. */
+static bool add_own_address(int fd, const Lab *lab, unsigned network, GError **error) {
+    char name[IF_NAMESIZE];
+    (void)snprintf(name, sizeof name, "br%u", network); /* fits, as above */
+    g_autofree char *address = addresses_first(lab_network(lab, network)->prefix);
+    return add_address(fd, name, address, error);
+}
+
+static bool set_up(int fd, const char *name, GError **error) {
+    g_autoptr(GByteArray) request = link_request(RTM_NEWLINK, 0, if_nametoindex(name), true);
+    return give(fd, request, error);
+}
+
 bool wires_make_bridges(const Lab *lab, GError **error) {
     int fd = nl_open(0, false, error);
-    bool ok = fd >= 0;
+    bool ok = fd >= 0 && set_up(fd, "lo", error);
     for (unsigned i = 0; ok && i < lab->networks->len; i++)
-        ok = make_bridge(fd, i, error);
+        ok = make_bridge(fd, i, error) && add_own_address(fd, lab, i, error);
     if (fd >= 0)
         (void)close(fd); /* every answer was read */
     return ok;
@@ -135,31 +169,12 @@ static bool make_pairs(const Wiring *wiring, GError **error) {
     return ok;
 }
 
-static bool set_up(int fd, const char *name, GError **error) {
-    g_autoptr(GByteArray) request = link_request(RTM_NEWLINK, 0, if_nametoindex(name), true);
-    return give(fd, request, error);
-}
-
-static bool add_address(int fd, const Wiring *wiring, unsigned port, const char *name,
-                        GError **error) {
+static bool add_port_address(int fd, const Wiring *wiring, unsigned port, const char *name,
+                             GError **error) {
     const LabPort *place = lab_port(wiring->host, port);
-    const char *prefix = lab_network(wiring->lab, place->network)->prefix;
-    g_autofree char *text = g_strconcat(place->address, strchr(prefix, '/'), NULL);
-    IpPrefix ip;
-    if (!strchr(prefix, '/') || !ip_prefix_parse(text, &ip))
-        return set_io_error(error, EINVAL, "give '%s' the address '%s'", name, text);
-    struct ifaddrmsg header = { .ifa_family = ip.family,
-                                .ifa_prefixlen = ip.length,
-                                .ifa_flags = IFA_F_NODAD | IFA_F_PERMANENT,
-                                .ifa_index = if_nametoindex(name) };
-    g_autoptr(GByteArray) request =
-        nl_request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &header, sizeof header);
-    nl_put_ip(request, IFA_LOCAL, &ip);
-    nl_put_ip(request, IFA_ADDRESS, &ip);
-    if (give(fd, request, error))
-        return true;
-    g_prefix_error(error, "give '%s' the address '%s': ", name, text);
-    return false;
+    const char *length = strchr(lab_network(wiring->lab, place->network)->prefix, '/');
+    g_autofree char *text = g_strconcat(place->address, length ? length : "", NULL);
+    return add_address(fd, name, text, error);
 }
 
 /* In the host's namespace. */
@@ -169,7 +184,7 @@ static bool set_up_ends(const Wiring *wiring, GError **error) {
     for (unsigned i = 0; ok && i < wiring->host->ports->len; i++) {
         char name[IF_NAMESIZE];
         (void)snprintf(name, sizeof name, "eth%u", i); /* fits, as above */
-        ok = set_up(fd, name, error) && add_address(fd, wiring, i, name, error);
+        ok = set_up(fd, name, error) && add_port_address(fd, wiring, i, name, error);
     }
     if (fd >= 0)
         (void)close(fd); /* every answer was read */

@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <systemd/sd-daemon.h>
+
 #include "base/error.h"
 #include "loop/loop-private.h"
 
@@ -301,6 +303,10 @@ bool loop_run(Loop *loop, GError **error) {
     loop->running = false;
     loop->quit = false;
     return good;
+}
+
+void loop_tell_ready(void) {
+    (void)sd_notify(0, "READY=1"); /* a manager that cannot be told gives up on us by itself */
 }
 
 void loop_quit(Loop *loop) {

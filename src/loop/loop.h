@@ -45,6 +45,8 @@ uint64_t loop_longest_callback(const Loop *loop);
  * message, source or hold and could only wait for ever. */
 bool loop_run(Loop *loop, GError **error);
 void loop_quit(Loop *loop);
+/* Tells the service manager, where there is one, that this process does its work now. */
+void loop_tell_ready(void);
 /* Handles what is ready now without waiting (virtual time does not pass). Returns whether anything
  * was handled. */
 bool loop_turn(Loop *loop);

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from labs import DATA, PREFIX, STEAD, lab, traces, write
+
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
-STEAD = pathlib.Path(os.environ.get("STEAD", ROOT / "build" / "stead")).resolve()
 
 
 def missing() -> str | None:
@@ -27,3 +27,19 @@ def pytest_collection_modifyitems(items):
         for item in items:  # of all directories
             if HERE in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def base(tmp_path_factory):
+    """The base is there, and at the end nothing else of ours."""
+    before = traces(PREFIX)
+    path = write(tmp_path_factory.mktemp("base"), "base", "hosts: { one: }\n")
+    lab("up", path, "--quiet")
+    lab("down", f"{PREFIX}-base")
+    yield
+    for directory in (DATA / "labs").glob(f"{PREFIX}-*"):
+        lab("down", directory.name, code=None)
+    after = traces(PREFIX)
+    for what in before:
+        if what not in ("links", "namespaces", "nspawn", "unfinished"):  # others may work here too
+            assert after[what] == [], what

@@ -1,0 +1,115 @@
+#include "lab/join.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/error.h"
+#include "lab/disk.h"
+
+#define PATIENCE_US (60 * G_USEC_PER_SEC) /* of the hub to begin */
+#define PAUSE_US    (G_USEC_PER_SEC / 10)
+
+/* Runs words in a host, by the command that people would use. *ret_said: what it printed, trimmed,
+ * of both streams when it failed. */
+static bool run_in(const Record *record, const char *host, char *const *words, char **ret_said,
+                   GError **error) {
+    const char *const first[] = { "stead", "lab",        "exec", "--data", record->data,
+                                  "--lab", record->name, host,   "--" };
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    for (unsigned i = 0; i < G_N_ELEMENTS(first); i++)
+        g_ptr_array_add(all, (char *)(uintptr_t)first[i]);
+    for (; *words; words++)
+        g_ptr_array_add(all, *words);
+    g_ptr_array_add(all, NULL);
+    g_autofree char *output = NULL, *errors = NULL;
+    g_autoptr(GError) problem = NULL;
+    int status = -1;
+    char *self = (char *)(uintptr_t) "/proc/self/exe";
+    g_ptr_array_insert(all, 0, self);
+    if (!g_spawn_sync("/", (char **)all->pdata, NULL, G_SPAWN_FILE_AND_ARGV_ZERO, NULL, NULL,
+                      &output, &errors, &status, &problem)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "run a command in host '%s': %s", host,
+                    problem->message);
+        return false;
+    }
+    *ret_said = g_strdup(g_strstrip(output));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    g_strstrip(errors);
+    /* 1: bad usage, which no patience mends */
+    bool is_final = WIFEXITED(status) && WEXITSTATUS(status) == 1;
+    g_set_error(error, STEAD_ERROR, is_final ? STEAD_ERROR_REFUSED : STEAD_ERROR_FAILED,
+                "in host '%s': %s", host,
+                *errors   ? errors
+                : *output ? output
+                          : "it ended without a word");
+    return false;
+}
+
+/* The command by which a host joins, as the hub says it. */
+static char *new_token(const Record *record, const LabHost *host, GError **error) {
+    g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
+    const char *const first[] = { "stead",    "token",  "new",    "--host",
+                                  host->name, "--data", DISK_HUB, "--quiet" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(first); i++)
+        g_ptr_array_add(words, g_strdup(first[i]));
+    for (size_t i = 0; host->labels && i < value_size(host->labels); i++) {
+        const char *name;
+        const char *value = value_string(value_map_at(host->labels, i, &name));
+        g_ptr_array_add(words, g_strdup("--label"));
+        g_ptr_array_add(words, g_strconcat(name, "=", value, NULL));
+    }
+    g_ptr_array_add(words, NULL);
+    g_autofree char *said = NULL;
+    if (!run_in(record, lab_hub(record->lab)->name, (char **)words->pdata, &said, error))
+        return NULL;
+    return g_steal_pointer(&said);
+}
+
+/* The hub may still be about to answer. */
+static char *first_token(const Record *record, const LabHost *host, bool (*stopped)(void *data),
+                         void *data, GError **error) {
+    int64_t deadline = g_get_monotonic_time() + PATIENCE_US;
+    for (;;) {
+        g_autoptr(GError) problem = NULL;
+        char *call = new_token(record, host, &problem);
+        if (call)
+            return call;
+        if (stopped(data)) {
+            g_set_error(error, STEAD_ERROR, STEAD_ERROR_CANCELLED,
+                        "interrupted: nothing of the lab is left");
+            return NULL;
+        }
+        if (g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_REFUSED) ||
+            g_get_monotonic_time() > deadline) {
+            g_propagate_prefixed_error(error, g_steal_pointer(&problem), "ask the hub: ");
+            return NULL;
+        }
+        g_usleep(PAUSE_US);
+    }
+}
+
+/* call: what the hub's token says; its words have no blanks. */
+static bool join_one(const Record *record, const LabHost *host, const char *call, GError **error) {
+    g_autofree char *quoted =
+        record->lab->deploy_key ? g_shell_quote(record->lab->deploy_key) : NULL;
+    g_autofree char *script =
+        g_strconcat(call, quoted ? " --deploy-key " : "", quoted ? quoted : "",
+                    " && exec systemctl --no-block start " DISK_AGENT, NULL);
+    char *words[] = { (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", script, NULL };
+    g_autofree char *said = NULL;
+    return run_in(record, host->name, words, &said, error);
+}
+
+bool join_all(const Record *record, bool (*stopped)(void *data), void *data, GError **error) {
+    const Lab *lab = record->lab;
+    for (unsigned i = 0; lab_hub(lab) && i < lab->hosts->len; i++) {
+        const LabHost *host = lab_host(lab, i);
+        if (!lab_has_agent(lab, host))
+            continue;
+        g_autofree char *call = first_token(record, host, stopped, data, error);
+        if (!call || !join_one(record, host, call, error))
+            return false;
+    }
+    return true;
+}
