@@ -272,8 +272,8 @@ void http_answer_error(HttpRequest *request, unsigned status, const char *hint, 
     http_answer_json(request, status, map);
 }
 
-HttpStream *http_answer_stream(HttpRequest *request, LoopCallback closed, void *data) {
-    static const char type[] = "text/event-stream";
+static HttpStream *answer_stream(HttpRequest *request, const char *type, LoopCallback closed,
+                                 void *data) {
     bool gone = request->peer && !request->server;
     if (gone || strcmp(request->method, "HEAD") == 0) {
         g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0);
@@ -281,11 +281,25 @@ HttpStream *http_answer_stream(HttpRequest *request, LoopCallback closed, void *
         return NULL;
     }
     g_assert(request->status == 0);
-    HttpStream *stream = stream_new(request->server, request, closed, data);
-    request->stream = stream;
+    request->stream = stream_new(request->server, request, closed, data);
     request->status = 200;
     request->content_type = type;
-    give_back(request);
+    return request->stream;
+}
+
+HttpStream *http_answer_stream(HttpRequest *request, LoopCallback closed, void *data) {
+    HttpStream *stream = answer_stream(request, "text/event-stream", closed, data);
+    if (stream)
+        give_back(request);
+    return stream;
+}
+
+HttpStream *http_answer_lines(HttpRequest *request, LoopCallback closed, void *data) {
+    HttpStream *stream = answer_stream(request, "application/json", closed, data);
+    if (stream) {
+        stream_use_lines(stream);
+        give_back(request);
+    }
     return stream;
 }
 

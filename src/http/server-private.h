@@ -57,6 +57,7 @@ struct HttpStream {
     struct MHD_Connection *connection;
     Peer *peer;
     size_t limit;
+    const char *heartbeat;
     /* loop only */
     LoopCallback closed;
     void *data;
@@ -112,6 +113,7 @@ void peer_shut(Peer *peer); /* its thread sees the connection end */
 
 /* stream.c */
 HttpStream *stream_new(HttpServer *server, HttpRequest *request, LoopCallback closed, void *data);
+void stream_use_lines(HttpStream *stream); /* instead of events; before it has anything */
 void stream_unref(HttpStream *stream);
 ssize_t stream_read(void *data, uint64_t position, char *buffer, size_t size);
 void stream_gone(HttpStream *stream); /* the connection's thread: closed is called in the loop */

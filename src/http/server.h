@@ -49,6 +49,7 @@ typedef struct {
 #define HTTP_CONNECTIONS             16384u
 #define HTTP_CONNECTIONS_PER_ADDRESS 256u
 #define HTTP_STREAM_QUEUE            (256u * 1024) /* bytes a stream's client may be behind */
+#define HTTP_LINES_QUEUE             (4u << 20)    /* the same of a stream of lines */
 #define HTTP_HEARTBEAT_SECONDS       25u           /* of a stream that has nothing to say */
 
 typedef struct {
@@ -128,10 +129,17 @@ void http_answer_error(HttpRequest *request, unsigned status, const char *hint, 
  * stream must not be used any more. NULL for HEAD, or when the server is gone: answered, and closed
  * is not called. */
 HttpStream *http_answer_stream(HttpRequest *request, LoopCallback closed, void *data);
+/* The same with lines of JSON, which http_stream_send() gets with their ends; heartbeats are empty
+ * lines. */
+HttpStream *http_answer_lines(HttpRequest *request, LoopCallback closed, void *data);
 /* event, id may be NULL; text may have lines. Caller unrefs; one for any number of streams. */
 GBytes *http_event(const char *event, const char *id, const char *text);
 void http_stream_send(HttpStream *stream, GBytes *event);
 void http_stream_end(HttpStream *stream); /* after what was sent */
+/* Bytes that the client has not taken. */
+size_t http_stream_queued(HttpStream *stream);
+/* At once, as a client that is too far behind. */
+void http_stream_drop(HttpStream *stream);
 
 /* --- for tests: a request without a connection ----------------------------------------------- */
 

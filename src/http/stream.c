@@ -1,4 +1,4 @@
-/* Server-sent events. */
+/* Server-sent events, and lines of JSON. */
 #include <string.h>
 
 #include "http/server-private.h"
@@ -12,6 +12,7 @@ HttpStream *stream_new(HttpServer *server, HttpRequest *request, LoopCallback cl
     if (stream->peer)
         g_atomic_int_inc(&stream->peer->refs);
     stream->limit = server ? server->options.stream_queue : HTTP_STREAM_QUEUE;
+    stream->heartbeat = ":\n\n";
     stream->closed = closed;
     stream->data = data;
     g_mutex_init(&stream->lock);
@@ -19,6 +20,11 @@ HttpStream *stream_new(HttpServer *server, HttpRequest *request, LoopCallback cl
     if (server)
         g_hash_table_add(server->streams, stream);
     return stream;
+}
+
+void stream_use_lines(HttpStream *stream) {
+    stream->limit = HTTP_LINES_QUEUE;
+    stream->heartbeat = "\n";
 }
 
 void stream_unref(HttpStream *stream) {
@@ -113,18 +119,27 @@ static void set_beat(HttpStream *stream, gint64 now) {
 }
 
 void http_stream_send(HttpStream *stream, GBytes *event) {
-    if (!queue_bytes(stream, event)) {
-        __atomic_add_fetch(&stream->server->dropped, 1, __ATOMIC_RELAXED);
-        stream_fail(stream);
-    } else if (stream->server) {
+    if (!queue_bytes(stream, event))
+        http_stream_drop(stream);
+    else if (stream->server)
         set_beat(stream, g_get_monotonic_time());
-    }
 }
 
 void http_stream_end(HttpStream *stream) {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&stream->lock);
     stream->ended = true;
     wake(stream);
+}
+
+size_t http_stream_queued(HttpStream *stream) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&stream->lock);
+    return stream->bytes;
+}
+
+void http_stream_drop(HttpStream *stream) {
+    if (stream->server)
+        __atomic_add_fetch(&stream->server->dropped, 1, __ATOMIC_RELAXED);
+    stream_fail(stream);
 }
 
 void stream_fail(HttpStream *stream) {
@@ -139,10 +154,9 @@ void stream_fail(HttpStream *stream) {
 }
 
 void stream_beat(HttpStream *stream, gint64 now) {
-    static const char comment[] = ":\n\n";
     if (now < stream->beat)
         return;
-    g_autoptr(GBytes) bytes = g_bytes_new_static(comment, sizeof comment - 1);
+    g_autoptr(GBytes) bytes = g_bytes_new_static(stream->heartbeat, strlen(stream->heartbeat));
     http_stream_send(stream, bytes);
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "hub/hub-private.h"
+#include "hub/gateway.h"
 
 static const char *const role_names[] = {
     [ROLE_NONE] = "none",         [ROLE_HOST] = "host",   [ROLE_READER] = "reader",
@@ -229,6 +229,8 @@ static void identify_certificate(Ask *ask, GBytes *der) {
 
 void hub_dispatch(void *data, HttpRequest *request) {
     Ask *ask = ask_new(data, request);
+    if (g_str_has_prefix(http_request_path(request), GATEWAY_PATH))
+        ask->failed = gateway_refuse;
     const char *authorization = http_request_header(request, "Authorization");
     GBytes *certificate = http_request_certificate(request);
     if (!http_request_route(request)->role) {

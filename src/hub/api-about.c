@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "http/routes.h"
-#include "hub/hub-private.h"
+#include "hub/gateway.h"
 
 static void on_healthy(Ask *ask, StoreAnswer *answer) {
     g_autoptr(Value) map = value_new_map();
@@ -64,6 +64,14 @@ void get_metrics(void *data, HttpRequest *request) {
           stats.too_slow },
         { "streams_dropped_total", "counter", "Streams dropped because the client was behind.",
           stats.dropped },
+        { "gateway_requests_total", "counter", "Requests to the store of the fleet.",
+          hub->gateway->requests },
+        { "gateway_refused_total", "counter", "Of these, what was not allowed.",
+          hub->gateway->refused },
+        { "gateway_watches", "gauge", "Watches of the store that are open now.",
+          hub->gateway->channels->len },
+        { "gateway_leases", "gauge", "Leases of hosts that are known to this hub.",
+          g_hash_table_size(hub->gateway->leases) },
         { "revision", "gauge", "Revision of the store that was last seen.",
           (uint64_t)feed_revision(hub->feed) },
         { "resident_bytes", "gauge", "Memory of the hub.", resident_bytes() },

@@ -1,5 +1,5 @@
 /* The table of routes: what a hub can be asked, and who may. */
-#include "hub/hub-private.h"
+#include "hub/gateway.h"
 
 /* The header is how browsers and EventSource resume; the parameter is for people. */
 void get_events(void *data, HttpRequest *request) {
@@ -24,6 +24,13 @@ void get_events(void *data, HttpRequest *request) {
 #define CERTIFIED                                                                                  \
     "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"certificate\":" TEXT                 \
     ",\"authority\":" TEXT ",\"expires\":" NUMBER "}}"
+
+/* Of the store of the fleet, as clients of etcd ask: doc/hub.md says what is served, to whom. */
+#define GATEWAY(path, summary, handle)                                                             \
+    {                                                                                              \
+        "POST", GATEWAY_PATH path, "host admin", summary, "As the JSON gateway of etcd 3.4.",      \
+            OBJECT, OBJECT, NULL, ETCD_BODY_LIMIT, handle                                          \
+    }
 
 const HttpRoute hub_routes[] = {
     { "GET", "/healthz", NULL, "Whether the hub can work",
@@ -77,6 +84,16 @@ const HttpRoute hub_routes[] = {
     { "GET", "/v1/audit", "operator", "Who changed what",
       "Every change of the hub, the oldest first: who, from where, what it was before and after.",
       NULL, PAGE("records"), "limit after", 0, get_audit },
+    GATEWAY("kv/range", "Read keys", gateway_call),
+    GATEWAY("kv/txn", "Compare and change keys at once", gateway_call),
+    GATEWAY("kv/put", "Put a key", gateway_call),
+    GATEWAY("kv/deleterange", "Delete keys", gateway_call),
+    GATEWAY("kv/compaction", "Forget the history of keys", gateway_call),
+    GATEWAY("lease/grant", "Get a lease", gateway_call),
+    GATEWAY("lease/keepalive", "Keep a lease alive", gateway_call),
+    GATEWAY("lease/revoke", "End a lease, and delete its keys", gateway_call),
+    GATEWAY("lease/timetolive", "Look what is left of a lease", gateway_call),
+    GATEWAY("watch", "Changes of keys, as they happen", gateway_watch),
 };
 
 const unsigned hub_n_routes = G_N_ELEMENTS(hub_routes);

@@ -13,6 +13,8 @@ static void ask_free(void *data) {
     g_free(ask->other);
     value_unref(ask->body);
     pki_certificate_free(ask->certificate);
+    etcd_asked_free(ask->asked);
+    store_answer_unref(ask->answer);
     g_free(ask);
 }
 
@@ -64,17 +66,17 @@ static void answer_failure(Ask *ask, const GError *error) {
     http_answer_error(ask->request, status, hint, "%s", error->message);
 }
 
-static void on_answer(void *data, StoreAnswer *answer, const GError *error) {
+void on_asked(void *data, StoreAnswer *answer, const GError *error) {
     Ask *ask = data;
     ask->call = NULL;
     g_hash_table_remove(ask->hub->asks, ask);
     if (error)
-        answer_failure(ask, error);
+        (ask->failed ? ask->failed : answer_failure)(ask, error);
     else
         ask->next(ask, answer);
 }
 
-static void wait_for(Ask *ask, StoreCall *call, AskNext next) {
+void ask_wait(Ask *ask, StoreCall *call, AskNext next) {
     g_assert(!ask->call);
     ask->call = call;
     ask->next = next;
@@ -83,11 +85,11 @@ static void wait_for(Ask *ask, StoreCall *call, AskNext next) {
 
 void ask_get(Ask *ask, const char *key, AskNext next) {
     g_autoptr(GBytes) bytes = key_of(key, "");
-    wait_for(ask, store_get(ask->hub->state, bytes, on_answer, ask), next);
+    ask_wait(ask, store_get(ask->hub->state, bytes, on_asked, ask), next);
 }
 
 void ask_commit(Ask *ask, StoreTxn *txn, AskNext next) {
-    wait_for(ask, store_commit(ask->hub->state, txn, on_answer, ask), next);
+    ask_wait(ask, store_commit(ask->hub->state, txn, on_asked, ask), next);
 }
 
 void ask_get_two(Ask *ask, const char *key, const char *other, AskNext next) {
@@ -104,7 +106,7 @@ void ask_list(Ask *ask, const char *prefix, const char *after, unsigned limit, A
     g_autofree char *last = after ? g_strconcat(prefix, after, NULL) : NULL;
     g_autoptr(GBytes) from = last ? g_bytes_new(last, strlen(last) + 1) : NULL;
     StoreRange range = { .key = key, .prefix = true, .from = from, .limit = limit };
-    wait_for(ask, store_range(ask->hub->state, &range, on_answer, ask), next);
+    ask_wait(ask, store_range(ask->hub->state, &range, on_asked, ask), next);
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */

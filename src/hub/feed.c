@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "hub/hub-private.h"
+#include "hub/gateway.h"
 
 #define SLICE 256u /* streams that are served before others get their turn */
 
@@ -166,6 +166,9 @@ static void hear(Feed *feed, const StoreEntry *entry, Place place) {
 /* Ends the streams of those who may not ask any more. */
 static void check_credentials(Feed *feed, const StoreEntry *entry) {
     g_autofree char *key = entry_name(entry, "");
+    gateway_hear(feed->hub->gateway, entry);
+    if (g_str_has_prefix(key, KEY_LEASES))
+        return;
     g_autoptr(Value) value = entry_value(entry);
     if (value && !value_map_bool(value, "revoked", false))
         return;
@@ -184,6 +187,7 @@ static void on_change(void *data, int64_t revision, GPtrArray *events, const GEr
         /* What was forgotten is lost to us as well: everybody looks again. */
         store_watch_stop(g_steal_pointer(&feed->watch));
         feed->floor = (Place){ MAX(revision, feed->revision), INT64_MAX };
+        gateway_reset(feed->hub->gateway);
         if (g_error_matches(error, STORE_ERROR, STORE_ERROR_COMPACTED))
             watch_from(feed, revision + 1);
         return;

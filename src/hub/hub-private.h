@@ -2,12 +2,14 @@
 /* What the files of hub/ share. */
 #include "hub/hub.h"
 #include "pki/pki.h"
+#include "state/etcd-serve.h"
 
 #define KEY_AUTHORITY    "hub/authority"
 #define KEY_TOKENS       "hub/tokens/"
 #define KEY_HOSTS        "hub/hosts/"
 #define KEY_CERTIFICATES "hub/certificates/"
 #define KEY_AUDIT        "hub/audit/"
+#define KEY_LEASES       "hub/leases/"
 
 #define PAGE_LIMIT  1000u /* entries of one answer */
 #define NAME_BYTES  64u   /* of a host, a person, a token's name */
@@ -16,6 +18,7 @@
 
 typedef struct Guesses Guesses; /* access.c */
 typedef struct Feed Feed;       /* feed.c */
+typedef struct Gateway Gateway; /* gateway.h */
 
 struct Hub {
     Loop *loop;
@@ -28,6 +31,7 @@ struct Hub {
     GHashTable *asks; /* set of Ask that wait for the store */
     Guesses *guesses;
     Feed *feed;
+    Gateway *gateway;
     Value *openapi;
     uint64_t last_record; /* the time in the name of our last audit record */
 };
@@ -53,12 +57,15 @@ struct Ask {
 
     StoreCall *call; /* NULL: none is under way */
     AskNext next, after_write;
+    void (*failed)(Ask *ask, const GError *error); /* answers; NULL: as all do */
     void (*again)(Ask *ask); /* when somebody changed it meanwhile; NULL: answers 409 */
     unsigned tries;
     char *text, *other; /* what a handler keeps from one step to the next */
     Value *body;
     int64_t number;
     PkiCertificate *certificate;
+    EtcdAsked *asked;    /* of the gateway */
+    StoreAnswer *answer; /* the same: of a step before */
 };
 
 Ask *ask_of(HttpRequest *request);
@@ -71,6 +78,9 @@ void ask_get_two(Ask *ask, const char *key, const char *other, AskNext next);
 /* Keys that begin with prefix, after the key prefix + after (NULL: all). */
 void ask_list(Ask *ask, const char *prefix, const char *after, unsigned limit, AskNext next);
 void ask_commit(Ask *ask, StoreTxn *txn, AskNext next);
+/* A call that was started with on_asked and ask. */
+void ask_wait(Ask *ask, StoreCall *call, AskNext next);
+void on_asked(void *ask, StoreAnswer *answer, const GError *error);
 
 GBytes *key_of(const char *prefix, const char *name);
 Value *entry_value(const StoreEntry *entry); /* NULL: no entry, or damaged */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "hub/hub-private.h"
+#include "hub/gateway.h"
 
 /* "ADDRESS:PORT", "[ADDRESS]:PORT", ":PORT", "ADDRESS" */
 static bool parse_listen(const char *listen, char **ret_address, uint16_t *ret_port,
@@ -83,6 +83,7 @@ Hub *hub_new(const HubOptions *options, GError **error) {
     hub->data = g_strdup(options->data);
     hub->asks = g_hash_table_new(NULL, NULL);
     hub->guesses = guesses_new();
+    hub->gateway = gateway_new(hub);
     if (!setup_directory(hub, error) || !setup_authority(hub, error) || !start_feed(hub, error) ||
         (options->listen && !start_server(hub, options, error)))
         return NULL;
@@ -95,6 +96,7 @@ void hub_free(Hub *hub) {
     ask_cancel_all(hub);
     http_server_free(hub->server);
     feed_free(hub->feed);
+    gateway_free(hub->gateway);
     g_hash_table_unref(hub->asks);
     guesses_free(hub->guesses);
     value_unref(hub->openapi);

@@ -3,64 +3,31 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "state/etcd-words.h"
 
 #define BAD_ANSWER "read the answer of etcd: it is none of its API v3"
 
-/* --- what is asked: text, because a value of a megabyte is copied often enough */
-
-static void add_text(GString *json, const char *name, const char *text) {
-    char last = json->len > 0 ? json->str[json->len - 1] : '{';
-    if (last != '{' && last != '[')
-        g_string_append_c(json, ',');
-    g_string_append_printf(json, "\"%s\":\"%s\"", name, text);
-}
-
-static void add_number(GString *json, const char *name, int64_t number) {
-    char text[24];
-    (void)g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, number);
-    if (number != 0)
-        add_text(json, name, text);
-}
-
-static void add_flag(GString *json, const char *name, bool flag) {
-    if (flag)
-        g_string_append_printf(json, "%s\"%s\":true", json->str[json->len - 1] == '{' ? "" : ",",
-                               name);
-}
-
-static void add_bytes(GString *json, const char *name, GBytes *bytes) {
-    gsize size;
-    const guchar *data = g_bytes_get_data(bytes, &size);
-    gint state = 0, save = 0;
-    add_text(json, name, "");
-    g_string_truncate(json, json->len - 1); /* its closing quote */
-    gsize start = json->len;
-    g_string_set_size(json, start + (size / 3 + 1) * 4 + 4);
-    gsize written = g_base64_encode_step(data, size, FALSE, json->str + start, &state, &save);
-    written += g_base64_encode_close(FALSE, json->str + start + written, &state, &save);
-    g_string_set_size(json, start + written);
-    g_string_append_c(json, '"');
-}
+/* --- what is asked */
 
 /* As etcd has it, an end of one zero byte is beyond all keys. */
 static void add_keys(GString *json, GBytes *key, GBytes *end) {
     g_autoptr(GBytes) beyond = g_bytes_new_static("", 1);
-    add_bytes(json, "key", key);
+    etcd_add_bytes(json, "key", key);
     if (end != NULL)
-        add_bytes(json, "range_end", g_bytes_get_size(end) > 0 ? end : beyond);
+        etcd_add_bytes(json, "range_end", g_bytes_get_size(end) > 0 ? end : beyond);
 }
 
 static void add_op_body(GString *json, const Op *op) {
     add_keys(json, op->key, op->end);
     switch (op->kind) {
     case OP_PUT:
-        add_bytes(json, "value", op->value);
-        add_number(json, "lease", op->lease);
+        etcd_add_bytes(json, "value", op->value);
+        etcd_add_number(json, "lease", op->lease);
         return;
     case OP_RANGE:
-        add_number(json, "revision", op->revision);
-        add_number(json, "limit", op->limit);
-        add_flag(json, "keys_only", op->keys_only);
+        etcd_add_number(json, "revision", op->revision);
+        etcd_add_number(json, "limit", op->limit);
+        etcd_add_flag(json, "keys_only", op->keys_only);
         return;
     case OP_DELETE:
         return;
@@ -68,13 +35,10 @@ static void add_op_body(GString *json, const Op *op) {
 }
 
 static void add_ops(GString *json, const char *name, const GPtrArray *ops) {
-    static const char *const names[] = {
-        [OP_PUT] = "request_put", [OP_DELETE] = "request_delete_range", [OP_RANGE] = "request_range"
-    };
     g_string_append_printf(json, ",\"%s\":[", name);
     for (unsigned i = 0; i < ops->len; i++) {
         const Op *op = g_ptr_array_index(ops, i);
-        g_string_append_printf(json, "%s{\"%s\":{", i > 0 ? "," : "", names[op->kind]);
+        g_string_append_printf(json, "%s{\"%s\":{", i > 0 ? "," : "", etcd_requests[op->kind]);
         add_op_body(json, op);
         g_string_append(json, "}}");
     }
@@ -82,26 +46,15 @@ static void add_ops(GString *json, const char *name, const GPtrArray *ops) {
 }
 
 static void add_compare(GString *json, const Compare *compare) {
-    static const struct {
-        const char *target, *member;
-    } fields[] = { [STORE_VERSION] = { "VERSION", "version" },
-                   [STORE_CREATE_REVISION] = { "CREATE", "create_revision" },
-                   [STORE_MOD_REVISION] = { "MOD", "mod_revision" },
-                   [STORE_LEASE] = { "LEASE", "lease" },
-                   [STORE_VALUE] = { "VALUE", "value" } };
-    static const char *const relations[] = { [STORE_EQUAL] = "EQUAL",
-                                             [STORE_NOT_EQUAL] = "NOT_EQUAL",
-                                             [STORE_LESS] = "LESS",
-                                             [STORE_GREATER] = "GREATER" };
     char number[24];
     (void)g_snprintf(number, sizeof number, "%" G_GINT64_FORMAT, compare->number);
-    add_bytes(json, "key", compare->key);
-    add_text(json, "target", fields[compare->field].target);
-    add_text(json, "result", relations[compare->relation]);
+    etcd_add_bytes(json, "key", compare->key);
+    etcd_add_text(json, "target", etcd_fields[compare->field].target);
+    etcd_add_text(json, "result", etcd_relations[compare->relation]);
     if (compare->field == STORE_VALUE)
-        add_bytes(json, "value", compare->value);
+        etcd_add_bytes(json, "value", compare->value);
     else
-        add_text(json, fields[compare->field].member, number);
+        etcd_add_text(json, etcd_fields[compare->field].member, number);
 }
 
 static void add_txn(GString *json, const StoreTxn *txn) {
@@ -127,16 +80,10 @@ static const Op *single_op(const StoreCall *call) {
 }
 
 const char *etcd_path(const StoreCall *call) {
-    static const char *const paths[] = {
-        [CALL_RANGE] = "kv/range",        [CALL_TXN] = "kv/txn",
-        [CALL_COMPACT] = "kv/compaction", [CALL_GRANT] = "lease/grant",
-        [CALL_KEEP] = "lease/keepalive",  [CALL_REVOKE] = "lease/revoke",
-        [CALL_LOOK] = "lease/timetolive",
-    };
     const Op *op = single_op(call);
     if (op != NULL)
-        return op->kind == OP_PUT ? "kv/put" : "kv/deleterange";
-    return paths[call->kind];
+        return etcd_op_paths[op->kind];
+    return etcd_paths[call->kind];
 }
 
 GBytes *etcd_request(const StoreCall *call) {
@@ -152,15 +99,15 @@ GBytes *etcd_request(const StoreCall *call) {
             add_txn(json, call->txn);
         break;
     case CALL_COMPACT:
-        add_number(json, "revision", call->number);
+        etcd_add_number(json, "revision", call->number);
         break;
     case CALL_GRANT:
-        add_number(json, "TTL", MAX(call->number, STORE_MIN_TTL));
+        etcd_add_number(json, "TTL", MAX(call->number, STORE_MIN_TTL));
         break;
     case CALL_KEEP:
     case CALL_REVOKE:
     case CALL_LOOK:
-        add_number(json, "ID", call->number);
+        etcd_add_number(json, "ID", call->number);
         break;
     }
     g_string_append_c(json, '}');
@@ -171,9 +118,9 @@ GBytes *etcd_request(const StoreCall *call) {
 GBytes *etcd_watch_request(const StoreWatch *watch, int64_t from) {
     GString *json = g_string_new("{\"create_request\":{");
     add_keys(json, watch->key, watch->end);
-    add_number(json, "start_revision", from);
-    add_flag(json, "progress_notify", true);
-    add_flag(json, "fragment", true);
+    etcd_add_number(json, "start_revision", from);
+    etcd_add_flag(json, "progress_notify", true);
+    etcd_add_flag(json, "fragment", true);
     g_string_append(json, "}}");
     return g_string_free_to_bytes(json);
 }
@@ -252,11 +199,11 @@ static bool read_op(const Op *op, const Value *response, StoreAnswer *answer, GE
         answer_add(answer);
         return true;
     case OP_DELETE:
-        body = member(response, "response_delete_range", VALUE_MAP);
+        body = member(response, etcd_responses[OP_DELETE], VALUE_MAP);
         answer_add(answer)->count = (uint64_t)etcd_number(body, "deleted");
         return true;
     case OP_RANGE:
-        body = member(response, "response_range", VALUE_MAP);
+        body = member(response, etcd_responses[OP_RANGE], VALUE_MAP);
         return body != NULL ? read_range(op, body, answer, error) : bad_answer(error);
     }
     g_assert_not_reached();
@@ -340,6 +287,7 @@ static const struct {
     { "received message larger than max", ETCD_REFUSED, STORE_ERROR_TOO_LARGE },
     { "duplicate key given in txn request", ETCD_REFUSED, STORE_ERROR_INVALID },
     { "key is not provided", ETCD_REFUSED, STORE_ERROR_INVALID },
+    { "invalid request", ETCD_REFUSED, STORE_ERROR_INVALID }, /* of a hub */
     { "database space exceeded", ETCD_REFUSED, STORE_ERROR_NO_SPACE },
     { "permission denied", ETCD_REFUSED, STORE_ERROR_DENIED },
     { "authentication failed", ETCD_REFUSED, STORE_ERROR_DENIED },
@@ -355,31 +303,67 @@ static const struct {
     { "not capable", ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },
 };
 
-EtcdFate etcd_fate_of_text(const char *message, GError **error) {
+/* false: these are no words that are known. */
+static bool find_words(const char *message, EtcdFate *ret_fate, GError **error) {
     for (size_t i = 0; i < G_N_ELEMENTS(refusals); i++) {
         if (strstr(message, refusals[i].words) == NULL)
             continue;
-        g_set_error(error, STORE_ERROR, (int)refusals[i].code, "ask etcd: %s", message);
-        return refusals[i].fate;
+        g_set_error(error, STORE_ERROR, (int)refusals[i].code, "ask the store: %s", message);
+        *ret_fate = refusals[i].fate;
+        return true;
     }
-    g_set_error(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE, "ask etcd: %s", message);
+    return false;
+}
+
+EtcdFate etcd_fate_of_text(const char *message, GError **error) {
+    EtcdFate fate;
+    if (find_words(message, &fate, error))
+        return fate;
+    g_set_error(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE, "ask the store: %s", message);
     return ETCD_UNKNOWN;
 }
 
-EtcdFate etcd_fate(unsigned status, GBytes *body, GError **error) {
+/* Of other words: what the status says by itself, of a hub above all. */
+static const struct {
+    unsigned status;
+    EtcdFate fate;
+    StoreErrorCode code;
+} statuses[] = {
+    { 401, ETCD_REFUSED, STORE_ERROR_DENIED },    { 403, ETCD_REFUSED, STORE_ERROR_DENIED },
+    { 404, ETCD_REFUSED, STORE_ERROR_FAILED },    { 405, ETCD_REFUSED, STORE_ERROR_FAILED },
+    { 413, ETCD_REFUSED, STORE_ERROR_TOO_LARGE }, { 429, ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },
+};
+
+/* {"error"}, and of a hub also {"hint"}; NULL: neither. Caller frees. */
+static char *message_of(GBytes *body) {
     gsize size;
     const char *text = g_bytes_get_data(body, &size);
     g_autoptr(Value) value = size > 0 ? json_parse(text, size, "etcd", NULL) : NULL;
-    const char *message =
-        value_type(value) == VALUE_MAP ? value_map_string(value, "error", NULL) : NULL;
+    if (value_type(value) != VALUE_MAP || value_map_string(value, "error", NULL) == NULL)
+        return NULL;
+    const char *hint = value_map_string(value, "hint", NULL);
+    return g_strconcat(value_map_string(value, "error", ""), hint != NULL ? "; " : NULL, hint,
+                       NULL);
+}
+
+EtcdFate etcd_fate(unsigned status, GBytes *body, GError **error) {
+    g_autofree char *message = message_of(body);
+    EtcdFate fate;
+    if (message != NULL && find_words(message, &fate, error))
+        return fate;
+    for (size_t i = 0; message != NULL && i < G_N_ELEMENTS(statuses); i++)
+        if (statuses[i].status == status) {
+            g_set_error(error, STORE_ERROR, (int)statuses[i].code, "ask the store: %s", message);
+            return statuses[i].fate;
+        }
     if (message != NULL)
         return etcd_fate_of_text(message, error);
     if (status == 404 || status == 405) {
         g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED,
-                    "ask etcd: what answers has no API v3 (HTTP %u): is it etcd 3.4 or later?",
+                    "ask the store: what answers has no API v3 (HTTP %u): is it etcd 3.4 or later?",
                     status);
         return ETCD_REFUSED;
     }
-    g_set_error(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE, "ask etcd: HTTP %u", status);
+    g_set_error(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE, "ask the store: HTTP %u", status);
     return ETCD_UNKNOWN;
 }

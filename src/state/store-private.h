@@ -3,44 +3,7 @@
  * Private to state: what an implementation is. It gets calls that were found valid (state.c,
  * state-txn.c), and answers each by call_answer() from a callback of the loop.
  */
-#include "state/store.h"
-
-typedef enum { OP_PUT, OP_DELETE, OP_RANGE } OpKind;
-
-/* One operation of a transaction. As in etcd, end says which keys: NULL only key itself, else those
- * from key up to before end; an end of no bytes is beyond all keys. */
-typedef struct {
-    OpKind kind;
-    GBytes *key, *end;
-    GBytes *value; /* put */
-    int64_t lease; /* put */
-    int64_t revision;
-    unsigned limit;
-    bool keys_only;
-} Op;
-
-typedef struct {
-    GBytes *key;
-    StoreField field;
-    StoreRelation relation;
-    int64_t number;
-    GBytes *value; /* for STORE_VALUE */
-} Compare;
-
-struct StoreTxn {
-    GPtrArray *compares;    /* of Compare */
-    GPtrArray *branches[2]; /* of Op */
-};
-
-typedef enum {
-    CALL_RANGE,
-    CALL_TXN,
-    CALL_COMPACT,
-    CALL_GRANT,
-    CALL_KEEP,
-    CALL_REVOKE,
-    CALL_LOOK,
-} CallKind;
+#include "state/call.h"
 
 struct StoreCall {
     Store *state;
@@ -107,8 +70,6 @@ StoreResult *answer_add_range(StoreAnswer *answer);
 
 /* --- keys and transactions (state-txn.c) */
 
-GBytes *prefix_end(GBytes *prefix); /* as Op.end: the first key after all that begin with prefix */
-bool keys_hold(GBytes *key, GBytes *end, GBytes *candidate);
 /* The same refusals everywhere, before anything is sent. */
 bool txn_check(const StoreTxn *txn, GError **error);
 bool key_check(GBytes *key, GError **error);

@@ -161,9 +161,8 @@ static bool check_call(const StoreCall *call, GError **error) {
     g_assert_not_reached();
 }
 
-/* Takes txn over. */
-static StoreCall *start(Store *state, CallKind kind, StoreTxn *txn, int64_t number, StoreDone done,
-                        void *data) {
+StoreCall *call_start(Store *state, CallKind kind, StoreTxn *txn, int64_t number, StoreDone done,
+                      void *data) {
     StoreCall *call = g_new0(StoreCall, 1);
     *call = (StoreCall){
         .state = state, .kind = kind, .txn = txn, .number = number, .done = done, .data = data
@@ -178,7 +177,7 @@ static StoreCall *start(Store *state, CallKind kind, StoreTxn *txn, int64_t numb
 }
 
 StoreCall *store_range(Store *state, const StoreRange *range, StoreDone done, void *data) {
-    return start(state, CALL_RANGE, txn_of_range(range), 0, done, data);
+    return call_start(state, CALL_RANGE, txn_of_range(range), 0, done, data);
 }
 
 StoreCall *store_get(Store *state, GBytes *key, StoreDone done, void *data) {
@@ -186,40 +185,40 @@ StoreCall *store_get(Store *state, GBytes *key, StoreDone done, void *data) {
 }
 
 StoreCall *store_commit(Store *state, StoreTxn *txn, StoreDone done, void *data) {
-    return start(state, CALL_TXN, store_txn_ref(txn), 0, done, data);
+    return call_start(state, CALL_TXN, store_txn_ref(txn), 0, done, data);
 }
 
 StoreCall *store_put(Store *state, GBytes *key, GBytes *value, int64_t lease, StoreDone done,
                      void *data) {
     StoreTxn *txn = store_txn_new();
     store_txn_put(txn, STORE_THEN, key, value, lease);
-    return start(state, CALL_TXN, txn, 0, done, data);
+    return call_start(state, CALL_TXN, txn, 0, done, data);
 }
 
 StoreCall *store_delete(Store *state, GBytes *key, bool prefix, StoreDone done, void *data) {
     StoreTxn *txn = store_txn_new();
     store_txn_delete(txn, STORE_THEN, key, prefix);
-    return start(state, CALL_TXN, txn, 0, done, data);
+    return call_start(state, CALL_TXN, txn, 0, done, data);
 }
 
 StoreCall *store_compact(Store *state, int64_t revision, StoreDone done, void *data) {
-    return start(state, CALL_COMPACT, NULL, revision, done, data);
+    return call_start(state, CALL_COMPACT, NULL, revision, done, data);
 }
 
 StoreCall *store_lease_grant(Store *state, int64_t ttl_s, StoreDone done, void *data) {
-    return start(state, CALL_GRANT, NULL, ttl_s, done, data);
+    return call_start(state, CALL_GRANT, NULL, ttl_s, done, data);
 }
 
 StoreCall *store_lease_keep(Store *state, int64_t lease, StoreDone done, void *data) {
-    return start(state, CALL_KEEP, NULL, lease, done, data);
+    return call_start(state, CALL_KEEP, NULL, lease, done, data);
 }
 
 StoreCall *store_lease_revoke(Store *state, int64_t lease, StoreDone done, void *data) {
-    return start(state, CALL_REVOKE, NULL, lease, done, data);
+    return call_start(state, CALL_REVOKE, NULL, lease, done, data);
 }
 
 StoreCall *store_lease_look(Store *state, int64_t lease, StoreDone done, void *data) {
-    return start(state, CALL_LOOK, NULL, lease, done, data);
+    return call_start(state, CALL_LOOK, NULL, lease, done, data);
 }
 
 /* --- watches */

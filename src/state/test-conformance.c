@@ -894,8 +894,6 @@ static void test_free_amid_calls(Fixture *fixture) {
 
 /* --- all of them over all stores */
 
-static const FixtureKind kinds[] = { { "memory", false }, { "sqlite", true }, { "etcd", true } };
-
 typedef struct {
     const char *name;
     void (*run)(Fixture *fixture);
@@ -952,12 +950,13 @@ static void run_case(const void *data) {
 
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
-    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
+    for (size_t i = 0; i < n_fixture_kinds; i++)
         for (size_t j = 0; j < G_N_ELEMENTS(cases); j++) {
-            if (cases[j].restarts && !kinds[i].restarts)
+            if (cases[j].restarts && !fixture_kinds[i].restarts)
                 continue;
-            g_autofree char *path = g_strdup_printf("/state/%s/%s", kinds[i].kind, cases[j].name);
-            Run run = { &kinds[i], &cases[j] };
+            g_autofree char *path =
+                g_strdup_printf("/state/%s/%s", fixture_kinds[i].kind, cases[j].name);
+            Run run = { &fixture_kinds[i], &cases[j] };
             g_test_add_data_func_full(path, g_memdup2(&run, sizeof run), run_case, g_free);
         }
     int result = g_test_run();

@@ -67,6 +67,10 @@ static bool is(const Fixture *fixture, const char *kind) {
 
 static void start(Fixture *fixture) {
     g_autoptr(GError) error = NULL;
+    if (fixture->kind->open != NULL) {
+        fixture->kind->open(fixture);
+        return;
+    }
     g_autofree char *path = g_build_filename(fixture->dir, "state.db", NULL);
     if (is(fixture, "memory"))
         fixture->store = store_open_memory(fixture->loop);
@@ -134,6 +138,10 @@ static bool serves(Fixture *fixture) {
 
 void fixture_restart(Fixture *fixture) {
     g_assert_true(fixture->kind->restarts);
+    if (fixture->kind->restart != NULL) {
+        fixture->kind->restart(fixture);
+        return;
+    }
     if (fixture->etcd != NULL) { /* the same Store goes on */
         etcd_servers_kill(fixture->etcd, 0);
         etcd_servers_restart(fixture->etcd, 0);
@@ -147,6 +155,8 @@ void fixture_restart(Fixture *fixture) {
 
 void fixture_close(Fixture *fixture) {
     store_free(fixture->store);
+    if (fixture->kind->close != NULL)
+        fixture->kind->close(fixture);
     loop_free(fixture->loop);
     static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm",
                                          "state.db-lock" };

@@ -3,19 +3,30 @@
 #include "state/store.h"
 #include "state/test-etcd.h"
 
-typedef struct {
-    const char *kind; /* "memory", "sqlite", "etcd" */
-    bool restarts;    /* keeps what it has */
-} FixtureKind;
+typedef struct Fixture Fixture;
 
 typedef struct {
+    const char *kind; /* "memory", "sqlite", "etcd", or one with its own open */
+    bool restarts;    /* keeps what it has */
+    /* Of other stores: fill store, which fixture_close() frees. NULL: as kind says. */
+    void (*open)(Fixture *fixture);
+    void (*restart)(Fixture *fixture);
+    void (*close)(Fixture *fixture); /* after store */
+} FixtureKind;
+
+/* What test-conformance.c runs over. */
+extern const FixtureKind fixture_kinds[];
+extern const unsigned n_fixture_kinds;
+
+struct Fixture {
     const FixtureKind *kind;
     Loop *loop;
     Store *store;
     char *dir;
     EtcdServers *etcd; /* shared by all tests of the process */
     int64_t base;      /* its revision when the test began */
-} Fixture;
+    void *under;       /* the kind's own */
+};
 
 /* Returns NULL, with the test marked as skipped, where this kind cannot be had. */
 Fixture *fixture_open(const FixtureKind *kind);

@@ -294,7 +294,8 @@ static void test_random(const void *data) {
 }
 
 int main(int argc, char **argv) {
-    static const FixtureKind kinds[] = { { "sqlite", true }, { "etcd", true } };
+    static const FixtureKind kinds[] = { { "sqlite", .restarts = true },
+                                         { "etcd", .restarts = true } };
     g_test_init(&argc, &argv, NULL);
     g_test_add_data_func("/random/sqlite", &kinds[0], test_random);
     g_test_add_data_func("/random/etcd", &kinds[1], test_random);

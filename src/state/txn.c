@@ -88,7 +88,7 @@ void store_txn_compare_value(StoreTxn *txn, GBytes *key, StoreRelation relation,
     compare->value = g_bytes_ref(value);
 }
 
-static Op *add_op(StoreTxn *txn, StoreBranch branch, OpKind kind, GBytes *key) {
+Op *txn_add_op(StoreTxn *txn, StoreBranch branch, OpKind kind, GBytes *key) {
     Op *op = g_new0(Op, 1);
     op->kind = kind;
     op->key = g_bytes_ref(key);
@@ -97,7 +97,7 @@ static Op *add_op(StoreTxn *txn, StoreBranch branch, OpKind kind, GBytes *key) {
 }
 
 void store_txn_put(StoreTxn *txn, StoreBranch branch, GBytes *key, GBytes *value, int64_t lease) {
-    Op *op = add_op(txn, branch, OP_PUT, key);
+    Op *op = txn_add_op(txn, branch, OP_PUT, key);
     op->value = g_bytes_ref(value);
     op->lease = lease;
 }
@@ -111,7 +111,7 @@ static void set_all(Op *op) {
 
 static Op *add_keys(StoreTxn *txn, StoreBranch branch, OpKind kind, GBytes *key, bool prefix) {
     g_autoptr(GBytes) nothing = g_bytes_new_static("", 0);
-    Op *op = add_op(txn, branch, kind, key != NULL ? key : nothing);
+    Op *op = txn_add_op(txn, branch, kind, key != NULL ? key : nothing);
     if (key == NULL || (prefix && g_bytes_get_size(key) == 0))
         set_all(op);
     else if (prefix)

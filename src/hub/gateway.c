@@ -1,0 +1,335 @@
+#include "hub/gateway.h"
+
+#include <string.h>
+
+/* --- answering -------------------------------------------------------------------------------- */
+
+/* Its transaction is also the call's, which the loop frees: what is left of it goes here, not in
+ * the connection's thread. */
+static void forget_asked(Ask *ask) {
+    g_clear_pointer(&ask->asked, etcd_asked_free);
+}
+
+void gateway_refuse(Ask *ask, const GError *error) {
+    unsigned status;
+    g_autoptr(GBytes) body = etcd_refusal(error, &status);
+    if (g_error_matches(error, STORE_ERROR, STORE_ERROR_DENIED))
+        ask->hub->gateway->refused++;
+    forget_asked(ask);
+    http_answer(ask->request, status, "application/json", body);
+}
+
+static GArray *leases_asked(const Ask *ask);
+
+/* What is gone is not known any more, whatever the feed tells of it. */
+static void forget_leases(const Ask *ask) {
+    g_autoptr(GArray) leases = leases_asked(ask);
+    for (unsigned i = 0; i < leases->len; i++)
+        g_hash_table_remove(ask->hub->gateway->leases, &g_array_index(leases, int64_t, i));
+}
+
+static void fail(Ask *ask, const GError *error) {
+    g_autoptr(GBytes) gone = ask->asked ? etcd_asked_gone(ask->asked, error) : NULL;
+    if (ask->asked && g_error_matches(error, STORE_ERROR, STORE_ERROR_LEASE_GONE))
+        forget_leases(ask);
+    if (!gone) {
+        gateway_refuse(ask, error);
+        return;
+    }
+    forget_asked(ask);
+    http_answer(ask->request, 200, "application/json", gone);
+}
+
+static void answer(Ask *ask, const StoreAnswer *from) {
+    Gateway *gateway = ask->hub->gateway;
+    g_autoptr(GBytes) body = etcd_asked_answer(ask->asked, from);
+    gateway->revision = MAX(gateway->revision, from->revision);
+    forget_asked(ask);
+    http_answer(ask->request, 200, "application/json", body);
+}
+
+static void on_done(Ask *ask, StoreAnswer *from) {
+    answer(ask, from);
+}
+
+static void start(Ask *ask) {
+    ask_wait(ask, etcd_asked_start(ask->asked, ask->hub->state, on_asked, ask), on_done);
+}
+
+/* --- leases ----------------------------------------------------------------------------------- */
+
+static const char *owner_of(const Gateway *gateway, int64_t lease) {
+    return g_hash_table_lookup(gateway->leases, &lease);
+}
+
+static void own(Gateway *gateway, int64_t lease, const char *host) {
+    g_hash_table_replace(gateway->leases, g_memdup2(&lease, sizeof lease), g_strdup(host));
+}
+
+static char *lease_name(int64_t lease) {
+    return g_strdup_printf(STORE_LEASE_FORMAT, lease);
+}
+
+static GBytes *lease_key(int64_t lease) {
+    g_autofree char *name = lease_name(lease);
+    return key_of(KEY_LEASES, name);
+}
+
+static unsigned leases_of(const Gateway *gateway, const char *host) {
+    GHashTableIter iter;
+    void *owner;
+    unsigned count = 0;
+    g_hash_table_iter_init(&iter, gateway->leases);
+    while (g_hash_table_iter_next(&iter, NULL, &owner))
+        count += strcmp(owner, host) == 0;
+    return count;
+}
+
+static bool check_owner(const Ask *ask, int64_t lease, GError **error) {
+    const char *owner = owner_of(ask->hub->gateway, lease);
+    g_autofree char *name = lease_name(lease);
+    if (owner && strcmp(owner, ask->host) == 0)
+        return true;
+    if (owner)
+        g_set_error(error, STORE_ERROR, STORE_ERROR_DENIED,
+                    "host '%s' may not use lease %s: it was granted to another", ask->host, name);
+    else
+        g_set_error(error, STORE_ERROR, STORE_ERROR_LEASE_GONE,
+                    "use lease %s: it expired, was revoked or never granted", name);
+    return false;
+}
+
+static void on_recorded(Ask *ask, StoreAnswer *from) {
+    own(ask->hub->gateway, ask->answer->lease, ask->host);
+    answer(ask, ask->answer);
+}
+
+/* Nobody knows of a lease without a record: it expires. */
+static void on_granted(Ask *ask, StoreAnswer *from) {
+    g_autoptr(GBytes) key = lease_key(from->lease), host = key_of(ask->host, "");
+    ask->answer = store_answer_ref(from);
+    ask_wait(ask, store_put(ask->hub->state, key, host, from->lease, on_asked, ask), on_recorded);
+}
+
+static void grant(Ask *ask) {
+    if (leases_of(ask->hub->gateway, ask->host) >= GATEWAY_LEASES) {
+        g_autoptr(GError) error = g_error_new(
+            STORE_ERROR, STORE_ERROR_TOO_LARGE,
+            "host '%s' has GATEWAY_LEASES (%u) leases: it revokes one before it gets another",
+            ask->host, GATEWAY_LEASES);
+        gateway_refuse(ask, error);
+        return;
+    }
+    ask_wait(ask, store_lease_grant(ask->hub->state, ask->asked->number, on_asked, ask),
+             on_granted);
+}
+
+/* --- what hosts ask --------------------------------------------------------------------------- */
+
+/* The leases that the transaction puts with. */
+static GArray *leases_in(const StoreTxn *txn) {
+    GArray *leases = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned j = 0; j < txn->branches[i]->len; j++) {
+            const Op *op = g_ptr_array_index(txn->branches[i], j);
+            unsigned k = 0;
+            while (k < leases->len && g_array_index(leases, int64_t, k) != op->lease)
+                k++;
+            if (op->kind == OP_PUT && op->lease != 0 && k == leases->len)
+                g_array_append_val(leases, op->lease);
+        }
+    return leases;
+}
+
+/* The leases that ask is about. */
+static GArray *leases_asked(const Ask *ask) {
+    if (ask->asked->kind == CALL_TXN)
+        return leases_in(ask->asked->txn);
+    GArray *leases = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    g_array_append_val(leases, ask->asked->number);
+    return leases;
+}
+
+static char **grants_of(const Value *record) {
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    const Value *list = record ? value_map_get(record, "grants") : NULL;
+    for (size_t i = 0; value_type(list) == VALUE_LIST && i < value_size(list); i++) {
+        const Value *one = value_list_at(list, i);
+        if (value_type(one) == VALUE_STRING)
+            g_strv_builder_add(builder, value_string(one));
+    }
+    return g_strv_builder_end(builder);
+}
+
+static bool is_permitted(const Ask *ask, const GArray *leases, const Permit *permit,
+                         GError **error) {
+    for (unsigned i = 0; i < leases->len; i++)
+        if (!check_owner(ask, g_array_index(leases, int64_t, i), error))
+            return false;
+    return !ask->asked->txn || permit_txn(permit, ask->asked->txn, error);
+}
+
+static void judge(Ask *ask, const Permit *permit) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) leases = leases_asked(ask);
+    if (!is_permitted(ask, leases, permit, &error)) {
+        fail(ask, error);
+        return;
+    }
+    if (ask->asked->txn)
+        permit_secure(permit, ask->asked->txn);
+    start(ask);
+}
+
+/* Of the record of the host, and of those leases that were not known. */
+static void on_known(Ask *ask, StoreAnswer *from) {
+    const StoreResult *hosts = store_answer_result(from, 0);
+    g_autoptr(Value) record = entry_value(hosts->entries->len ? hosts->entries->pdata[0] : NULL);
+    g_auto(GStrv) grants = grants_of(record);
+    for (unsigned i = 1; i < from->results->len; i++) {
+        const StoreResult *found = store_answer_result(from, i);
+        const StoreEntry *entry = found->entries->len ? found->entries->pdata[0] : NULL;
+        g_autofree char *host =
+            entry ? g_strndup(g_bytes_get_data(entry->value, NULL), g_bytes_get_size(entry->value))
+                  : NULL;
+        if (host)
+            own(ask->hub->gateway, entry->lease, host);
+    }
+    judge(ask, &(Permit){ .host = ask->host, .grants = (const char *const *)grants });
+}
+
+/* What is not known here is looked up; what is known does not change. */
+static void look_up(Ask *ask, const GArray *leases) {
+    g_autoptr(StoreTxn) txn = store_txn_new();
+    g_autoptr(GBytes) host = key_of(KEY_HOSTS, ask->host);
+    store_txn_range(txn, STORE_THEN, &(StoreRange){ .key = host });
+    for (unsigned i = 0; i < leases->len; i++) {
+        int64_t lease = g_array_index(leases, int64_t, i);
+        g_autoptr(GBytes) key = lease_key(lease);
+        if (!owner_of(ask->hub->gateway, lease))
+            store_txn_range(txn, STORE_THEN, &(StoreRange){ .key = key });
+    }
+    ask_commit(ask, txn, on_known);
+}
+
+/* Most need nothing but the host's own name, and a lease that is known. */
+static void serve_with_leases(Ask *ask) {
+    Permit permit = { .host = ask->host };
+    g_autoptr(GArray) leases = leases_asked(ask);
+    if (is_permitted(ask, leases, &permit, NULL))
+        judge(ask, &permit);
+    else if (leases->len < STORE_LIMIT_TXN_OPS)
+        look_up(ask, leases);
+    else {
+        g_autoptr(GError) error =
+            g_error_new_literal(STORE_ERROR, STORE_ERROR_TOO_LARGE,
+                                "take a transaction: it has more leases than STORE_LIMIT_TXN_OPS");
+        gateway_refuse(ask, error);
+    }
+}
+
+static void serve_range(Ask *ask, const Permit *permit) {
+    const Op *op = g_ptr_array_index(ask->asked->txn->branches[STORE_THEN], 0);
+    g_autoptr(GError) error = NULL;
+    if (permit_read(permit, op->key, op->end, &error))
+        start(ask);
+    else
+        gateway_refuse(ask, error);
+}
+
+static void serve_host(Ask *ask) {
+    g_autoptr(GError) error = NULL;
+    switch (ask->asked->kind) {
+    case CALL_RANGE:
+        serve_range(ask, &(Permit){ .host = ask->host });
+        return;
+    case CALL_GRANT:
+        grant(ask);
+        return;
+    case CALL_TXN:
+    case CALL_KEEP:
+    case CALL_REVOKE:
+    case CALL_LOOK:
+        serve_with_leases(ask);
+        return;
+    case CALL_COMPACT:
+        error = g_error_new(STORE_ERROR, STORE_ERROR_DENIED,
+                            "host '%s' may not compact the store: that takes an admin", ask->host);
+        gateway_refuse(ask, error);
+        return;
+    }
+}
+
+static void serve_admin(Ask *ask) {
+    Permit permit = { .everything = ask->hub->gateway->everything };
+    g_autoptr(GError) error = NULL;
+    if (ask->asked->kind == CALL_RANGE)
+        serve_range(ask, &permit);
+    else if (!ask->asked->txn || permit_txn(&permit, ask->asked->txn, &error))
+        start(ask);
+    else
+        gateway_refuse(ask, error);
+}
+
+void gateway_call(void *data, HttpRequest *request) {
+    Ask *ask = ask_of(request);
+    g_autoptr(GError) error = NULL;
+    const char *path = http_request_route(request)->path + strlen(GATEWAY_PATH);
+    ask->hub->gateway->requests++;
+    ask->failed = fail;
+    ask->asked = etcd_asked_new(path, http_request_body(request), &error);
+    if (!ask->asked)
+        gateway_refuse(ask, error);
+    else if (ask->host)
+        serve_host(ask);
+    else
+        serve_admin(ask);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static bool lease_of(const StoreEntry *entry, int64_t *ret_lease) {
+    g_autofree char *name = entry_name(entry, KEY_LEASES);
+    guint64 number;
+    if (!g_ascii_string_to_unsigned(name, 16, 1, INT64_MAX, &number, NULL))
+        return false;
+    *ret_lease = (int64_t)number;
+    return true;
+}
+
+void gateway_hear(Gateway *gateway, const StoreEntry *entry) {
+    g_autofree char *key = entry_name(entry, "");
+    int64_t lease;
+    if (g_str_has_prefix(key, KEY_LEASES)) {
+        if (!entry->value && lease_of(entry, &lease))
+            g_hash_table_remove(gateway->leases, &lease);
+        return;
+    }
+    g_autoptr(Value) value = entry_value(entry);
+    if (!value || value_map_bool(value, "revoked", false))
+        gateway_turn_away(gateway, key);
+}
+
+void gateway_reset(Gateway *gateway) {
+    g_hash_table_remove_all(gateway->leases);
+}
+
+Gateway *gateway_new(Hub *hub) {
+    Gateway *gateway = g_new0(Gateway, 1);
+    gateway->hub = hub;
+    gateway->channels = g_ptr_array_new();
+    gateway->leases = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+    gateway->said = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
+    return gateway;
+}
+
+void gateway_free(Gateway *gateway) {
+    if (!gateway)
+        return;
+    g_assert(gateway->channels->len == 0);
+    g_ptr_array_unref(gateway->channels);
+    g_hash_table_unref(gateway->leases);
+    g_ptr_array_unref(gateway->said);
+    g_clear_pointer(&gateway->message, g_bytes_unref);
+    g_free(gateway);
+}

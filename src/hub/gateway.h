@@ -1,0 +1,45 @@
+#pragma once
+/*
+ * The gateway: the store of the fleet for its hosts, as etcd's JSON gateway (etcd-serve.h), so that
+ * the client of etcd in state/ is the store of an agent. Who asks is known by the certificate;
+ * which keys it may touch is in permit.h. A lease belongs to the host that it was granted to: that
+ * is recorded as hub/leases/ID, under the lease itself, so that it ends with it.
+ *
+ * A client of a watch that does not take what is told costs nothing: what is behind is read again
+ * from the store when the client goes on, and one that does not for GATEWAY_BEHIND_S is dropped.
+ */
+#include "hub/hub-private.h"
+#include "hub/permit.h"
+
+#define GATEWAY_PATH     "/v3/"
+#define GATEWAY_WATCHES  64u /* of a host, at a hub */
+#define GATEWAY_LEASES   64u /* of a host, at a hub */
+#define GATEWAY_BEHIND_S 30u
+
+typedef struct Channel Channel; /* a watch */
+
+struct Gateway {
+    Hub *hub;
+    GPtrArray *channels; /* of Channel */
+    GHashTable *leases;  /* int64_t -> name of the host: those that are known here */
+    uint64_t refused, requests;
+    int64_t revision; /* the last that was seen */
+    GPtrArray *said;  /* of StoreEntry: what message tells, as many watches are told the same */
+    GBytes *message;
+    bool everything; /* of tests: admins may touch any key */
+};
+
+Gateway *gateway_new(Hub *hub);
+void gateway_free(Gateway *gateway); /* accepts NULL; there are no streams any more */
+/* A change of hub/: leases end, people and hosts are turned away. */
+void gateway_hear(Gateway *gateway, const StoreEntry *entry);
+void gateway_reset(Gateway *gateway); /* changes were missed */
+void gateway_refuse(Ask *ask, const GError *error);
+
+/* Handlers. */
+void gateway_call(void *data, HttpRequest *request);
+void gateway_watch(void *data, HttpRequest *request);
+
+/* gateway-watch.c */
+unsigned gateway_watches_of(const Gateway *gateway, const char *host);
+void gateway_turn_away(Gateway *gateway, const char *credential);
