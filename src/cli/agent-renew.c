@@ -19,6 +19,7 @@ struct Renewal {
     LoopTimer *timer;
     HttpClient *client; /* while a question is under way */
     PkiKey *key;
+    unsigned failures; /* each asks the next hub, where there are several */
 };
 
 static char *read_text(const Renewal *renewal, const char *name) {
@@ -28,10 +29,19 @@ static char *read_text(const Renewal *renewal, const char *name) {
     return text;
 }
 
-static void tell_failure(const Renewal *renewal, const char *why) {
+static void tell_failure(Renewal *renewal, const char *why) {
+    renewal->failures++;
     g_autofree char *text =
         g_strdup_printf("renew this machine's certificate: %s; it is tried again in an hour", why);
     renewal->tell(renewal->data, true, text);
+}
+
+/* The one of those in the file, separated by commas, whose turn it is. Caller frees. */
+static char *hub_url(const Renewal *renewal) {
+    g_autofree char *text = read_text(renewal, "url");
+    g_auto(GStrv) urls = g_strsplit(text ? g_strstrip(text) : "", ",", -1);
+    unsigned n = g_strv_length(urls);
+    return n > 0 ? g_strdup(urls[renewal->failures % n]) : g_strdup("");
 }
 
 static bool is_due(const Renewal *renewal, const char *pem, GError **error) {
@@ -70,7 +80,7 @@ static void on_replied(void *data, const HttpReply *reply, const GError *problem
 }
 
 static bool ask(Renewal *renewal, const char *pem, GError **error) {
-    g_autofree char *ca = read_text(renewal, "ca.pem"), *url = read_text(renewal, "url");
+    g_autofree char *ca = read_text(renewal, "ca.pem"), *url = hub_url(renewal);
     g_autofree char *path = g_build_filename(renewal->directory, "key.pem", NULL);
     renewal->key = pki_key_load(path, error);
     if (!renewal->key)
@@ -85,7 +95,7 @@ static bool ask(Renewal *renewal, const char *pem, GError **error) {
     value_map_set(map, "request", value_new_string(request));
     g_autofree char *text = json_print(map, JSON_COMPACT);
     g_autoptr(GBytes) body = g_bytes_new(text, strlen(text));
-    g_autofree char *target = g_strconcat(url ? g_strchomp(url) : "", "/v1/renew", NULL);
+    g_autofree char *target = g_strconcat(url, "/v1/renew", NULL);
     const char *const headers[] = { "Content-Type: application/json", NULL };
     HttpAsk question = {
         .url = target, .headers = headers, .body = body, .timeout = PATIENCE_US, .once = true

@@ -9,6 +9,7 @@
 #include "cli/agent-renew.h"
 #include "cli/commands.h"
 #include "cli/exchange-of.h"
+#include "cli/joined.h"
 #include "cli/session.h"
 #include "cli/store-option.h"
 #include "kinds/kinds.h"
@@ -20,6 +21,7 @@ typedef struct {
     Session *session;
     Agent *agent;
     AgentLog *log;
+    Store *hub; /* the store is that of the hub; or NULL */
 } Watch;
 
 static void on_event(void *data, const EngineEvent *event) {
@@ -54,10 +56,14 @@ static void on_hangup(void *data, int signal_number) {
 
 static void on_renewal(void *data, bool failed, const char *text) {
     Watch *watch = data;
+    g_autoptr(GError) error = NULL;
     if (failed)
         printer_warning(watch->session->printer, "%s", text);
     else
         printer_line(watch->session->printer, STYLE_PLAIN, "%s", text);
+    if (!failed && watch->hub &&
+        !store_renew_joined(watch->hub, watch->session->machine->state_dir, &error))
+        printer_warning(watch->session->printer, "use the renewed certificate: %s", error->message);
 }
 
 static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
@@ -114,7 +120,9 @@ static int run(const Arguments *arguments, char **words) {
     printer_be_log(session->printer, arguments);
     g_autoptr(AgentLog) log = agent_log_new(
         session->printer, configuration ? configuration : words[0], converged_timeout);
-    Watch watch = { .session = session, .log = log };
+    Watch watch = { .session = session,
+                    .log = log,
+                    .hub = exchange.is_hub ? exchange.options.store : NULL };
     g_autofree char *socket = g_build_filename(session->machine->state_dir, "agent.sock", NULL);
     AgentOptions options = {
         .loop = loop,

@@ -1,5 +1,9 @@
 #include "cli/exchange-of.h"
 
+#include <string.h>
+
+#include "base/error.h"
+#include "cli/joined.h"
 #include "cli/store-option.h"
 
 #define SNAPSHOT    "exchange.json"
@@ -11,12 +15,31 @@ void exchange_of_clear(ExchangeOf *exchange) {
     g_clear_pointer(&exchange->snapshot, g_free);
 }
 
-static bool check(const Arguments *arguments, GError **error) {
+/* Where the exchange is. */
+typedef enum { WHERE_NOWHERE, WHERE_HUB, WHERE_STORE } Where;
+
+static Where where_of(const Session *session) {
+    const char *exchange = session->arguments->exchange;
+    if (!exchange)
+        return is_joined(session->machine->state_dir) ? WHERE_HUB : WHERE_NOWHERE;
+    if (strcmp(exchange, "none") == 0)
+        return WHERE_NOWHERE;
+    return strcmp(exchange, "hub") == 0 ? WHERE_HUB : WHERE_STORE;
+}
+
+static bool check(const Session *session, Where where, GError **error) {
+    const Arguments *arguments = session->arguments;
     bool has_others =
         arguments->exchange_host || arguments->may_publish || arguments->exchange_ttl != 0;
-    if (!arguments->exchange && has_others) {
+    if (where == WHERE_NOWHERE && has_others) {
         g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
                             "--host, --may-publish and --exchange-ttl are for --exchange STORE");
+        return false;
+    }
+    if (where == WHERE_HUB && !is_joined(session->machine->state_dir)) {
+        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                            "--exchange hub: this machine has not joined one; see 'stead agent "
+                            "join', or name a store");
         return false;
     }
     int ttl = arguments->exchange_ttl;
@@ -27,28 +50,55 @@ static bool check(const Arguments *arguments, GError **error) {
     return false;
 }
 
+/* A hub lets a host be what its certificate says, and nobody else. */
+static Store *open_joined(const Session *session, Loop *loop, char **ret_host, GError **error) {
+    const char *wanted = session->arguments->exchange_host;
+    g_autofree char *host = NULL;
+    g_autoptr(Store) store = store_open_joined(loop, session->machine->state_dir, &host, error);
+    if (!store)
+        return NULL;
+    if (wanted && strcmp(wanted, host) != 0) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "--host '%s': this machine joined its hub as '%s'", wanted, host);
+        return NULL;
+    }
+    *ret_host = g_steal_pointer(&host);
+    return g_steal_pointer(&store);
+}
+
+static Store *open_store(const Session *session, Where where, Loop *loop, char **ret_host,
+                         GError **error) {
+    const Arguments *arguments = session->arguments;
+    if (where == WHERE_HUB)
+        return open_joined(session, loop, ret_host, error);
+    *ret_host = g_strdup(arguments->exchange_host ? arguments->exchange_host : g_get_host_name());
+    return store_open_named(loop, arguments->exchange, arguments, error);
+}
+
 bool exchange_of_session(Session *session, Loop *loop, ExchangeOf *ret) {
     const Arguments *arguments = session->arguments;
+    Where where = where_of(session);
     g_autoptr(GError) error = NULL;
     *ret = (ExchangeOf){ .host = NULL };
-    if (!check(arguments, &error)) {
+    if (!check(session, where, &error)) {
         printer_error(session->printer, error);
         return false;
     }
-    if (!arguments->exchange)
+    if (where == WHERE_NOWHERE)
         return true;
-    ret->host = g_strdup(arguments->exchange_host ? arguments->exchange_host : g_get_host_name());
+    Store *store = open_store(session, where, loop, &ret->host, &error);
+    ret->is_hub = where == WHERE_HUB;
     ret->snapshot = g_build_filename(session->machine->state_dir, SNAPSHOT, NULL);
     ret->options = (ExchangeOptions){
         .loop = loop,
-        .store = store_open_named(loop, arguments->exchange, arguments, &error),
+        .store = store,
         .host = ret->host,
         .grants = (const char *const *)arguments->may_publish,
         .ttl_s = (unsigned)arguments->exchange_ttl,
         .snapshot = ret->snapshot,
         .reads_only = arguments->noop,
     };
-    if (ret->options.store)
+    if (store)
         return true;
     g_prefix_error(&error, "open the exchange: ");
     printer_error(session->printer, error);
@@ -110,19 +160,28 @@ static bool read_store(Session *session, const char *file, Loop *loop, GError **
     if (!asked || value_map_bool(status, "connected", false))
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
-                "read the exchange: %s; without --exchange what the agent knew last is used",
+                session->arguments->exchange
+                    ? "read the exchange: %s; without --exchange what the agent knew last is used"
+                    : "read the exchange: %s; what the agent knew last is used",
                 value_map_string(status, "error", "the store does not answer"));
     return false;
 }
 
 bool exchange_of_file(Session *session, const char *file) {
+    const Arguments *arguments = session->arguments;
     g_autoptr(GError) error = NULL;
-    if (!session->arguments->exchange && !session->arguments->exchange_host) {
+    if (where_of(session) == WHERE_NOWHERE && !arguments->exchange_host) {
         session->exchange = read_snapshot(session);
         return true;
     }
     g_autoptr(Loop) loop = session_find_kinds(session, file) ? loop_new(&error) : NULL;
     bool ok = loop && read_store(session, file, loop, &error);
+    if (!ok && error && !arguments->exchange) { /* nobody asked for the hub */
+        printer_warning(session->printer, "%s", error->message);
+        g_clear_pointer(&session->exchange, value_unref);
+        session->exchange = read_snapshot(session);
+        return true;
+    }
     if (error)
         printer_error(session->printer, error);
     return ok;

@@ -3,12 +3,14 @@
 #include "cli/session.h"
 #include "fleet/exchange.h"
 
-/* Fills what the command line says; the rest is the caller's. Without --exchange the store is NULL.
+/* Fills what the command line says; the rest is the caller's. Without --exchange the store is that
+ * of the hub that the machine joined, else NULL.
  * What is in options is borrowed from the session, and the store and texts are freed by
  * exchange_of_clear(). False after printing what is wrong. */
 typedef struct {
     ExchangeOptions options;
     char *host, *snapshot;
+    bool is_hub; /* the store is that of a machine that joined: see joined.h */
 } ExchangeOf;
 
 bool exchange_of_session(Session *session, Loop *loop, ExchangeOf *ret);

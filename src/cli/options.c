@@ -202,7 +202,8 @@ const Option option_exchange = {
     G_OPTION_ARG_STRING,
     TO(exchange),
     "STORE",
-    "Share what is published with the other hosts in STORE: etcd=URL[,URL...] or sqlite=FILE",
+    "Share what is published with the other hosts in STORE: hub (the default where this machine "
+    "joined one), etcd=URL[,URL...], sqlite=FILE, or none",
 };
 const Option option_exchange_host = {
     "host",
@@ -210,7 +211,7 @@ const Option option_exchange_host = {
     G_OPTION_ARG_STRING,
     TO(exchange_host),
     "NAME",
-    "This host's name in the exchange (default: its hostname)",
+    "This host's name in the exchange (default: as it joined its hub, or its hostname)",
 };
 const Option option_may_publish = {
     "may-publish",

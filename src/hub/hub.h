@@ -1,6 +1,6 @@
 #pragma once
 /*
- * hub: what a fleet meets at. Uses base, pki, loop, http and state.
+ * hub: what a fleet meets at. Uses base, pki, loop, http, state and fleet.
  *
  * A hub keeps nothing in memory that matters: all is in the state store, so several hubs over one
  * etcd are equal, and a hub that was killed goes on where it was. Its data directory has what is
@@ -10,10 +10,12 @@
  *   ask.c          a request on its way through the store, one call after the other
  *   write.c        changes: compared, done and written to the audit log in one transaction
  *   api-*.c        the handlers; the table of routes is api.c
+ *   gateway*.c     the store of the fleet, for its hosts; which keys they may touch: permit.c
  *   setup.c        the first start
  *
  * Keys of the store: hub/authority, hub/tokens/ID, hub/hosts/NAME, hub/certificates/SERIAL,
- * hub/audit/TIME. Values are JSON objects.
+ * hub/audit/TIME. Values are JSON objects. hub/leases/ID is the name of the host that it was
+ * granted to.
  */
 #include <glib.h>
 #include <stdbool.h>

@@ -259,6 +259,7 @@ void etcd_login(Etcd *etcd) {
 static void etcd_free(Store *state) {
     Etcd *etcd = etcd_of(state);
     http_client_free(etcd->http);
+    g_ptr_array_unref(etcd->earlier);
     g_strfreev(etcd->members);
     g_free(etcd->user);
     g_free(etcd->password);
@@ -288,27 +289,55 @@ static bool take_members(Etcd *etcd, const char *urls, GError **error) {
     return false;
 }
 
-Store *store_open_etcd(Loop *loop, const StoreEtcdOptions *options, GError **error) {
-    static const StoreClass class = {
-        .kind = "etcd",
-        .start = etcd_start,
-        .cancel = etcd_cancel,
-        .watch = etcd_watch,
-        .unwatch = etcd_unwatch,
-        .free = etcd_free,
-    };
+static void client_free(void *client) {
+    http_client_free(client);
+}
+
+static bool set_client(Etcd *etcd, const StoreEtcdOptions *options, GError **error) {
     HttpClientOptions tls = { options->ca, options->certificate, options->key };
+    g_autoptr(GError) problem = NULL;
+    HttpClient *client = http_client_new(etcd->state.loop, &tls, &problem);
+    if (client == NULL) {
+        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "open the store: %s", problem->message);
+        return false;
+    }
+    if (etcd->http != NULL)
+        g_ptr_array_add(etcd->earlier, etcd->http);
+    etcd->http = client;
+    return true;
+}
+
+static const StoreClass etcd_class = {
+    .kind = "etcd",
+    .start = etcd_start,
+    .cancel = etcd_cancel,
+    .watch = etcd_watch,
+    .unwatch = etcd_unwatch,
+    .free = etcd_free,
+};
+
+static const StoreClass hub_class = {
+    .kind = "hub",
+    .start = etcd_start,
+    .cancel = etcd_cancel,
+    .watch = etcd_watch,
+    .unwatch = etcd_unwatch,
+    .free = etcd_free,
+};
+
+Store *store_open_etcd(Loop *loop, const StoreEtcdOptions *options, GError **error) {
     Etcd *etcd = g_new0(Etcd, 1);
-    store_init(&etcd->state, &class, loop);
+    store_init(&etcd->state, options->is_hub ? &hub_class : &etcd_class, loop);
     etcd->user = g_strdup(options->user);
     etcd->password = g_strdup(options->password != NULL ? options->password : "");
-    g_autoptr(GError) problem = NULL;
-    if (take_members(etcd, options->urls, error)) {
-        etcd->http = http_client_new(loop, &tls, &problem);
-        if (etcd->http != NULL)
-            return &etcd->state;
-        g_set_error(error, STORE_ERROR, STORE_ERROR_FAILED, "open etcd: %s", problem->message);
-    }
+    etcd->earlier = g_ptr_array_new_with_free_func(client_free);
+    if (take_members(etcd, options->urls, error) && set_client(etcd, options, error))
+        return &etcd->state;
     store_free(&etcd->state);
     return NULL;
+}
+
+bool store_etcd_renew(Store *state, const StoreEtcdOptions *options, GError **error) {
+    g_assert(state->class->start == etcd_start);
+    return set_client(etcd_of(state), options, error);
 }

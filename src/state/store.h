@@ -194,10 +194,15 @@ typedef struct {
     const char *ca;                /* PEM text; NULL: the authorities this host trusts */
     const char *certificate, *key; /* PEM texts of ours; NULL: none */
     const char *user, *password;   /* NULL: none */
+    bool is_hub;                   /* what answers is a hub of ours */
 } StoreEtcdOptions;
 
 /* etcd >= 3.4. Does not wait for it: calls tell what is wrong. */
 Store *store_open_etcd(Loop *loop, const StoreEtcdOptions *options, GError **error);
+
+/* Of a store that was opened so: later calls use the certificate and key of options, and whom it
+ * trusts; what is under way goes on with what it began with. */
+bool store_etcd_renew(Store *state, const StoreEtcdOptions *options, GError **error);
 
 /* As people write it: "sqlite=FILE", "etcd=URL[,URL...]". etcd (may be NULL) says the rest. */
 Store *store_open(Loop *loop, const char *where, const StoreEtcdOptions *etcd, GError **error);
@@ -206,4 +211,4 @@ Store *store_open(Loop *loop, const char *where, const StoreEtcdOptions *etcd, G
 void store_free(Store *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_free)
 
-const char *store_kind(const Store *state); /* "memory", "sqlite", "etcd" */
+const char *store_kind(const Store *state); /* "memory", "sqlite", "etcd", "hub" */

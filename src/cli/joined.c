@@ -1,0 +1,97 @@
+#include "cli/joined.h"
+
+#include <string.h>
+
+#include "base/disk.h"
+#include "base/error.h"
+#include "cli/agent-join.h"
+
+/* What joining left below the state directory. */
+typedef struct {
+    char *urls, *ca, *certificate, *key;
+} Membership;
+
+static void membership_clear(Membership *membership) {
+    g_free(membership->urls);
+    g_free(membership->ca);
+    g_free(membership->certificate);
+    if (membership->key)
+        memset(membership->key, 0, strlen(membership->key));
+    g_free(membership->key);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Membership, membership_clear)
+
+static char *path_of(const char *state_dir, const char *name) {
+    return g_build_filename(state_dir, JOIN_DIRECTORY, name, NULL);
+}
+
+static bool read_text(const char *state_dir, const char *name, char **ret, GError **error) {
+    g_autofree char *path = path_of(state_dir, name);
+    g_autoptr(GBytes) bytes = disk_read(path, PKI_PEM_LIMIT, error);
+    if (!bytes)
+        return false;
+    *ret = g_strstrip(g_strndup(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes)));
+    return true;
+}
+
+static bool read_key(const char *state_dir, char **ret, GError **error) {
+    g_autofree char *path = path_of(state_dir, "key.pem");
+    g_autoptr(PkiKey) key = pki_key_load(path, error);
+    *ret = key ? pki_key_pem(key) : NULL;
+    return key != NULL;
+}
+
+static bool membership_read(Membership *membership, const char *state_dir, GError **error) {
+    return read_text(state_dir, "url", &membership->urls, error) &&
+           read_text(state_dir, "ca.pem", &membership->ca, error) &&
+           read_text(state_dir, "certificate.pem", &membership->certificate, error) &&
+           read_key(state_dir, &membership->key, error);
+}
+
+static StoreEtcdOptions options_of(const Membership *membership) {
+    return (StoreEtcdOptions){ .urls = membership->urls,
+                               .ca = membership->ca,
+                               .certificate = membership->certificate,
+                               .key = membership->key,
+                               .is_hub = true };
+}
+
+static char *name_of(const Membership *membership, GError **error) {
+    const char *pem = membership->certificate;
+    g_autoptr(PkiCertificate) certificate =
+        pki_certificate_parse(pem, strlen(pem), "certificate.pem", error);
+    if (!certificate)
+        return NULL;
+    PkiRole role;
+    g_autofree char *name = pki_certificate_name(certificate, &role);
+    if (name && role == PKI_HOST)
+        return g_steal_pointer(&name);
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                        "read 'certificate.pem': it is not of a host; join again with a new token");
+    return NULL;
+}
+
+bool is_joined(const char *state_dir) {
+    g_autofree char *path = path_of(state_dir, "certificate.pem");
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+Store *store_open_joined(Loop *loop, const char *state_dir, char **ret_host, GError **error) {
+    g_auto(Membership) membership = { .urls = NULL };
+    if (!membership_read(&membership, state_dir, error))
+        return NULL;
+    g_autofree char *host = name_of(&membership, error);
+    StoreEtcdOptions options = options_of(&membership);
+    Store *store = host ? store_open_etcd(loop, &options, error) : NULL;
+    if (store)
+        *ret_host = g_steal_pointer(&host);
+    return store;
+}
+
+bool store_renew_joined(Store *store, const char *state_dir, GError **error) {
+    g_auto(Membership) membership = { .urls = NULL };
+    if (!membership_read(&membership, state_dir, error))
+        return false;
+    StoreEtcdOptions options = options_of(&membership);
+    return store_etcd_renew(store, &options, error);
+}
