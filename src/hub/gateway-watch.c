@@ -205,6 +205,15 @@ void gateway_turn_away(Gateway *gateway, const char *credential) {
     }
 }
 
+/* The end of a client is noticed when something is sent to it. */
+static void look_for_ended(const Gateway *gateway, const char *host) {
+    for (unsigned i = 0; i < gateway->channels->len; i++) {
+        Channel *channel = gateway->channels->pdata[i];
+        if (!channel->over && channel->created && g_strcmp0(channel->host, host) == 0)
+            say(channel, g_bytes_new_static("\n", 1));
+    }
+}
+
 static bool is_permitted(const Ask *ask, const EtcdWatch *watch, GError **error) {
     Gateway *gateway = ask->hub->gateway;
     Permit permit = { .host = ask->host, .everything = gateway->everything };
@@ -212,6 +221,7 @@ static bool is_permitted(const Ask *ask, const EtcdWatch *watch, GError **error)
         return false;
     if (!ask->host || gateway_watches_of(gateway, ask->host) < GATEWAY_WATCHES)
         return true;
+    look_for_ended(gateway, ask->host);
     g_set_error(error, STORE_ERROR, STORE_ERROR_TOO_LARGE,
                 "host '%s' has GATEWAY_WATCHES (%u) watches open: it ends one before it gets "
                 "another",

@@ -21,7 +21,7 @@ static bool refuse(GError **error, const char *format, ...) {
 /* Whether all members of map are in known, names separated by spaces. */
 static bool check_members(const Value *map, const char *what, const char *known, GError **error) {
     if (value_type(map) != VALUE_MAP)
-        return refuse(error, "expected %s as an object, found a %s", what,
+        return refuse(error, "%s is no object but of type %s", what,
                       value_type_name(value_type(map)));
     g_auto(GStrv) names = g_strsplit(known, " ", -1);
     for (size_t i = 0; i < value_size(map); i++) {
@@ -146,16 +146,24 @@ static const Value *read_list(const Value *map, const char *name, GError **error
     return NULL;
 }
 
+/* What is left out is fallback; NULL: it is no text. */
+static const char *read_word(const Value *map, const char *name, const char *fallback) {
+    const Value *value = value_map_get(map, name);
+    if (value == NULL)
+        return fallback;
+    return value_type(value) == VALUE_STRING ? value_string(value) : NULL;
+}
+
 static int find_relation(const char *name) {
     for (int i = 0; i <= STORE_GREATER; i++)
-        if (strcmp(etcd_relations[i], name) == 0)
+        if (g_strcmp0(etcd_relations[i], name) == 0)
             return i;
     return -1;
 }
 
 static int find_field(const char *target) {
     for (int i = 0; i <= STORE_VALUE; i++)
-        if (strcmp(etcd_fields[i].target, target) == 0)
+        if (g_strcmp0(etcd_fields[i].target, target) == 0)
             return i;
     return -1;
 }
@@ -165,8 +173,8 @@ static bool read_compare(StoreTxn *txn, const Value *item, GError **error) {
     if (!check_members(item, "a compare",
                        "key target result version create_revision mod_revision lease value", error))
         return false;
-    int relation = find_relation(value_map_string(item, "result", "EQUAL"));
-    int field = find_field(value_map_string(item, "target", "VERSION"));
+    int relation = find_relation(read_word(item, "result", "EQUAL"));
+    int field = find_field(read_word(item, "target", "VERSION"));
     if (relation < 0 || field < 0)
         return refuse(error, "a compare has no such 'result' or 'target'");
     g_autoptr(GBytes) key = read_bytes(item, "key", error);

@@ -1,7 +1,5 @@
 """Agents whose store is a hub: real agents with certificates of their own, a real hub that is killed and comes back."""
-import base64
 import contextlib
-import json
 import signal
 import time
 
@@ -10,7 +8,6 @@ import pytest
 from fleet import Hub
 from scratch import PATIENCE, Site, eventually
 
-ROOT = "stead/1/"
 TTL = 4  # seconds: what a killed host published is gone after so long
 LIST = """
 local names = {}
@@ -81,7 +78,6 @@ def test_agents_share_through_their_hub(fleet, hub):
     eventually(lambda: published(seer) == ["web1/http"])
     shown = seer.run("status", "--json").of("exchange")[0]
     assert (shown["store"], shown["host"], shown["connected"]) == ("hub", "seer", True)
-    assert seer.plan()["changes"] == [] if "changes" in seer.plan() else True
 
     hub.stop(signal.SIGKILL)
     never_worse(lambda: published(seer) == ["web1/http"], 1)
