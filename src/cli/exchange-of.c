@@ -162,7 +162,7 @@ static bool read_store(Session *session, const char *file, Loop *loop, GError **
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
                 session->arguments->exchange
                     ? "read the exchange: %s; without --exchange what the agent knew last is used"
-                    : "read the exchange: %s; what the agent knew last is used",
+                    : "read the exchange: %s",
                 value_map_string(status, "error", "the store does not answer"));
     return false;
 }
@@ -176,10 +176,12 @@ bool exchange_of_file(Session *session, const char *file) {
     }
     g_autoptr(Loop) loop = session_find_kinds(session, file) ? loop_new(&error) : NULL;
     bool ok = loop && read_store(session, file, loop, &error);
-    if (!ok && error && !arguments->exchange) { /* nobody asked for the hub */
-        printer_warning(session->printer, "%s", error->message);
-        g_clear_pointer(&session->exchange, value_unref);
-        session->exchange = read_snapshot(session);
+    /* Nobody asked for the hub, so something that is known will do; nothing is not enough. */
+    g_autoptr(Value) known = error && !arguments->exchange ? read_snapshot(session) : NULL;
+    if (known) {
+        printer_warning(session->printer, "%s; what the agent knew last is used", error->message);
+        value_unref(session->exchange);
+        session->exchange = g_steal_pointer(&known);
         return true;
     }
     if (error)

@@ -143,8 +143,21 @@ static void save_soon(Exchange *exchange) {
 
 /* --- what is read */
 
+static bool has_read(const Exchange *exchange) {
+    GHashTableIter iter;
+    void *part;
+    g_hash_table_iter_init(&iter, exchange->parts);
+    while (g_hash_table_iter_next(&iter, NULL, &part))
+        if (!subscription_is_stale(part))
+            return true;
+    return false;
+}
+
+/* What was read may be there before the first lease is. */
 static void on_part(void *data) {
     Exchange *exchange = data;
+    if (!exchange->connected && !exchange->error && has_read(exchange))
+        on_reached(exchange, NULL);
     save_soon(exchange);
     tell_changed(exchange);
 }

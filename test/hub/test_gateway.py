@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import etcd
 from fleet import Hub
 from scratch import PATIENCE, Site, eventually
 
@@ -94,3 +95,96 @@ def test_agents_share_through_their_hub(fleet, hub):
     never_worse(lambda: published(seer) != [], 1)
     eventually(lambda: published(seer) == [])
     assert time.monotonic() - begun < PATIENCE / 2
+
+
+def test_seats_and_lasting_values_through_a_hub(fleet):
+    text = """
+local running = schedule("worker", { max = 1, ttl = 4 })
+file "/etc/worker" { content = running[exchange.host] and "runs" or "rests" }
+kv (exchange.host .. "/colour") { value = "green" }
+file("/etc/hosts.d/" .. exchange.host) { content = exchange.host .. "\\n", export = "*" }
+collect("file", { path = "/etc/hosts.d/*" })
+file "/etc/hosts.d/" {}
+"""
+    sites = [fleet.host(name, text) for name in ("a", "b")]
+    agents = [fleet.start(site) for site in sites]
+
+    def running() -> list[bool]:
+        return [site.path("/etc/worker").exists() and site.path("/etc/worker").read_text() == "runs" for site in sites]
+
+    eventually(lambda: sum(running()) == 1)
+    eventually(lambda: all(site.path(f"/etc/hosts.d/{name}").exists() for site in sites for name in ("a", "b")))
+    first = running().index(True)
+    assert agents[first].stop() == 0
+    eventually(lambda: running()[1 - first])
+    store = fleet.hub.ask("POST", "/v3/kv/range", {"key": "c3RlYWQvMS9rdi8=", "range_end": "c3RlYWQvMS9rdjA="}).json
+    assert store["count"] == "2"
+
+
+def test_what_a_hub_does_not_grant(fleet):
+    seer = fleet.host("seer", LIST)
+    web = fleet.host("web1", publishes('"web/web1"'))
+    fleet.start(seer)
+    agent = fleet.start(web, "--may-publish", "web/")
+    said = eventually(lambda: [line for line in agent.log.read_text().splitlines() if "permission denied" in line])[0]
+    assert "host 'web1' may not write 'stead/1/data/web/web1@web1': only 'data/{key}@web1', {key} being" in said
+    assert published(seer) == []
+
+
+def test_who_says_no_and_who_did_not_join(fleet, tmp_path):
+    seer = fleet.host("seer", LIST)
+    web = fleet.host("web1", publishes('exchange.host .. "/http"'))
+    fleet.start(web).wait("converged")
+    eventually(lambda: web.run("status", "--json").of("exchange")[0].get("published") == 1)
+    assert seer.apply().code == 0 and published(seer) == ["web1/http"]
+    done = seer.apply("--exchange", "none")
+    assert done.code == 0 and published(seer) == [], done  # what its agent knew last: nothing
+    assert seer.apply("--exchange", "hub").code == 0 and published(seer) == ["web1/http"]
+    wrong = seer.apply("--host", "other")
+    assert wrong.code == 1 and "--host 'other': this machine joined its hub as 'seer'" in wrong.out
+    (tmp_path / "lone").mkdir()
+    lone = Site(tmp_path / "lone")
+    lone.write(LIST)
+    refused = lone.apply("--exchange", "hub")
+    assert refused.code == 1 and "--exchange hub: this machine has not joined one" in refused.out
+
+
+def test_apply_without_its_hub(fleet):
+    seer = fleet.host("seer", LIST)
+    fleet.start(fleet.host("web1", publishes('exchange.host .. "/http"')))
+    eventually(lambda: seer.apply().code == 0 and published(seer) == ["web1/http"])
+    fleet.hub.stop(signal.SIGKILL)
+    refused = seer.apply()  # nothing is known: nothing is emptied because of that
+    assert refused.code == 1 and "read the exchange: " in refused.out, refused
+    assert published(seer) == ["web1/http"]
+    fleet.restart_hub()
+    with seer.agent() as agent:
+        agent.wait("converged")
+        eventually(lambda: (fleet.state(seer) / "exchange.json").exists())
+    fleet.hub.stop(signal.SIGKILL)
+    seer.path("/etc/published").unlink()
+    late = seer.apply()
+    assert late.code == 0 and "; what the agent knew last is used" in late.out, late
+    assert published(seer) == ["web1/http"]
+    named = seer.apply("--exchange", "hub")
+    assert named.code == 1 and "without --exchange what the agent knew last is used" in named.out
+    fleet.restart_hub()
+
+
+@pytest.mark.skipif(not etcd.AVAILABLE, reason="needs etcd")
+def test_another_hub_takes_over(tmp_path):
+    server = etcd.Etcd(tmp_path / "etcd").start()
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.kill)
+        hubs = [stack.enter_context(Hub(tmp_path / name, "--store", server.store)) for name in ("one", "two")]
+        fleet = Fleet(hubs[0], tmp_path)
+        stack.enter_context(fleet.stack)
+        seer = fleet.host("seer", LIST)
+        web = fleet.host("web1", publishes('exchange.host .. "/http"'))
+        for site in (seer, web):
+            (fleet.state(site) / "hub/url").write_text(",".join(hub.url for hub in hubs) + "\n")
+            fleet.start(site)
+        eventually(lambda: published(seer) == ["web1/http"])
+        hubs[0].stop(signal.SIGKILL)
+        web.write(publishes('exchange.host .. "/http"') + publishes('exchange.host .. "/more"'))
+        eventually(lambda: published(seer) == ["web1/http", "web1/more"])
