@@ -8,7 +8,9 @@
 #include "host/unit-journal.h"
 #include "host/watch-units.h"
 
-#define IDLE_MAX 4
+#define IDLE_MAX      4
+#define AWAY_US       10000000 /* that systemd may be away before a question about it fails */
+#define AWAY_PAUSE_US 50000
 
 /* Connections that nobody uses right now, of the machine and of the session. */
 struct UnitManagers {
@@ -124,14 +126,31 @@ static bool apply_files(RealHost *self, const char *name, UnitVerb verb, GError 
 
 /* --- on the machine */
 
-static bool query_manager(RealHost *self, const char *name, bool session, UnitInfo *ret_info,
-                          GError **error) {
+static bool query_once(RealHost *self, const char *name, bool session, UnitInfo *ret_info,
+                       GError **error) {
     UnitBus *bus = bus_take(self->units, session, error);
     if (bus == NULL)
         return false;
     bool ok = unit_bus_query(bus, name, ret_info, error);
     bus_give_back(self->units, session, bus);
     return ok;
+}
+
+/* A systemd that executes itself again leaves what it was asked meanwhile without an answer. */
+static bool query_manager(RealHost *self, const char *name, bool session, UnitInfo *ret_info,
+                          GError **error) {
+    int64_t limit_us = g_get_monotonic_time() + AWAY_US;
+    for (;;) {
+        g_autoptr(GError) problem = NULL;
+        if (query_once(self, name, session, ret_info, &problem))
+            return true;
+        if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_TIMEOUT) ||
+            g_get_monotonic_time() > limit_us) {
+            g_propagate_error(error, g_steal_pointer(&problem));
+            return false;
+        }
+        g_usleep(AWAY_PAUSE_US);
+    }
 }
 
 static bool apply_manager(RealHost *self, const char *name, bool session, UnitVerb verb,

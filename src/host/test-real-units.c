@@ -405,6 +405,13 @@ static void test_lost_connection(Fixture *fixture, gconstpointer data) {
     unwatch(&again);
 }
 
+static void test_away(Fixture *fixture, gconstpointer data) {
+    if (!is_here(fixture))
+        return;
+    fake_systemd_go_away(fixture->systemd, 3);
+    g_assert_true(query(fixture, "good.service").exists);
+}
+
 /* --- below a root */
 
 static void test_below_root(void) {
@@ -473,6 +480,7 @@ int main(int argc, char **argv) {
         { "/real-units/own-changes", test_own_changes },
         { "/real-units/change-within-own", test_change_within_own },
         { "/real-units/lost-connection", test_lost_connection },
+        { "/real-units/away", test_away },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
         g_test_add(tests[i].path, Fixture, NULL, set_up, tests[i].test, tear_down);

@@ -33,6 +33,7 @@ struct FakeSystemd {
     sd_bus *bus;
     uint32_t n_jobs;
     int goes_down; /* atomic */
+    int away;      /* atomic: questions that get no answer */
     Unit units[6];
     GMutex lock;
     GString *calls;
@@ -85,7 +86,13 @@ static int get_unit_property(sd_bus *bus, const char *path, const char *interfac
                              sd_bus_error *error) {
     g_autofree char *name = NULL;
     sd_bus_path_decode(path, PATH "/unit", &name);
-    const Unit *unit = find_unit(data, name);
+    FakeSystemd *systemd = data;
+    if (strcmp(property, "LoadState") == 0 && g_atomic_int_get(&systemd->away) > 0) {
+        g_atomic_int_add(&systemd->away, -1);
+        return sd_bus_error_set(error, "org.freedesktop.DBus.Error.NoReply",
+                                "Message recipient disconnected from message bus without replying");
+    }
+    const Unit *unit = find_unit(systemd, name);
     const char *text = strcmp(property, "LoadState") == 0  ? (unit ? unit->load_state : "not-found")
                        : strcmp(property, "Result") == 0   ? (unit ? unit->result : "success")
                        : strcmp(property, "SubState") == 0 ? (unit ? sub_state(unit) : "dead")
@@ -396,6 +403,10 @@ FakeSystemd *fake_systemd_new(void) {
     g_assert_cmpint(sd_bus_request_name(systemd->bus, NAME, 0), >=, 0);
     systemd->thread = g_thread_new("systemd", serve, systemd);
     return systemd;
+}
+
+void fake_systemd_go_away(FakeSystemd *systemd, unsigned questions) {
+    g_atomic_int_set(&systemd->away, (int)questions);
 }
 
 void fake_systemd_kill_bus(FakeSystemd *systemd) {

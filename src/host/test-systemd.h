@@ -13,6 +13,8 @@ typedef struct FakeSystemd FakeSystemd;
 FakeSystemd *fake_systemd_new(void);
 void fake_systemd_free(FakeSystemd *systemd); /* accepts NULL */
 void fake_systemd_kill_bus(FakeSystemd *systemd);
+/* So many questions about units get no answer, as while systemd executes itself again. */
+void fake_systemd_go_away(FakeSystemd *systemd, unsigned questions);
 void fake_systemd_go_down(FakeSystemd *systemd); /* from now on the machine shuts down */
 
 /* As systemctl would, on a connection of its own: a method of the manager with one unit. */

@@ -148,6 +148,7 @@ bool unit_set_error(GError **error, const sd_bus_error *bus_error, int r) {
         { "org.freedesktop.systemd1.NoSuchUnit", STEAD_ERROR_NOT_FOUND },
         { "org.freedesktop.DBus.Error.FileNotFound", STEAD_ERROR_NOT_FOUND },
         { "org.freedesktop.systemd1.UnitMasked", STEAD_ERROR_REFUSED },
+        { "org.freedesktop.DBus.Error.NoReply", STEAD_ERROR_TIMEOUT },
         { "org.freedesktop.DBus.Error.ServiceUnknown", STEAD_ERROR_UNSUPPORTED },
         { "org.freedesktop.DBus.Error.NameHasNoOwner", STEAD_ERROR_UNSUPPORTED },
         { "org.freedesktop.DBus.Error.Spawn.ChildExited", STEAD_ERROR_UNSUPPORTED },
