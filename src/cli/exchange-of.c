@@ -157,7 +157,7 @@ static bool read_store(Session *session, const char *file, Loop *loop, GError **
         if (!loop_run(loop, error))
             return false;
     g_autoptr(Value) status = exchange_status(exchange);
-    if (!asked || value_map_bool(status, "connected", false))
+    if (!asked || exchange_is_read(exchange))
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_FAILED,
                 session->arguments->exchange

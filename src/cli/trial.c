@@ -262,13 +262,14 @@ static Value *sets_of(const Value *lists) {
     return sets;
 }
 
-static const char *const exchange_names[] = { "data",    "export",      "host",
+static const char *const exchange_names[] = { "data",    "export",      "host",    "labels",
                                               "missing", "may_publish", "schedule" };
 
 static bool check_exchange(const Value *given, GError **error) {
     if (value_type(given) != VALUE_MAP) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                    "'exchange' is a table with host, data, missing, schedule, may_publish");
+                    "'exchange' is a table with host, labels, data, missing, schedule, "
+                    "may_publish");
         return false;
     }
     for (size_t i = 0; i < value_size(given); i++) {
@@ -286,7 +287,7 @@ static bool check_exchange(const Value *given, GError **error) {
 
 /* The view of fleet/exchange.h; NULL with error, or without: none is given. */
 static Value *exchange_of(const Value *inputs, GError **error) {
-    static const char *const maps[] = { "data", "missing", "export" };
+    static const char *const maps[] = { "data", "missing", "export", "labels" };
     const Value *given = value_map_get(inputs, "exchange");
     if (!given || !check_exchange(given, error))
         return NULL;

@@ -24,6 +24,7 @@ struct Exchange {
     Publisher *publisher;  /* NULL: reads_only */
     GHashTable *parts;     /* prefix in the store -> Subscription */
     GHashTable *schedules; /* name -> Schedule */
+    Value *declared;       /* wants that are in force, or NULL */
     Value *known;          /* parts of the snapshot that nobody asked for yet, or NULL */
     char *snapshot;        /* path, or NULL */
     LoopTimer *save, *stop;
@@ -162,16 +163,61 @@ static void on_part(void *data) {
     tell_changed(exchange);
 }
 
+static void publish(Exchange *exchange);
+
+/* What we may publish has changed with it, perhaps. */
+static void on_member(void *data) {
+    Exchange *exchange = data;
+    if (exchange->publisher && exchange->declared && !exchange->stopping)
+        publish(exchange);
+    on_part(exchange);
+}
+
 static void want_part(Exchange *exchange, char *prefix) {
     if (g_hash_table_contains(exchange->parts, prefix)) {
         g_free(prefix);
         return;
     }
-    SubscriptionListener listener = { .changed = on_part, .failed = on_failed, .data = exchange };
+    bool is_member = g_str_has_prefix(prefix, LAYOUT_MEMBER);
+    SubscriptionListener listener = { .changed = is_member ? on_member : on_part,
+                                      .failed = on_failed,
+                                      .data = exchange };
     const Value *known = exchange->known ? value_map_get(exchange->known, prefix) : NULL;
-    Subscription *part = subscription_new(exchange->loop, exchange->state, prefix, known,
-                                          exchange->patience_us, &listener);
+    Subscription *part = (is_member ? subscription_new_key : subscription_new)(
+        exchange->loop, exchange->state, prefix, known, exchange->patience_us, &listener);
     g_hash_table_insert(exchange->parts, prefix, part);
+}
+
+static char *member_key(const Exchange *exchange) {
+    return g_strconcat(LAYOUT_MEMBER, exchange->host, NULL);
+}
+
+static void take_member(void *data, const char *key, const Value *value, bool missing) {
+    Value **member = data;
+    value_unref(*member);
+    *member = value_type(value) == VALUE_MAP ? value_ref(value) : NULL;
+}
+
+/* What we may publish, NULL-terminated: what we were started with, and what our hub says. Caller
+ * frees. */
+static char **all_grants(const Exchange *exchange) {
+    g_autofree char *key = member_key(exchange);
+    g_autoptr(Value) member = NULL;
+    g_autoptr(GStrvBuilder) grants = g_strv_builder_new();
+    subscription_visit(g_hash_table_lookup(exchange->parts, key), take_member, &member);
+    const Value *given = member ? value_map_get(member, "grants") : NULL;
+    if (exchange->grants)
+        g_strv_builder_addv(grants, (const char **)(uintptr_t)exchange->grants);
+    for (size_t i = 0; value_type(given) == VALUE_LIST && i < value_size(given); i++)
+        if (value_type(value_list_at(given, i)) == VALUE_STRING)
+            g_strv_builder_add(grants, value_string(value_list_at(given, i)));
+    return g_strv_builder_end(grants);
+}
+
+/* Whether that is all of it. */
+static bool knows_grants(const Exchange *exchange) {
+    g_autofree char *key = member_key(exchange);
+    return subscription_is_known(g_hash_table_lookup(exchange->parts, key));
 }
 
 /* --- schedules */
@@ -269,8 +315,14 @@ static void want_one_schedule(Exchange *exchange, const char *name, const Value 
     *(bool *)ready &= schedule->gave_up || seats_is_settled(schedule->seats);
 }
 
+static bool needs_member(const Value *wants) {
+    const Value *published = wants ? value_map_get(wants, "publish") : NULL;
+    return wants && (value_map_bool(wants, "labels", false) ||
+                     (value_type(published) == VALUE_MAP && value_size(published) > 0));
+}
+
 bool exchange_want(Exchange *exchange, const Value *wants) {
-    bool ready = true;
+    bool ready = !needs_member(wants) || is_part_ready(exchange, member_key(exchange));
     each_want(exchange, wants, "get", want_path, &ready);
     each_want(exchange, wants, "collect", want_kind, &ready);
     each_want(exchange, wants, "schedule", want_one_schedule, &ready);
@@ -286,12 +338,12 @@ static GBytes *payload(const Value *value) {
 }
 
 static void add_key(Exchange *exchange, const char *key, const Value *value, void *wanted) {
+    g_auto(GStrv) grants = all_grants(exchange);
     g_autoptr(GError) error = NULL;
-    if (!exchange_may_publish(exchange->host, (const char *const *)exchange->grants, key, &error)) {
+    if (exchange_may_publish(exchange->host, (const char *const *)grants, key, &error))
+        g_hash_table_replace(wanted, layout_data(key, exchange->host), payload(value));
+    else if (knows_grants(exchange)) /* else it is looked at again when they are known */
         note(exchange, "exchange: %s", error->message);
-        return;
-    }
-    g_hash_table_replace(wanted, layout_data(key, exchange->host), payload(value));
 }
 
 static void add_exports(Exchange *exchange, const Value *list, GHashTable *wanted) {
@@ -303,7 +355,8 @@ static void add_exports(Exchange *exchange, const Value *list, GHashTable *wante
     }
 }
 
-static void publish(Exchange *exchange, const Value *wants) {
+static void publish(Exchange *exchange) {
+    const Value *wants = exchange->declared;
     g_autoptr(GHashTable) wanted =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
     g_hash_table_replace(wanted, g_strconcat(LAYOUT_HOST, exchange->host, NULL),
@@ -338,8 +391,10 @@ void exchange_declare(Exchange *exchange, const Value *wants) {
     (void)exchange_want(exchange, wants); /* known or not: it is in force */
     each_want(exchange, wants, "schedule", mark_declared, NULL);
     leave_others(exchange);
+    value_unref(exchange->declared);
+    exchange->declared = value_ref(wants);
     if (exchange->publisher)
-        publish(exchange, wants);
+        publish(exchange);
 }
 
 /* --- the view */
@@ -386,6 +441,7 @@ static void add_export(void *data, const char *key, const Value *value, bool mis
 
 typedef struct {
     Value *exports;
+    Value *member; /* NULL: not known. Whoever is a member no more keeps what it was */
     DataView data;
 } PartsView;
 
@@ -393,15 +449,16 @@ typedef struct {
 static void view_part(PartsView *view, const char *prefix, const Subscription *part,
                       const Value *saved) {
     bool is_data = g_str_has_prefix(prefix, LAYOUT_DATA);
+    bool is_member = g_str_has_prefix(prefix, LAYOUT_MEMBER);
     DataPart data = { &view->data, is_data ? prefix + strlen(LAYOUT_DATA) : "" };
-    Value *list = is_data ? NULL : value_new_list();
-    SubscriptionVisit visit = is_data ? add_data_of_part : add_export;
-    void *visited = is_data ? (void *)&data : list;
+    Value *list = is_data || is_member ? NULL : value_new_list();
+    SubscriptionVisit visit = is_data ? add_data_of_part : is_member ? take_member : add_export;
+    void *visited = is_data ? (void *)&data : is_member ? (void *)&view->member : list;
     if (part)
         subscription_visit(part, visit, visited);
     else
         subscription_visit_saved(saved, visit, visited);
-    if (is_data || !g_str_has_prefix(prefix, LAYOUT_EXPORT))
+    if (!list || !g_str_has_prefix(prefix, LAYOUT_EXPORT))
         return;
     g_autofree char *kind = g_strdup(prefix + strlen(LAYOUT_EXPORT));
     kind[strlen(kind) - 1] = '\0';
@@ -431,15 +488,20 @@ static Value *finish_view(PartsView *view, const char *host) {
     value_map_set(whole, "missing", really_missing(&view->data));
     value_map_set(whole, "data", view->data.data);
     value_map_set(whole, "export", view->exports);
+    const Value *labels = view->member ? value_map_get(view->member, "labels") : NULL;
+    value_map_set(whole, "labels",
+                  value_type(labels) == VALUE_MAP ? value_ref(labels) : value_new_map());
+    value_unref(view->member);
     value_unref(view->data.missing);
     return whole;
 }
 
-static Value *view_grants(const Exchange *exchange) {
-    Value *grants = value_new_list();
-    for (char **grant = exchange->grants; grant && *grant; grant++)
-        value_list_append(grants, value_new_string(*grant));
-    return grants;
+static Value *grants_to_value(const Exchange *exchange) {
+    g_auto(GStrv) grants = all_grants(exchange);
+    Value *list = value_new_list();
+    for (char **grant = grants; *grant; grant++)
+        value_list_append(list, value_new_string(*grant));
+    return list;
 }
 
 Value *exchange_view(Exchange *exchange) {
@@ -454,7 +516,8 @@ Value *exchange_view(Exchange *exchange) {
     while (g_hash_table_iter_next(&iter, &name, &item))
         value_map_set(schedules, name, seats_holders(((Schedule *)item)->seats));
     Value *view = finish_view(&parts, exchange->host);
-    value_map_set(view, "grants", view_grants(exchange));
+    if (knows_grants(exchange))
+        value_map_set(view, "grants", grants_to_value(exchange));
     value_map_set(view, "schedule", schedules);
     return view;
 }
@@ -473,16 +536,14 @@ Value *exchange_read_snapshot(const char *path, GError **error) {
     return finish_view(&parts, host);
 }
 
-static bool is_stale(const Exchange *exchange) {
-    if (!exchange->connected)
-        return true;
+bool exchange_is_read(const Exchange *exchange) {
     GHashTableIter iter;
     void *part;
     g_hash_table_iter_init(&iter, exchange->parts);
     while (g_hash_table_iter_next(&iter, NULL, &part))
         if (subscription_is_stale(part))
-            return true;
-    return false;
+            return false;
+    return true;
 }
 
 Value *exchange_status(const Exchange *exchange) {
@@ -490,7 +551,8 @@ Value *exchange_status(const Exchange *exchange) {
     value_map_set(status, "store", value_new_string(store_kind(exchange->state)));
     value_map_set(status, "host", value_new_string(exchange->host));
     value_map_set(status, "connected", value_new_bool(exchange->connected));
-    value_map_set(status, "stale", value_new_bool(is_stale(exchange)));
+    value_map_set(status, "stale",
+                  value_new_bool(!exchange->connected || !exchange_is_read(exchange)));
     value_map_set(status, "since", value_new_int((int64_t)(exchange->since / G_USEC_PER_SEC)));
     if (exchange->error)
         value_map_set(status, "error", value_new_string(exchange->error));
@@ -590,6 +652,7 @@ Exchange *exchange_new(const ExchangeOptions *options, GError **error) {
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)subscription_free);
     exchange->schedules = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, schedule_free);
     read_snapshot(exchange);
+    want_part(exchange, member_key(exchange));
     TenureListener of_tenure = { .changed = on_lease, .reached = on_reached, .data = exchange };
     exchange->tenure = tenure_new(exchange->loop, exchange->state,
                                   options->ttl_s ? options->ttl_s : EXCHANGE_TTL, &of_tenure);
@@ -618,6 +681,7 @@ void exchange_free(Exchange *exchange) {
     tenure_free(exchange->tenure);
     g_hash_table_unref(exchange->noted);
     value_unref(exchange->known);
+    value_unref(exchange->declared);
     g_strfreev(exchange->grants);
     g_free(exchange->snapshot);
     g_free(exchange->error);

@@ -20,7 +20,11 @@
  * host lives becomes {"gone": true} before it is deleted; what just vanishes was lost, and is kept
  * as missing for those who asked for a guard.
  *
+ * A host that has joined a hub has labels, and what it may publish, in its member record
+ * (roster.h).
+ *
  * Wants, a map, every member optional:
+ *   labels    true: its labels are to be known
  *   get       map of paths ("web/", "web/web1", "/") to true
  *   publish   map of keys to values
  *   collect   map of kinds to true
@@ -28,7 +32,8 @@
  *   schedule  map of names to {"max", "ttl", "strategy", "persist", "withdraw"}
  * View, a map:
  *   host         our name
- *   grants       list of what we may publish beside our own name
+ *   labels       map of texts
+ *   grants       list of what we may publish beside our own name; not there while it is not known
  *   data         map of keys to values, of all paths that were wanted so far
  *   missing      the same, of what was lost
  *   export       map of kinds to lists of {"host", "name", "resource", "to", "hidden"}
@@ -78,6 +83,8 @@ void exchange_declare(Exchange *exchange, const Value *wants);
 /* Withdraws all; done comes from the loop, after EXCHANGE_STOP_US at the latest. */
 void exchange_stop(Exchange *exchange, LoopCallback done, void *data);
 
+/* All that was asked for so far has been read from the store. */
+bool exchange_is_read(const Exchange *exchange);
 Value *exchange_view(Exchange *exchange); /* new reference */
 /* {"store": kind, "host", "connected": bool, "stale": bool, "error", "since", "published",
  * "known"}, since in seconds since the epoch. */

@@ -12,6 +12,7 @@ struct Mirror {
     Loop *loop;
     Store *state;
     GBytes *prefix;
+    bool one; /* that key alone */
     MirrorListener listener;
     GHashTable *entries; /* char * -> StoreEntry */
     int64_t revision;
@@ -98,27 +99,37 @@ static void on_range(void *data, StoreAnswer *answer, const GError *error) {
         take_entry(mirror, g_ptr_array_index(entries, i));
     mirror->revision = answer->revision;
     mirror->loaded = true;
-    mirror->watch =
-        store_watch(mirror->state, mirror->prefix, true, answer->revision + 1, on_watch, mirror);
+    mirror->watch = store_watch(mirror->state, mirror->prefix, !mirror->one, answer->revision + 1,
+                                on_watch, mirror);
     mirror->listener.changed(mirror->listener.data);
 }
 
 static void read_all(void *data) {
     Mirror *mirror = data;
-    StoreRange range = { .key = mirror->prefix, .prefix = true };
+    StoreRange range = { .key = mirror->prefix, .prefix = !mirror->one };
     mirror->call = store_range(mirror->state, &range, on_range, mirror);
 }
 
-Mirror *mirror_new(Loop *loop, Store *state, const char *prefix, const MirrorListener *listener) {
+static Mirror *make(Loop *loop, Store *state, const char *prefix, bool one,
+                    const MirrorListener *listener) {
     Mirror *mirror = g_new0(Mirror, 1);
     mirror->loop = loop;
     mirror->state = state;
     mirror->prefix = layout_bytes(prefix);
+    mirror->one = one;
     mirror->listener = *listener;
     mirror->entries =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)store_entry_unref);
     read_all(mirror);
     return mirror;
+}
+
+Mirror *mirror_new(Loop *loop, Store *state, const char *prefix, const MirrorListener *listener) {
+    return make(loop, state, prefix, false, listener);
+}
+
+Mirror *mirror_new_key(Loop *loop, Store *state, const char *key, const MirrorListener *listener) {
+    return make(loop, state, key, true, listener);
 }
 
 void mirror_free(Mirror *mirror) {

@@ -16,6 +16,8 @@ typedef struct {
 } MirrorListener;
 
 Mirror *mirror_new(Loop *loop, Store *state, const char *prefix, const MirrorListener *listener);
+/* Of this key alone, for those who may not read what else begins with it. */
+Mirror *mirror_new_key(Loop *loop, Store *state, const char *key, const MirrorListener *listener);
 void mirror_free(Mirror *mirror); /* accepts NULL; not inside a callback of it */
 
 bool mirror_is_loaded(const Mirror *mirror);

@@ -16,6 +16,7 @@ typedef struct {
 struct Subscription {
     Loop *loop;
     char *prefix;
+    bool one; /* prefix is a key */
     SubscriptionListener listener;
     GHashTable *items; /* char *, without prefix -> Item */
     Mirror *mirror;
@@ -39,7 +40,7 @@ static Item *item_of(Subscription *subscription, const char *key) {
 }
 
 /* NULL: somebody else's bytes. */
-static Value *parse(GBytes *bytes) {
+static Value *parse(const Subscription *subscription, GBytes *bytes) {
     gsize size;
     const char *text = g_bytes_get_data(bytes, &size);
     if (size > EXCHANGE_LIMIT_VALUE + 1024)
@@ -47,7 +48,7 @@ static Value *parse(GBytes *bytes) {
     g_autoptr(Value) whole = json_parse(text, size, "value", NULL);
     if (value_type(whole) != VALUE_MAP)
         return NULL;
-    return value_ref(value_map_get(whole, "value"));
+    return subscription->one ? g_steal_pointer(&whole) : value_ref(value_map_get(whole, "value"));
 }
 
 static void lose(Subscription *subscription, const char *key) {
@@ -69,7 +70,7 @@ static void on_entry(void *data, const char *full, const StoreEntry *before,
         return;
     }
     bool marked = publisher_is_gone(after->value);
-    g_autoptr(Value) value = marked ? NULL : parse(after->value);
+    g_autoptr(Value) value = marked ? NULL : parse(subscription, after->value);
     if (!marked && !value) {
         lose(subscription, key);
         return;
@@ -153,10 +154,12 @@ static void load(Subscription *subscription, const Value *known) {
     subscription->has_snapshot = true;
 }
 
-Subscription *subscription_new(Loop *loop, Store *state, const char *prefix, const Value *known,
-                               uint64_t patience_us, const SubscriptionListener *listener) {
+static Subscription *make(Loop *loop, Store *state, const char *prefix, bool one,
+                          const Value *known, uint64_t patience_us,
+                          const SubscriptionListener *listener) {
     Subscription *subscription = g_new0(Subscription, 1);
     subscription->loop = loop;
+    subscription->one = one;
     subscription->prefix = g_strdup(prefix);
     subscription->listener = *listener;
     subscription->items = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, item_free);
@@ -165,10 +168,21 @@ Subscription *subscription_new(Loop *loop, Store *state, const char *prefix, con
     MirrorListener of_mirror = {
         .entry = on_entry, .changed = on_changed, .failed = on_failed, .data = subscription
     };
-    subscription->mirror = mirror_new(loop, state, prefix, &of_mirror);
+    subscription->mirror = one ? mirror_new_key(loop, state, prefix, &of_mirror)
+                               : mirror_new(loop, state, prefix, &of_mirror);
     loop_timer_set(loop, &subscription->patience, loop_now(loop) + patience_us, on_patience,
                    subscription);
     return subscription;
+}
+
+Subscription *subscription_new(Loop *loop, Store *state, const char *prefix, const Value *known,
+                               uint64_t patience_us, const SubscriptionListener *listener) {
+    return make(loop, state, prefix, false, known, patience_us, listener);
+}
+
+Subscription *subscription_new_key(Loop *loop, Store *state, const char *key, const Value *known,
+                                   uint64_t patience_us, const SubscriptionListener *listener) {
+    return make(loop, state, key, true, known, patience_us, listener);
 }
 
 void subscription_free(Subscription *subscription) {
@@ -183,6 +197,10 @@ void subscription_free(Subscription *subscription) {
 
 bool subscription_is_stale(const Subscription *subscription) {
     return !mirror_is_loaded(subscription->mirror);
+}
+
+bool subscription_is_known(const Subscription *subscription) {
+    return mirror_is_loaded(subscription->mirror) || subscription->has_snapshot;
 }
 
 bool subscription_is_ready(const Subscription *subscription) {

@@ -1,6 +1,7 @@
 /* Exchange: what hosts see of each other. */
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "fleet/exchange.h"
@@ -107,6 +108,54 @@ static void test_publish(void) {
     assert_view(&lb, "data", "{}");
     assert_view(&lb, "missing", "{}"); /* it was withdrawn, not lost */
     crash(&lb);
+    crash(&web);
+    fleet_close(&fleet);
+}
+
+/* What its hub says of a host: labels, and what it may publish beside what it was started with. */
+static void test_membership(void) {
+    Fleet fleet;
+    Host web;
+    fleet_open(&fleet);
+    g_autofree char *snapshot = g_strdup_printf("/tmp/stead-exchange-%d.json", getpid());
+    start(&web, &fleet, "web1", snapshot);
+    declare(&web, "{\"labels\":true,\"publish\":{\"lb/web1\":1,\"web1\":2}}");
+    assert_view(&web, "labels", "{}");
+    assert_view(&web, "grants", "[\"web/{host}\",\"shared/\"]");
+    g_assert_null(fleet_get(&fleet, "stead/1/data/lb/web1@web1"));
+    g_assert_cmpuint(web.notes, ==, 1);
+    fleet_put(&fleet, "stead/1/fleet/member/web10", "{\"labels\":{\"role\":\"other\"}}");
+    fleet_put(&fleet, "stead/1/fleet/member/web1",
+              "{\"labels\":{\"role\":\"web\"},\"grants\":[\"lb/\"]}");
+    fleet_run_for(&fleet, SECOND);
+    assert_view(&web, "labels", "{\"role\":\"web\"}");
+    assert_view(&web, "grants", "[\"web/{host}\",\"shared/\",\"lb/\"]");
+    g_autofree char *text = fleet_get(&fleet, "stead/1/data/lb/web1@web1");
+    g_assert_cmpstr(text, ==, "{\"value\":1}");
+    crash(&web);
+    start_cut(&web, &fleet, "web1", snapshot); /* without the store, what was known counts */
+    assert_view(&web, "labels", "{\"role\":\"web\"}");
+    crash(&web);
+    (void)g_unlink(snapshot);
+    fleet_close(&fleet);
+}
+
+/* Before anybody said what may be published, nothing is refused, and nothing published. */
+static void test_unknown_membership(void) {
+    Fleet fleet;
+    Host web;
+    fleet_open(&fleet);
+    start_cut(&web, &fleet, "web1", NULL);
+    g_autoptr(Value) wants = parse("{\"publish\":{\"lb/web1\":1}}");
+    g_autoptr(Value) none = parse("{\"get\":{}}");
+    g_assert_false(exchange_want(web.exchange, wants));
+    g_assert_true(exchange_want(web.exchange, none));
+    exchange_declare(web.exchange, wants);
+    g_autoptr(Value) view = exchange_view(web.exchange);
+    g_assert_null(value_map_get(view, "grants"));
+    g_assert_cmpuint(web.notes, ==, 0);
+    fleet_run_for(&fleet, 4 * SECOND);
+    g_assert_true(exchange_want(web.exchange, wants)); /* waited for long enough */
     crash(&web);
     fleet_close(&fleet);
 }
@@ -381,6 +430,8 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/exchange/publish", test_publish);
     g_test_add_func("/exchange/permission", test_permission);
+    g_test_add_func("/exchange/membership", test_membership);
+    g_test_add_func("/exchange/unknown-membership", test_unknown_membership);
     g_test_add_func("/exchange/one-key-of-two", test_one_key_of_two);
     g_test_add_func("/exchange/crash", test_crash);
     g_test_add_func("/exchange/stop", test_stop);

@@ -61,6 +61,7 @@ typedef struct Eval {
     Sources *sources;  /* borrowed, as problems */
     Problems *problems;
     Value *reads;                                               /* map, as LangResult.reads */
+    bool wants_labels;
     Value *wanted_paths, *published, *wanted_kinds, *schedules; /* maps of LangResult.wants */
     GPtrArray *warnings;  /* of char *, as LangResult.warnings */
     GPtrArray *collected; /* of Resource: scratch of collect() */

@@ -55,6 +55,9 @@ const LangFunction lang_functions[] = {
       "and "
       "fewer than 30 % (or none) are left, all that were there are given." },
     { "exchange.host", "string", "The name of this host in the exchange." },
+    { "exchange.label", "(name: string): string?",
+      "The label of this host that its hub knows it by, as given with its token or by `stead host "
+      "label`; nil when it has none of that name." },
     { "exchange.publish", "(key: string, value: any, options: table?)",
       "Publishes value for as long as this is declared and the agent runs. A host may publish "
       "below "

@@ -66,6 +66,8 @@ static gpointer copy_text(gconstpointer text, gpointer data) {
 
 static Value *wants_of(const Eval *eval) {
     Value *wants = value_new_map();
+    if (eval->wants_labels)
+        value_map_set(wants, "labels", value_new_bool(true));
     value_map_set(wants, "get", value_ref(eval->wanted_paths));
     value_map_set(wants, "publish", value_ref(eval->published));
     value_map_set(wants, "collect", value_ref(eval->wanted_kinds));

@@ -138,6 +138,22 @@ static int get(lua_State *lua) {
     return 1;
 }
 
+/* exchange.label(name) */
+static int label(lua_State *lua) {
+    Eval *eval = eval_of(lua);
+    const char *name = luaL_checkstring(lua, 1);
+    const Value *labels = view_member(eval, "labels");
+    const Value *value = labels ? value_map_get(labels, name) : NULL;
+    g_autofree char *read = g_strconcat("label ", name, NULL);
+    eval->wants_labels = true;
+    eval_note_read(eval, "exchange", read, value);
+    if (value)
+        eval_push_value(lua, value_ref(value));
+    else
+        lua_pushnil(lua);
+    return 1;
+}
+
 /* --- publish */
 
 static char **grants_of(const Eval *eval) {
@@ -352,6 +368,7 @@ static Value *own_name(const Eval *eval) {
 void inputs_open_exchange(lua_State *lua) {
     static const luaL_Reg functions[] = {
         { "get", get },
+        { "label", label },
         { "publish", publish },
         { NULL, NULL },
     };

@@ -5,7 +5,7 @@
 #include "lang/test-kinds.h"
 
 #define VIEW                                                                                       \
-    "{\"host\":\"lb\",\"grants\":[\"shared/\"],"                                                   \
+    "{\"host\":\"lb\",\"grants\":[\"shared/\"],\"labels\":{\"role\":\"lb\"},"                      \
     "\"data\":{\"web/a\":1,\"web/b\":{\"port\":80},\"db/x\":\"y\"},"                               \
     "\"missing\":{\"web/c\":3,\"web/d\":4,\"web/e\":5,\"web/f\":6,\"db/z\":1},"                    \
     "\"schedule\":{\"job\":{\"b\":true,\"lb\":true},\"lead\":{\"a\":true}}}"
@@ -49,6 +49,8 @@ static void test_get(void) {
     expect("exchange.get('none/')", "[{}]");
     expect("exchange.get('/')['db/x']", "[\"y\"]");
     expect("exchange.host", "[\"lb\"]");
+    expect("exchange.label('role')", "[\"lb\"]");
+    expect("exchange.label('site') == nil", "[true]");
 }
 
 static void test_guard(void) {
@@ -83,7 +85,7 @@ static void test_wants(void) {
     static const char text[] =
         "exchange.publish('lb/x', { 1, 2 }) exchange.publish('shared/y', 's')\n"
         "exchange.publish('lb/x', { 1, 2 })\n"
-        "exchange.get('web/') exchange.get('db/x') exchange.get('/')\n"
+        "exchange.get('web/') exchange.get('db/x') exchange.get('/') exchange.label('role')\n"
         "schedule('job', { max = 2, ttl = 4, strategy = 'alpha' })\n"
         "elect('lead', { persist = true }) collect('value')";
     g_autoptr(TestRun) run = run_with(VIEW, text);
@@ -96,6 +98,7 @@ static void test_wants(void) {
                  "\"withdraw\":false},\"lead\":{\"max\":1,\"persist\":true,\"strategy\":\"rr\","
                  "\"ttl\":10,\"withdraw\":false}}");
     expect_wants(run, "export", "[]");
+    expect_wants(run, "labels", "true");
     g_autofree char *reads = json_print(run->result.reads, JSON_COMPACT);
     g_assert_nonnull(strstr(reads, "\"exchange.web/\":{\"a\":1,\"b\":{\"port\":80}}"));
 }
