@@ -100,10 +100,8 @@ static char *with_host(const char *pattern, const char *host) {
 
 static bool is_inside(const char *prefix, GBytes *key, GBytes *end) {
     g_autoptr(GBytes) first = layout_bytes(prefix), last = prefix_end(first);
-    if (!end)
-        return keys_hold(first, last, key);
-    return g_bytes_compare(key, first) >= 0 && g_bytes_get_size(end) > 0 &&
-           g_bytes_compare(end, last) <= 0;
+    return keys_hold(first, last, key) &&
+           (!end || (g_bytes_get_size(end) > 0 && g_bytes_compare(end, last) <= 0));
 }
 
 /* Of a rule that has no other signs. */

@@ -122,6 +122,7 @@ def test_nobody_reaches_the_keys_of_the_hub(world):
     for gateway in (world.web1, world.admin):
         for path in ("kv/range", "kv/deleterange"):
             assert gateway.ask(path, beyond)[0] == 403
+            assert gateway.ask(path, {"key": b64("zzz"), "range_end": b64(ROOT + "host/")})[0] == 403  # no key at all
     assert world.admin.put(ROOT + "fleet/member/web1", "{}")[0] == 200
     assert world.admin.range(ROOT, prefix=True)[0] == 200
     assert world.admin.delete(ROOT + "fleet/member/", prefix=True)[1]["deleted"] == "1"
