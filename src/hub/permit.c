@@ -31,6 +31,7 @@ static const Rule rules[] = {
     { "kv/**", READ },
     { "kv/{key}", WRITE },
     { "fleet/keys", READ },
+    { "fleet/member/{host}", READ },
     { "fleet/desired/{host}", READ },
     { "fleet/record/**", READ },
     { "fleet/reported/{host}", READ | WRITE },
