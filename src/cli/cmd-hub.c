@@ -62,6 +62,8 @@ static bool serve(const Arguments *arguments, Printer *printer, Loop *loop, Stor
                            .data = data,
                            .listen = arguments->listen ? arguments->listen : ":",
                            .names = (const char *const *)arguments->names,
+                           .keep_drift_days = (unsigned)MAX(arguments->keep_drift, 0),
+                           .keep_audit_days = (unsigned)MAX(arguments->keep_audit, 0),
                            .limits.connections_per_address = 0 };
     /* Before threads start, or these would get the signals. */
     g_autoptr(LoopSource) on_int = loop_watch_signal(loop, SIGINT, on_stop, loop, error);
@@ -104,8 +106,19 @@ static const Option option_name = {
     "A further name or address by which others reach this hub (repeatable); its own are known",
 };
 
+static const Option option_keep_drift = {
+    "keep-drift",   0,      G_OPTION_ARG_INT,
+    TO(keep_drift), "DAYS", "How long repairs that hosts report are kept (default: 30)",
+};
+static const Option option_keep_audit = {
+    "keep-audit",   0,      G_OPTION_ARG_INT,
+    TO(keep_audit), "DAYS", "How long records of the audit log are kept (default: 365)",
+};
+
 static const Option *const options[] = {
     &option_data,
+    &option_keep_drift,
+    &option_keep_audit,
     &option_listen,
     &option_name,
     &option_store,

@@ -3,11 +3,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/plural.h"
-#include "base/disk.h"
 #include "bundle/sign-keys.h"
 #include "cli/commands.h"
+#include "cli/hub-call.h"
 #include "cli/printer.h"
 #include "cli/verbs.h"
 
@@ -223,14 +224,40 @@ static bool retire(const Context *context, char **words, GError **error) {
     return next != NULL && save_list(context, next, words[0], error);
 }
 
+/* --- a hub's list */
+
+static bool publish(const Context *context, char **words, GError **error) {
+    g_auto(HubLink) link = { 0 };
+    g_autoptr(KeyList) list = key_list_load(words[0], error);
+    if (list == NULL || !hub_link_open(&link, context->arguments, error))
+        return false;
+    const char *chain = key_list_chain(list);
+    g_autofree char *line =
+        *chain == '\0' && key_list_size(list) == 1
+            ? public_key_line(&key_list_at(list, 0)->key, key_list_at(list, 0)->comment)
+            : NULL;
+    if (*chain == '\0' && line == NULL) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "publish '%s': it has several keys, but is no signed list; 'stead key add' "
+                    "writes one",
+                    words[0]);
+        return false;
+    }
+    g_autoptr(Value) wish = value_new_map();
+    value_map_set(wish, "keys", value_new_string(line != NULL ? line : chain));
+    g_autoptr(Value) answer = hub_call(&link, "PUT", "/v1/keys", wish, error);
+    if (answer != NULL)
+        show_list(context, list);
+    return answer != NULL;
+}
+
 static const struct {
     Verb verb;
     bool (*run)(const Context *context, char **words, GError **error);
 } verbs[] = {
-    { { "new", "FILE", 1, 1 }, new_key },
-    { { "show", "FILE", 1, 1 }, show },
-    { { "add", "LIST PUBLIC", 2, 2 }, add },
-    { { "retire", "LIST PUBLIC", 2, 2 }, retire },
+    { { "new", "FILE", 1, 1 }, new_key },     { { "show", "FILE", 1, 1 }, show },
+    { { "add", "LIST PUBLIC", 2, 2 }, add },  { { "retire", "LIST PUBLIC", 2, 2 }, retire },
+    { { "publish", "LIST", 1, 1 }, publish },
 };
 
 static int run(const Arguments *arguments, char **words) {
@@ -241,7 +268,7 @@ static int run(const Arguments *arguments, char **words) {
     if (verb >= 0 && verbs[verb].run(&context, words + 1, &error))
         return EXIT_DONE;
     printer_error(printer, error);
-    return EXIT_REFUSED;
+    return hub_exit_code(error);
 }
 
 #define TO(member) offsetof(Arguments, member)
@@ -255,26 +282,30 @@ static const Option option_last_record = {
 };
 
 static const Option *const options[] = {
-    &option_key, &option_comment, &option_last_record, &option_json, &option_no_color, NULL,
+    &option_key, &option_comment,    &option_last_record, &option_data,     &option_hub,
+    &option_ca,  &option_token_file, &option_json,        &option_no_color, NULL,
 };
 
 const Command command_key = {
     .name = "key",
-    .arguments = "new FILE | show FILE | add LIST PUBLIC | retire LIST PUBLIC",
+    .arguments = "new FILE | show FILE | add LIST PUBLIC | retire LIST PUBLIC | publish LIST",
     .min_arguments = 1,
     .max_arguments = 3,
     .summary = "Make keys that sign deploys, and lists of keys that count",
-    .help = "new writes a private ed25519 key, for the caller alone to read, and FILE.pub, one "
-            "line to hand out.\n"
-            "show prints that line of a private key, or the keys of a list. add and retire write "
-            "the next list\n"
-            "of keys whose signatures count behind the earlier ones in LIST; --key signs it and "
-            "must be in the\n"
-            "list before it. The first add makes LIST, with the key of --key. PUBLIC is a file or "
-            "the line itself.\n"
-            "A retired key counts for records up to --record and never again; hosts that know any "
-            "list in LIST\n"
-            "follow to its end by themselves.",
+    .help =
+        "new writes a private ed25519 key, for the caller alone to read, and FILE.pub, one "
+        "line to hand out.\n"
+        "show prints that line of a private key, or the keys of a list. add and retire write "
+        "the next list\n"
+        "of keys whose signatures count behind the earlier ones in LIST; --key signs it and "
+        "must be in the\n"
+        "list before it. The first add makes LIST, with the key of --key. PUBLIC is a file or "
+        "the line itself.\n"
+        "A retired key counts for records up to --record and never again; hosts that know any "
+        "list in LIST\n"
+        "follow to its end by themselves. publish gives LIST, or its first key, to the hub, which "
+        "takes deploys\n"
+        "of these keys alone.",
     .example = "stead key new deploy.key",
     .options = options,
     .run = run,

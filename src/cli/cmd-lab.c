@@ -483,8 +483,6 @@ static int run_gc(Session *session, char **words) {
 
 /* --- the command ------------------------------------------------------------------------------ */
 
-#define ANY 1000000
-
 static const struct {
     Verb verb;
     int (*run)(Session *session, char **words);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/hub-call.h"
+#include "cli/labels.h"
 #include "cli/printer.h"
 #include "cli/time-text.h"
 #include "cli/verbs.h"
@@ -53,6 +54,11 @@ static Value *wish_of(const Arguments *arguments, const char *name, GError **err
         value_map_set(wish, "host", value_new_string(arguments->host));
     if (name)
         value_map_set(wish, "name", value_new_string(name));
+    if (arguments->labels &&
+        !labels_add(wish, (const char *const *)arguments->labels, "--label", error))
+        return NULL;
+    if (arguments->may_publish)
+        value_map_set(wish, "grants", labels_list((const char *const *)arguments->may_publish));
     if (arguments->role)
         value_map_set(wish, "role", value_new_string(arguments->role));
     return g_steal_pointer(&wish);
@@ -159,9 +165,19 @@ static const Option option_ttl = {
     "new: how long it is good: 90s, 15m, 1h, 7d (default: 1h for a host, for ever for a person)",
 };
 
+static const Option option_label = {
+    "label",
+    0,
+    G_OPTION_ARG_STRING_ARRAY,
+    TO(labels),
+    "NAME=TEXT",
+    "new --host: a label of the host, which selectors look at (repeatable)",
+};
+
 static const Option *const options[] = {
-    &option_host,       &option_role, &option_ttl,   &option_data,     &option_hub, &option_ca,
-    &option_token_file, &option_json, &option_quiet, &option_no_color, NULL,
+    &option_host, &option_label, &option_may_publish, &option_role, &option_ttl,   &option_data,
+    &option_hub,  &option_ca,    &option_token_file,  &option_json, &option_quiet, &option_no_color,
+    NULL,
 };
 
 const Command command_token = {
@@ -171,7 +187,8 @@ const Command command_token = {
     .max_arguments = 2,
     .summary = "Let hosts join a hub, and people ask it",
     .help = "new --host HOST prints the call that makes the machine HOST a member, to be run there "
-            "once. new NAME\n"
+            "once; --label and\n"
+            "--may-publish say what it is, and what it may publish besides its own name. new NAME\n"
             "--role ROLE prints a token for a person or a program: reader sees everything, "
             "operator changes the\n"
             "fleet, admin also makes tokens. list shows them without their secrets, which nobody "

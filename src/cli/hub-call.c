@@ -56,18 +56,28 @@ bool hub_link_open(HubLink *link, const Arguments *arguments, GError **error) {
 
 typedef struct {
     Loop *loop;
+    bool wants_bytes;
+    GBytes *bytes;
     Value *value;
     GError *error;
 } Wait;
+
+static void wait_clear(Wait *wait) {
+    g_clear_pointer(&wait->bytes, g_bytes_unref);
+    g_clear_pointer(&wait->value, value_unref);
+    g_clear_error(&wait->error);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Wait, wait_clear)
 
 static void set_refusal(Wait *wait, const HttpReply *reply) {
     const char *text = wait->value && value_type(wait->value) == VALUE_MAP
                            ? value_map_string(wait->value, "error", NULL)
                            : NULL;
     const char *hint = text ? value_map_string(wait->value, "hint", NULL) : NULL;
+    SteadError code = reply->status == 404 ? STEAD_ERROR_NOT_FOUND : STEAD_ERROR_REFUSED;
     if (text)
-        g_set_error(&wait->error, STEAD_ERROR, STEAD_ERROR_REFUSED, "%s%s%s", text,
-                    hint ? "; " : "", hint ? hint : "");
+        g_set_error(&wait->error, STEAD_ERROR, (int)code, "%s%s%s", text, hint ? "; " : "",
+                    hint ? hint : "");
     else
         g_set_error(&wait->error, STEAD_ERROR, STEAD_ERROR_FAILED,
                     "read the hub's answer: status %u and no JSON; is it a hub?", reply->status);
@@ -77,13 +87,18 @@ static void on_replied(void *data, const HttpReply *reply, const GError *error) 
     Wait *wait = data;
     size_t size;
     const char *text = g_bytes_get_data(reply->body, &size);
-    if (!error)
-        wait->value = json_parse(text ? text : "", size, "answer", NULL);
-    if (error)
-        wait->error = g_error_copy(error);
-    else if (reply->status >= 300 || !wait->value || value_type(wait->value) != VALUE_MAP)
-        set_refusal(wait, reply);
     loop_quit(wait->loop);
+    if (error) {
+        wait->error = g_error_copy(error);
+        return;
+    }
+    if (wait->wants_bytes && reply->status < 300) {
+        wait->bytes = g_bytes_ref(reply->body);
+        return;
+    }
+    wait->value = json_parse(text ? text : "", size, "answer", NULL);
+    if (reply->status >= 300 || !wait->value || value_type(wait->value) != VALUE_MAP)
+        set_refusal(wait, reply);
 }
 
 static HttpClient *client_of(const HubLink *link, Loop *loop, GError **error) {
@@ -94,36 +109,57 @@ static HttpClient *client_of(const HubLink *link, Loop *loop, GError **error) {
     return http_client_new(loop, &options, error);
 }
 
-Value *hub_call(const HubLink *link, const char *method, const char *path, const Value *body,
-                GError **error) {
+static bool ask_hub(const HubLink *link, const char *method, const char *path, const char *type,
+                    GBytes *body, Wait *wait, GError **error) {
     g_autoptr(Loop) loop = loop_new(error);
     g_autoptr(HttpClient) client = loop ? client_of(link, loop, error) : NULL;
     if (!client)
-        return NULL;
+        return false;
     g_autofree char *base = g_strdup(link->url);
     while (g_str_has_suffix(base, "/"))
         base[strlen(base) - 1] = '\0';
     g_autofree char *url = g_strconcat(base, path, NULL);
     g_autofree char *bearer = g_strconcat("Authorization: Bearer ", link->token, NULL);
-    const char *const headers[] = { "Content-Type: application/json", link->token ? bearer : NULL,
-                                    NULL };
-    g_autofree char *text = body ? json_print(body, JSON_COMPACT | JSON_REVEAL) : NULL;
-    g_autoptr(GBytes) bytes = text ? g_bytes_new(text, strlen(text)) : NULL;
+    g_autofree char *content = g_strconcat("Content-Type: ", type, NULL);
+    const char *const headers[] = { content, link->token ? bearer : NULL, NULL };
     HttpAsk ask = { .method = method,
                     .url = url,
                     .headers = headers,
-                    .body = bytes,
+                    .body = body,
                     .timeout = PATIENCE_US,
                     .once = true };
-    Wait wait = { .loop = loop };
-    (void)http_client_send(client, &ask, on_replied, &wait); /* answers before the loop ends */
-    if (!loop_run(loop, error) || wait.error) {
-        if (wait.error)
-            g_propagate_error(error, wait.error);
-        value_unref(wait.value);
-        return NULL;
-    }
-    return wait.value;
+    wait->loop = loop;
+    (void)http_client_send(client, &ask, on_replied, wait); /* answers before the loop ends */
+    if (!loop_run(loop, error))
+        return false;
+    if (!wait->error)
+        return true;
+    g_propagate_error(error, g_steal_pointer(&wait->error));
+    return false;
+}
+
+Value *hub_call(const HubLink *link, const char *method, const char *path, const Value *body,
+                GError **error) {
+    g_auto(Wait) wait = { .loop = NULL };
+    g_autofree char *text = body ? json_print(body, JSON_COMPACT | JSON_REVEAL) : NULL;
+    g_autoptr(GBytes) bytes = text ? g_bytes_new(text, strlen(text)) : NULL;
+    return ask_hub(link, method, path, "application/json", bytes, &wait, error)
+               ? g_steal_pointer(&wait.value)
+               : NULL;
+}
+
+Value *hub_send_bytes(const HubLink *link, const char *path, GBytes *body, GError **error) {
+    g_auto(Wait) wait = { .loop = NULL };
+    return ask_hub(link, "PUT", path, "application/octet-stream", body, &wait, error)
+               ? g_steal_pointer(&wait.value)
+               : NULL;
+}
+
+GBytes *hub_fetch_bytes(const HubLink *link, const char *path, GError **error) {
+    g_auto(Wait) wait = { .wants_bytes = true };
+    return ask_hub(link, "GET", path, "application/json", NULL, &wait, error)
+               ? g_steal_pointer(&wait.bytes)
+               : NULL;
 }
 
 Value *hub_list(const HubLink *link, const char *path, const char *name, GError **error) {
@@ -132,7 +168,8 @@ Value *hub_list(const HubLink *link, const char *path, const char *name, GError 
     for (unsigned page = 0; page < PAGES_MAX; page++) {
         g_autofree char *escaped = g_uri_escape_string(after, NULL, FALSE);
         g_autofree char *url =
-            *after ? g_strconcat(path, "?after=", escaped, NULL) : g_strdup(path);
+            *after ? g_strconcat(path, strchr(path, '?') ? "&after=" : "?after=", escaped, NULL)
+                   : g_strdup(path);
         g_autoptr(Value) answer = hub_call(link, "GET", url, NULL, error);
         if (!answer)
             return NULL;

@@ -20,10 +20,13 @@ bool hub_link_open(HubLink *link, const Arguments *arguments, GError **error);
 void hub_link_clear(HubLink *link);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HubLink, hub_link_clear)
 
-/* Asks and waits. What the hub refuses is STEAD_ERROR_REFUSED, with its hint; STEAD_ERROR_IO and
- * _TIMEOUT: it cannot be reached. body may be NULL. */
+/* Asks and waits. What the hub refuses is STEAD_ERROR_REFUSED, with its hint, and _NOT_FOUND what
+ * it does not have; STEAD_ERROR_IO and _TIMEOUT: it cannot be reached. body may be NULL. */
 Value *hub_call(const HubLink *link, const char *method, const char *path, const Value *body,
                 GError **error);
+/* PUT of bytes, and GET of them. */
+Value *hub_send_bytes(const HubLink *link, const char *path, GBytes *body, GError **error);
+GBytes *hub_fetch_bytes(const HubLink *link, const char *path, GError **error);
 /* GET of all pages of a list: the members of name, one after the other. */
 Value *hub_list(const HubLink *link, const char *path, const char *name, GError **error);
 

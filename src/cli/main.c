@@ -72,10 +72,15 @@ static void arguments_clear(Arguments *arguments) {
                          &arguments->role,
                          &arguments->ttl,
                          &arguments->lab,
-                         &arguments->ssh };
+                         &arguments->ssh,
+                         &arguments->to,
+                         &arguments->strategy,
+                         &arguments->fact };
     for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
         g_clear_pointer(strings[i], g_free);
     g_clear_pointer(&arguments->names, g_strfreev);
+    g_clear_pointer(&arguments->labels, g_strfreev);
+    g_clear_pointer(&arguments->may_publish, g_strfreev);
     g_clear_pointer(&arguments->env, g_strfreev);
     g_clear_pointer(&arguments->kinds, g_strfreev);
     g_clear_pointer(&arguments->force, g_strfreev);

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define ANY 1000000 /* so many words as somebody likes */
+
 typedef struct {
     const char *name;
     const char *words; /* what follows it, as in a usage line; "" for nothing */

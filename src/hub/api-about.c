@@ -49,6 +49,42 @@ static uint64_t resident_bytes(void) {
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* A row for each name, so that a graph has no gaps. */
+static void add_states(GString *text, const Roster *roster) {
+    static const char *const names[] = { "converging", "converged", "failing", "silent" };
+    unsigned counts[G_N_ELEMENTS(names)] = { 0 };
+    const GPtrArray *hosts = roster_hosts(roster);
+    for (unsigned i = 0; i < hosts->len; i++) {
+        const RosterHost *host = hosts->pdata[i];
+        if (host->is_member)
+            counts[host->is_alive ? host->report.state : REPORT_FAILING + 1]++;
+    }
+    g_string_append(text, "# HELP stead_hub_hosts Hosts by what they say of themselves.\n"
+                          "# TYPE stead_hub_hosts gauge\n");
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++)
+        g_string_append_printf(text, "stead_hub_hosts{state=\"%s\"} %u\n", names[i], counts[i]);
+}
+
+static void add_fleet(GString *text, const Roster *roster) {
+    g_autoptr(Value) status = rollout_status(roster);
+    const Value *stages = value_map_get(status, "stages");
+    add_states(text, roster);
+    g_string_append(text, "# HELP stead_hub_rollout_phase The phase that the rollout is in.\n"
+                          "# TYPE stead_hub_rollout_phase gauge\n");
+    for (Phase phase = PHASE_NONE; phase <= PHASE_DONE; phase++)
+        g_string_append_printf(text, "stead_hub_rollout_phase{phase=\"%s\"} %d\n",
+                               phase_name(phase), roster_rollout(roster)->phase == phase);
+    g_string_append_printf(text,
+                           "# HELP stead_hub_rollout_record The deploy that the rollout is of.\n"
+                           "# TYPE stead_hub_rollout_record gauge\n"
+                           "stead_hub_rollout_record %" G_GUINT64_FORMAT "\n"
+                           "# HELP stead_hub_rollout_failed Hosts that failed in the rollout.\n"
+                           "# TYPE stead_hub_rollout_failed gauge\n"
+                           "stead_hub_rollout_failed %" G_GINT64_FORMAT "\n",
+                           roster_rollout(roster)->record,
+                           stages ? value_map_int(stages, "failed", 0) : 0);
+}
+
 void get_metrics(void *data, HttpRequest *request) {
     Hub *hub = data;
     HttpServerStats stats = hub->server ? http_server_stats(hub->server) : (HttpServerStats){ 0 };
@@ -85,6 +121,7 @@ void get_metrics(void *data, HttpRequest *request) {
                                "%" G_GUINT64_FORMAT "\n",
                                rows[i].name, rows[i].help, rows[i].name, rows[i].type, rows[i].name,
                                rows[i].value);
+    add_fleet(text, rollout_roster(hub->rollout));
     g_autoptr(GBytes) body = g_string_free_to_bytes(text);
     http_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", body);
 }

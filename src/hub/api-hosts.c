@@ -7,8 +7,8 @@
 #define SERIALS_MAX 8 /* certificates of a host that are kept track of; older ones are revoked */
 
 Value *show_host(const StoreEntry *entry, const Value *value) {
-    static const char *const members[] = { "joined", "renewed", "expires", "revoked",
-                                           "fingerprint" };
+    static const char *const members[] = { "joined",      "renewed", "expires", "revoked",
+                                           "fingerprint", "labels",  "grants" };
     g_autofree char *name = entry_name(entry, KEY_HOSTS);
     Value *shown = value_new_map();
     value_map_set(shown, "name", value_new_string(name));
@@ -83,7 +83,8 @@ static bool sign(Ask *ask, const char *host) {
     return false;
 }
 
-static Value *host_record(Ask *ask, const Value *old, Value *serials) {
+/* wish: what a token says of labels and grants, or NULL. */
+static Value *host_record(Ask *ask, const Value *old, const Value *wish, Value *serials) {
     g_autofree char *print = pki_certificate_fingerprint(ask->certificate);
     int64_t now = wall_seconds(ask->hub);
     Value *record = value_new_map();
@@ -93,6 +94,7 @@ static Value *host_record(Ask *ask, const Value *old, Value *serials) {
     value_map_set(record, "revoked", value_new_bool(false));
     value_map_set(record, "fingerprint", value_new_string(print));
     value_map_set(record, "serials", serials);
+    member_copy(record, wish, old);
     return record;
 }
 
@@ -113,7 +115,7 @@ static void on_certified(Ask *ask, StoreAnswer *answer) {
 
 /* Adds to write what a new certificate changes. keep: how many of the old ones stay valid. */
 static void write_certificate(Write *write, Ask *ask, const StoreEntry *entry, const Value *old,
-                              unsigned keep) {
+                              const Value *wish, unsigned keep) {
     g_autofree char *serial = pki_certificate_serial(ask->certificate);
     const Value *before = old ? value_map_get(old, "serials") : NULL;
     size_t n = before && value_type(before) == VALUE_LIST ? value_size(before) : 0;
@@ -128,7 +130,9 @@ static void write_certificate(Write *write, Ask *ask, const StoreEntry *entry, c
             revoke_serial(write, ask->other, value_string(one));
     }
     value_list_append(serials, value_new_string(serial));
-    write_change(write, KEY_HOSTS, ask->other, entry, host_record(ask, old, serials));
+    Value *record = host_record(ask, old, wish, serials);
+    member_write(write, ask->other, record);
+    write_change(write, KEY_HOSTS, ask->other, entry, record);
     write_change(write, KEY_CERTIFICATES, serial, NULL, certificate_record(ask->other, false));
 }
 
@@ -145,12 +149,12 @@ static void on_join_host(Ask *ask, StoreAnswer *answer) {
     }
     if (!sign(ask, ask->other))
         return;
-    g_autoptr(Value) old = entry_value(host);
+    g_autoptr(Value) old = entry_value(host), wish = entry_value(token);
     g_autofree char *id = entry_name(token, KEY_TOKENS);
     ask->who = (g_free(ask->who), g_strconcat("host:", ask->other, NULL));
     Write *write = write_new(ask, "host.join", ask->other);
     write_change(write, KEY_TOKENS, id, token, NULL);
-    write_certificate(write, ask, host, old, 0);
+    write_certificate(write, ask, host, old, wish, 0);
     write_commit(write, on_certified);
 }
 
@@ -197,7 +201,7 @@ static void on_renew(Ask *ask, StoreAnswer *answer) {
     if (!sign(ask, ask->other))
         return;
     Write *write = write_new(ask, "host.renew", ask->other);
-    write_certificate(write, ask, entry, old, SERIALS_MAX - 1);
+    write_certificate(write, ask, entry, old, NULL, SERIALS_MAX - 1);
     write_commit(write, on_certified);
 }
 
@@ -226,18 +230,14 @@ static void on_revoke(Ask *ask, StoreAnswer *answer) {
     if (!entry)
         return;
     Write *write = write_new(ask, "host.revoke", ask->text);
-    Value *record = value_new_map();
-    for (size_t i = 0; i < value_size(old); i++) {
-        const char *key;
-        const Value *member = value_map_at(old, i, &key);
-        value_map_set(record, key, value_ref(member));
-    }
+    Value *record = map_copy(old, NULL);
     value_map_set(record, "revoked", value_new_bool(true));
     value_map_set(record, "serials", value_new_list());
     const Value *serials = value_map_get(old, "serials");
     for (size_t i = 0; serials && i < value_size(serials); i++)
         revoke_serial(write, ask->text, value_string(value_list_at(serials, i)));
     write_change(write, KEY_HOSTS, ask->text, entry, record);
+    member_forget(write, ask->text);
     write_commit(write, on_revoked);
 }
 
@@ -252,4 +252,105 @@ void revoke_host(void *data, HttpRequest *request) {
     ask->text = g_strdup(http_request_part(request, "name"));
     ask->again = read_to_revoke;
     read_to_revoke(ask);
+}
+
+/* --- labels and grants ------------------------------------------------------------------------ */
+
+static bool has_text(const Value *list, const char *text) {
+    for (size_t i = 0; list && i < value_size(list); i++)
+        if (value_type(value_list_at(list, i)) == VALUE_STRING &&
+            strcmp(value_string(value_list_at(list, i)), text) == 0)
+            return true;
+    return false;
+}
+
+static const Value *list_in(const Value *map, const char *key) {
+    const Value *list = value_map_get(map, key);
+    return list && value_type(list) == VALUE_LIST ? list : NULL;
+}
+
+/* old with those of wish, without what it wants removed. */
+static Value *changed_labels(const Value *old, const Value *wish) {
+    const Value *labels = value_map_get(old, "labels"), *more = value_map_get(wish, "labels");
+    Value *map = value_new_map();
+    for (size_t i = 0; labels && i < value_size(labels); i++) {
+        const char *name;
+        const Value *text = value_map_at(labels, i, &name);
+        if (!has_text(list_in(wish, "remove_labels"), name))
+            value_map_set(map, name, value_ref(text));
+    }
+    for (size_t i = 0; more && i < value_size(more); i++) {
+        const char *name;
+        const Value *text = value_map_at(more, i, &name);
+        value_map_set(map, name, value_ref(text));
+    }
+    return map;
+}
+
+static Value *changed_grants(const Value *old, const Value *wish) {
+    const Value *grants = list_in(old, "grants"), *more = list_in(wish, "grants");
+    Value *list = value_new_list();
+    for (size_t i = 0; grants && i < value_size(grants); i++) {
+        const Value *path = value_list_at(grants, i);
+        if (!has_text(list_in(wish, "remove_grants"), value_string(path)) &&
+            !has_text(more, value_string(path)))
+            value_list_append(list, value_ref(path));
+    }
+    for (size_t i = 0; more && i < value_size(more); i++)
+        value_list_append(list, value_ref(value_list_at(more, i)));
+    return list;
+}
+
+static void on_changed(Ask *ask, StoreAnswer *answer) {
+    http_answer_json(ask->request, 200, ask->body);
+}
+
+static void on_to_change(Ask *ask, StoreAnswer *answer) {
+    g_autoptr(Value) old = NULL;
+    g_autoptr(GError) error = NULL;
+    const StoreEntry *entry = host_entry(ask, answer, &old);
+    if (!entry)
+        return;
+    if (value_map_bool(old, "revoked", false)) {
+        http_answer_error(ask->request, 409, "let it join again: 'stead token new --host'",
+                          "'%s' was revoked", ask->text);
+        return;
+    }
+    g_autoptr(Value) wish = http_request_json(ask->request);
+    Value *record = map_copy(old, NULL);
+    value_map_set(record, "labels", changed_labels(old, wish));
+    value_map_set(record, "grants", changed_grants(old, wish));
+    if (!member_check(record, &error)) {
+        value_unref(record);
+        http_answer_error(ask->request, 400, NULL, "%s", error->message);
+        return;
+    }
+    value_unref(ask->body);
+    ask->body = value_new_map();
+    value_map_set(ask->body, "name", value_new_string(ask->text));
+    member_copy(ask->body, record, NULL);
+    Write *write = write_new(ask, "host.change", ask->text);
+    member_write(write, ask->text, record);
+    write_change(write, KEY_HOSTS, ask->text, entry, record);
+    write_commit(write, on_changed);
+}
+
+static void read_to_change(Ask *ask) {
+    g_autofree char *key = g_strconcat(KEY_HOSTS, ask->text, NULL);
+    ask_get(ask, key, on_to_change);
+}
+
+void change_member(void *data, HttpRequest *request) {
+    Ask *ask = ask_of(request);
+    g_autoptr(Value) wish = http_request_json(request);
+    g_autoptr(GError) error = NULL;
+    if (!wish)
+        return; /* answered: ask is gone */
+    if (!member_check(wish, &error)) {
+        http_answer_error(request, 400, NULL, "%s", error->message);
+        return;
+    }
+    ask->text = g_strdup(http_request_part(request, "name"));
+    ask->again = read_to_change;
+    read_to_change(ask);
 }

@@ -5,7 +5,8 @@
 
 /* Without the hash, which is nobody's business. */
 Value *show_token(const StoreEntry *entry, const Value *value) {
-    static const char *const members[] = { "role", "name", "host", "created", "expires", "by" };
+    static const char *const members[] = { "role",    "name", "host",   "created",
+                                           "expires", "by",   "labels", "grants" };
     g_autofree char *id = entry_name(entry, KEY_TOKENS);
     Value *shown = value_new_map();
     value_map_set(shown, "id", value_new_string(id));
@@ -46,6 +47,11 @@ static bool check_wish(Ask *ask, const Value *body) {
         return refuse(ask, NULL, "'ttl' must be in 1 to 31622400 seconds");
     if (host && (name || role))
         return refuse(ask, NULL, "either 'host', or 'name' and 'role'");
+    g_autoptr(GError) error = NULL;
+    if (!member_check(body, &error))
+        return refuse(ask, NULL, error->message);
+    if (!host && (value_map_get(body, "labels") || value_map_get(body, "grants")))
+        return refuse(ask, NULL, "'labels' and 'grants' are for a 'host'");
     if (host)
         return name_is_good(host) ||
                refuse(ask, NULL, "'host' must be 1 to 64 letters, digits, '.', '-' and '_'");
@@ -81,6 +87,8 @@ void post_token(void *data, HttpRequest *request) {
     value_map_set(record, "created", value_new_int(now));
     value_map_set(record, "expires", value_new_int(ttl ? now + ttl : 0));
     value_map_set(record, "by", value_new_string(ask->who));
+    if (host)
+        member_copy(record, body, NULL);
     if (host)
         value_map_set(record, "host", value_new_string(host));
     else

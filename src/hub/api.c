@@ -1,4 +1,5 @@
 /* The table of routes: what a hub can be asked, and who may. */
+#include "bundle/sign-keys.h"
 #include "hub/gateway.h"
 
 /* The header is how browsers and EventSource resume; the parameter is for people. */
@@ -10,17 +11,29 @@ void get_events(void *data, HttpRequest *request) {
     feed_attach(hub->feed, ask_of(request), after);
 }
 
+#define BUNDLE_BODY_MAX (64u * 1024 * 1024) /* compressed */
+#define KEYS_BODY_MAX   (2u * KEY_CHAIN_MAX)
+
 #define TEXT    "{\"type\":\"string\"}"
 #define NUMBER  "{\"type\":\"integer\"}"
 #define BOOLEAN "{\"type\":\"boolean\"}"
 #define OBJECT  "{\"type\":\"object\"}"
+#define TEXTS   "{\"type\":\"array\",\"items\":" TEXT "}"
 #define PAGE(of)                                                                                   \
     "{\"type\":\"object\",\"properties\":{\"" of "\":{\"type\":\"array\",\"items\":" OBJECT        \
     "},\"revision\":" NUMBER ",\"next\":" TEXT "}}"
 #define HOST                                                                                       \
     "{\"type\":\"object\",\"properties\":{\"name\":" TEXT ",\"joined\":" NUMBER                    \
     ",\"renewed\":" NUMBER ",\"expires\":" NUMBER ",\"revoked\":" BOOLEAN ",\"fingerprint\":" TEXT \
-    "}}"
+    ",\"labels\":" OBJECT ",\"grants\":" TEXTS "}}"
+#define MEMBER                                                                                     \
+    "{\"type\":\"object\",\"properties\":{\"name\":" TEXT ",\"labels\":" OBJECT                    \
+    ",\"grants\":" TEXTS "}}"
+#define DEPLOY                                                                                     \
+    "{\"type\":\"object\",\"properties\":{\"record\":" NUMBER ",\"digest\":" TEXT                  \
+    ",\"previous\":" TEXT ",\"message\":" TEXT ",\"time\":" NUMBER ",\"to\":" TEXT                 \
+    ",\"strategy\":" TEXT ",\"by\":" TEXT ",\"outcome\":" OBJECT ",\"bad\":" BOOLEAN               \
+    ",\"statement\":" TEXT "}}"
 #define CERTIFIED                                                                                  \
     "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"certificate\":" TEXT                 \
     ",\"authority\":" TEXT ",\"expires\":" NUMBER "}}"
@@ -57,7 +70,8 @@ const HttpRoute hub_routes[] = {
       "{\"type\":\"object\",\"properties\":{\"request\":" TEXT "},\"required\":[\"request\"]}",
       CERTIFIED, NULL, 65536, renew },
     { "GET", "/v1/events", "host reader", "What happens, as it happens",
-      "Server-sent events `host` and `token`; hosts see their own. Resumes after the event of "
+      "Server-sent events `host`, `token`, `deploy`, `rollout` (its phases) and `stage` (of one "
+      "host in it); hosts see their own. Resumes after the event of "
       "`after` or the header Last-Event-ID; `reset` says that this is not possible: read all "
       "again.",
       NULL, NULL, "after", 0, get_events },
@@ -65,9 +79,11 @@ const HttpRoute hub_routes[] = {
       "Without their secrets. `next` is the `after` of the next page.", NULL, PAGE("tokens"),
       "limit after", 0, get_tokens },
     { "POST", "/v1/tokens", "operator", "Make a token",
-      "Either for `host` to join, once, or for a person: `name` and `role`, which takes an admin. "
+      "Either for `host` to join, once, with `labels` and `grants` (paths of the exchange that it "
+      "may publish besides its name), or for a person: `name` and `role`, which takes an admin. "
       "`ttl` is in seconds.",
-      "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"name\":" TEXT
+      "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"labels\":" OBJECT
+      ",\"grants\":" TEXTS ",\"name\":" TEXT
       ",\"role\":{\"enum\":[\"reader\",\"operator\",\"admin\"]},\"ttl\":" NUMBER "}}",
       "{\"type\":\"object\",\"properties\":{\"id\":" TEXT ",\"url\":" TEXT ",\"token\":" TEXT
       ",\"expires\":" NUMBER "}}",
@@ -81,6 +97,66 @@ const HttpRoute hub_routes[] = {
     { "POST", "/v1/hosts/{name}/revoke", "operator", "Turn a host away",
       "None of its certificates is accepted from now on; its streams end. It may join again.", NULL,
       OBJECT, NULL, 4096, revoke_host },
+    { "POST", "/v1/hosts/{name}/change", "operator", "Change a host's labels and grants",
+      "Adds `labels` and `grants`, removes those that are named otherwise.",
+      "{\"type\":\"object\",\"properties\":{\"labels\":" OBJECT ",\"remove_labels\":" TEXTS
+      ",\"grants\":" TEXTS ",\"remove_grants\":" TEXTS "}}",
+      MEMBER, NULL, 65536, change_member },
+    { "PUT", "/v1/bundles/{digest}", "operator", "Bring a bundle",
+      "Its bytes as `stead bundle pack` writes them, `application/octet-stream`. It is verified; "
+      "without a deploy it is forgotten after a day.",
+      NULL, "{\"type\":\"object\",\"properties\":{\"bundle\":" TEXT ",\"size\":" NUMBER "}}", NULL,
+      BUNDLE_BODY_MAX, put_bundle },
+    { "GET", "/v1/bundles/{digest}", "reader", "A bundle", "Its bytes, as they were brought.", NULL,
+      NULL, NULL, 0, get_bundle },
+    { "POST", "/v1/bundles/{digest}/forgive", "operator", "Let a bundle be deployed again",
+      "That was reverted, and is refused since.", NULL, OBJECT, NULL, 4096, forgive_bundle },
+    { "GET", "/v1/deploys", "reader", "The deploys there were",
+      "The oldest first, without their statements. `after` is a number; `next` that of the next "
+      "page.",
+      NULL, PAGE("deploys"), "limit after", 0, get_deploys },
+    { "GET", "/v1/deploys/{number}", "reader", "A deploy", "With its signed statement.", NULL,
+      DEPLOY, NULL, 0, get_deploy },
+    { "POST", "/v1/deploys", "operator", "Deploy",
+      "What `statement` says, signed with a key of the list; its bundle was brought before. `to` "
+      "is a selector (default: all), `strategy` as in `batch=10%,soak=60s`. 409 says who was "
+      "faster.",
+      "{\"type\":\"object\",\"properties\":{\"statement\":" TEXT ",\"to\":" TEXT
+      ",\"strategy\":" TEXT "},\"required\":[\"statement\"]}",
+      DEPLOY, NULL, 65536, post_deploy },
+    { "GET", "/v1/rollout", "reader", "How the newest deploy goes",
+      "Its phase, how many hosts are in which stage, which have failed, and the latest decisions; "
+      "`after` is the number of one of them. `next` is a newer deploy that no hub has begun with.",
+      NULL, OBJECT, "after", 0, get_rollout },
+    { "POST", "/v1/rollout/{command}", "operator", "Order something about the rollout",
+      "`pause`, `resume`, `abort` or `revert`; 409 says what is possible instead.",
+      "{\"type\":\"object\",\"properties\":{\"why\":" TEXT "}}", OBJECT, NULL, 4096,
+      order_rollout },
+    { "GET", "/v1/keys", "reader", "The keys that sign deploys", "As the file of lists is.", NULL,
+      "{\"type\":\"object\",\"properties\":{\"keys\":" TEXT ",\"revision\":" NUMBER "}}", NULL, 0,
+      get_keys },
+    { "PUT", "/v1/keys", "admin", "Set the keys that sign deploys",
+      "The first list is taken as it is; later ones have to go on from it.",
+      "{\"type\":\"object\",\"properties\":{\"keys\":" TEXT "},\"required\":[\"keys\"]}", OBJECT,
+      NULL, KEYS_BODY_MAX, put_keys },
+    { "GET", "/v1/fleet", "reader", "How the hosts are",
+      "What each shall run, what it runs, whether it has converged; `silent` is who says nothing. "
+      "`selector` says which hosts.",
+      NULL, PAGE("hosts"), "selector", 0, get_fleet },
+    { "GET", "/v1/fleet/facts", "reader", "The facts of the hosts",
+      "As each said last, with its labels and grants.", NULL, PAGE("hosts"), "selector", 0,
+      get_facts },
+    { "GET", "/v1/fleet/drift", "reader", "What the hosts have repaired",
+      "Since `since`, in seconds since 1970; `time` is in microseconds. `next` is the `after` of "
+      "the next page.",
+      NULL, PAGE("drift"), "selector since limit after", 0, get_drift },
+    { "GET", "/v1/fleet/why", "reader", "Ask a host about a resource",
+      "What `stead why` would say there; 409 when nothing is heard of the host, 504 when it does "
+      "not answer.",
+      NULL, OBJECT, "host kind name", 0, get_why },
+    { "GET", "/v1/sd", "reader", "Targets for Prometheus",
+      "For http_sd: each host with `port` (default 9100), its labels as `__meta_stead_label_NAME`.",
+      NULL, "{\"type\":\"array\",\"items\":" OBJECT "}", "selector port", 0, get_sd },
     { "GET", "/v1/audit", "operator", "Who changed what",
       "Every change of the hub, the oldest first: who, from where, what it was before and after.",
       NULL, PAGE("records"), "limit after", 0, get_audit },

@@ -12,6 +12,7 @@ static void ask_free(void *data) {
     g_free(ask->text);
     g_free(ask->other);
     value_unref(ask->body);
+    g_clear_pointer(&ask->bytes, g_bytes_unref);
     pki_certificate_free(ask->certificate);
     etcd_asked_free(ask->asked);
     store_answer_unref(ask->answer);
@@ -37,29 +38,82 @@ void ask_cancel_all(Hub *hub) {
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         Ask *ask = key;
         g_hash_table_iter_remove(&iter);
-        store_call_cancel(g_steal_pointer(&ask->call));
+        ask->cancel(g_steal_pointer(&ask->pending));
         http_answer_error(ask->request, 503, "ask again", "the hub is ending");
     }
+}
+
+void ask_hold(Ask *ask, void *pending, void (*cancel)(void *pending)) {
+    g_assert(!ask->pending);
+    ask->pending = pending;
+    ask->cancel = cancel;
+    g_hash_table_add(ask->hub->asks, ask);
+}
+
+void ask_release(Ask *ask) {
+    ask->pending = NULL;
+    g_hash_table_remove(ask->hub->asks, ask);
+}
+
+/* --- waiting for the roster ------------------------------------------------------------------- */
+
+#define ROSTER_LOOK_US     (10 * (uint64_t)G_TIME_SPAN_MILLISECOND)
+#define ROSTER_PATIENCE_US (10 * (uint64_t)G_USEC_PER_SEC)
+
+static void stop_looking(void *data) {
+    Ask *ask = data;
+    loop_timer_clear(&ask->timer);
+}
+
+static void look_at_roster(void *data) {
+    Ask *ask = data;
+    const Roster *roster = rollout_roster(ask->hub->rollout);
+    uint64_t now = loop_now(ask->hub->loop);
+    bool knows = roster_is_loaded(roster) && roster_revision(roster) >= ask->number;
+    ask_release(ask);
+    if (knows) {
+        ask->go(ask);
+    } else if (now >= ask->deadline) {
+        http_answer_error(ask->request, 503, "ask again",
+                          "the hub has not read what its store has: it does not answer");
+    } else {
+        ask_hold(ask, ask, stop_looking);
+        loop_timer_set(ask->hub->loop, &ask->timer, now + ROSTER_LOOK_US, look_at_roster, ask);
+    }
+}
+
+void ask_await_roster(Ask *ask, int64_t revision, void (*go)(Ask *ask)) {
+    ask->number = revision;
+    ask->go = go;
+    ask->deadline = loop_now(ask->hub->loop) + ROSTER_PATIENCE_US;
+    look_at_roster(ask);
 }
 
 /* --- calls to the store ----------------------------------------------------------------------- */
 
 static const struct {
-    StoreErrorCode code;
+    bool of_store;
+    int code;
     unsigned status;
     const char *hint;
 } refusals[] = {
-    { STORE_ERROR_UNAVAILABLE, 503, "nothing was changed; try again" },
-    { STORE_ERROR_UNKNOWN_OUTCOME, 503, "it may have been done: look before trying again" },
-    { STORE_ERROR_NO_SPACE, 507, "nothing was changed; make room for the hub's store" },
-    { STORE_ERROR_TOO_LARGE, 413, NULL },
+    { true, STORE_ERROR_UNAVAILABLE, 503, "nothing was changed; try again" },
+    { true, STORE_ERROR_UNKNOWN_OUTCOME, 503, "it may have been done: look before trying again" },
+    { true, STORE_ERROR_NO_SPACE, 507, "nothing was changed; make room for the hub's store" },
+    { true, STORE_ERROR_TOO_LARGE, 413, NULL },
+    { false, STEAD_ERROR_CONFIG, 400, NULL },
+    { false, STEAD_ERROR_NOT_FOUND, 404, NULL },
+    { false, STEAD_ERROR_EXISTS, 409, NULL },
+    { false, STEAD_ERROR_REFUSED, 409, NULL },
+    { false, STEAD_ERROR_LIMIT, 413, NULL },
 };
 
-static void answer_failure(Ask *ask, const GError *error) {
+void ask_fail(Ask *ask, const GError *error) {
     unsigned status = 500;
     const char *hint = NULL;
     for (unsigned i = 0; i < G_N_ELEMENTS(refusals); i++)
-        if (g_error_matches(error, STORE_ERROR, (int)refusals[i].code)) {
+        if (g_error_matches(error, refusals[i].of_store ? STORE_ERROR : STEAD_ERROR,
+                            refusals[i].code)) {
             status = refusals[i].status;
             hint = refusals[i].hint;
         }
@@ -68,19 +122,20 @@ static void answer_failure(Ask *ask, const GError *error) {
 
 void on_asked(void *data, StoreAnswer *answer, const GError *error) {
     Ask *ask = data;
-    ask->call = NULL;
-    g_hash_table_remove(ask->hub->asks, ask);
+    ask_release(ask);
     if (error)
-        (ask->failed ? ask->failed : answer_failure)(ask, error);
+        (ask->failed ? ask->failed : ask_fail)(ask, error);
     else
         ask->next(ask, answer);
 }
 
+static void cancel_call(void *call) {
+    store_call_cancel(call);
+}
+
 void ask_wait(Ask *ask, StoreCall *call, AskNext next) {
-    g_assert(!ask->call);
-    ask->call = call;
     ask->next = next;
-    g_hash_table_add(ask->hub->asks, ask);
+    ask_hold(ask, call, cancel_call);
 }
 
 void ask_get(Ask *ask, const char *key, AskNext next) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "fleet/layout.h"
 #include "hub/gateway.h"
 
 #define SLICE 256u /* streams that are served before others get their turn */
@@ -42,12 +43,18 @@ struct Feed {
     bool pumping;
 };
 
+static Value *show_all(const StoreEntry *entry, const Value *value) {
+    return map_copy(value, NULL);
+}
+
 static const struct {
     const char *prefix, *type;
     ShowEntry show;
+    bool of_host; /* its name is a host's, who may see it */
 } kinds[] = {
-    { KEY_HOSTS, "host", show_host },
-    { KEY_TOKENS, "token", show_token },
+    { KEY_HOSTS, "host", show_host, true },          { KEY_TOKENS, "token", show_token, false },
+    { LAYOUT_RECORD, "deploy", show_deploy, false }, { LAYOUT_ROLLOUT, "rollout", show_all, false },
+    { LAYOUT_STAGE, "stage", show_all, true },
 };
 
 static int place_compare(Place a, Place b) {
@@ -158,7 +165,7 @@ static void hear(Feed *feed, const StoreEntry *entry, Place place) {
         Item *item = g_new0(Item, 1);
         item->place = place;
         item->event = http_event(kinds[i].type, id, text);
-        item->host = strcmp(kinds[i].prefix, KEY_HOSTS) == 0 ? g_strdup(name) : NULL;
+        item->host = kinds[i].of_host ? g_strdup(name) : NULL;
         keep(feed, item);
     }
 }
@@ -166,6 +173,8 @@ static void hear(Feed *feed, const StoreEntry *entry, Place place) {
 /* Ends the streams of those who may not ask any more. */
 static void check_credentials(Feed *feed, const StoreEntry *entry) {
     g_autofree char *key = entry_name(entry, "");
+    if (!g_str_has_prefix(key, KEY_ALL))
+        return;
     gateway_hear(feed->hub->gateway, entry);
     if (g_str_has_prefix(key, KEY_LEASES))
         return;
@@ -193,6 +202,7 @@ static void on_change(void *data, int64_t revision, GPtrArray *events, const GEr
         return;
     }
     Place place = { 0 };
+    const GList *last = feed->items.tail;
     for (unsigned i = 0; events && i < events->len; i++) {
         const StoreEntry *entry = events->pdata[i];
         place.index = entry->mod_revision == place.revision ? place.index + 1 : 0;
@@ -201,12 +211,13 @@ static void on_change(void *data, int64_t revision, GPtrArray *events, const GEr
         check_credentials(feed, entry);
     }
     feed->revision = MAX(feed->revision, revision);
-    start_pump(feed);
+    if (feed->items.tail != last)
+        start_pump(feed);
 }
 
+/* Of all keys: two watches would tell changes of either out of their order. */
 static void watch_from(Feed *feed, int64_t revision) {
-    g_autoptr(GBytes) prefix = key_of("hub/", "");
-    feed->watch = store_watch(feed->hub->state, prefix, true, revision, on_change, feed);
+    feed->watch = store_watch(feed->hub->state, NULL, false, revision, on_change, feed);
 }
 
 /* --- listeners -------------------------------------------------------------------------------- */

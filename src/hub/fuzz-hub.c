@@ -84,7 +84,8 @@ static Site *site_of_process(void) {
     HubOptions options = { .loop = site->loop, .state = store, .data = directory };
     site->hub = hub_new(&options, NULL);
     g_assert_nonnull(site->hub);
-    g_assert_cmpint(g_remove(ca) | g_remove(token) | g_rmdir(directory), ==, 0);
+    g_autofree char *name = g_build_filename(directory, "name", NULL);
+    g_assert_cmpint(g_remove(name) | g_remove(ca) | g_remove(token) | g_rmdir(directory), ==, 0);
     site->admin = g_strdup(hub_first_token(site->hub));
     post(site, "/v1/tokens", "{\"name\":\"ann\",\"role\":\"reader\"}");
     site->reader = g_strdup(value_map_string(site->value, "token", ""));

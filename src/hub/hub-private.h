@@ -1,9 +1,12 @@
 #pragma once
 /* What the files of hub/ share. */
+#include "fleet/rollout.h"
 #include "hub/hub.h"
+#include "loop/worker.h"
 #include "pki/pki.h"
 #include "state/etcd-serve.h"
 
+#define KEY_ALL          "hub/" /* begins all of these */
 #define KEY_AUTHORITY    "hub/authority"
 #define KEY_TOKENS       "hub/tokens/"
 #define KEY_HOSTS        "hub/hosts/"
@@ -19,6 +22,7 @@
 typedef struct Guesses Guesses; /* access.c */
 typedef struct Feed Feed;       /* feed.c */
 typedef struct Gateway Gateway; /* gateway.h */
+typedef struct Upkeep Upkeep;   /* upkeep.c */
 
 struct Hub {
     Loop *loop;
@@ -32,6 +36,9 @@ struct Hub {
     Guesses *guesses;
     Feed *feed;
     Gateway *gateway;
+    Rollout *rollout;
+    WorkerPool *workers; /* of bundles that are verified */
+    Upkeep *upkeep;
     Value *openapi;
     uint64_t last_record; /* the time in the name of our last audit record */
 };
@@ -55,12 +62,18 @@ struct Ask {
     char *host;       /* of a host: its name */
     char *credential; /* the key of the store with its token or certificate */
 
-    StoreCall *call; /* NULL: none is under way */
+    void *pending; /* what it waits for; NULL: nothing */
+    void (*cancel)(void *pending);
     AskNext next, after_write;
     void (*failed)(Ask *ask, const GError *error); /* answers; NULL: as all do */
+    void (*go)(Ask *ask);                          /* after a wait */
+    LoopTimer *timer;
+    uint64_t deadline;       /* loop time */
     void (*again)(Ask *ask); /* when somebody changed it meanwhile; NULL: answers 409 */
     unsigned tries;
     char *text, *other; /* what a handler keeps from one step to the next */
+    const char *action; /* of ask_note() */
+    GBytes *bytes;
     Value *body;
     int64_t number;
     PkiCertificate *certificate;
@@ -71,6 +84,12 @@ struct Ask {
 Ask *ask_of(HttpRequest *request);
 Ask *ask_new(Hub *hub, HttpRequest *request);
 void ask_cancel_all(Hub *hub); /* answers all with 503 */
+/* It waits for something that cancel(pending) ends without an answer; until ask_release(). */
+void ask_hold(Ask *ask, void *pending, void (*cancel)(void *pending));
+void ask_release(Ask *ask);
+void ask_fail(Ask *ask, const GError *error); /* answers with what went wrong */
+/* Calls go once the roster is loaded and knows what happened up to revision. */
+void ask_await_roster(Ask *ask, int64_t revision, void (*go)(Ask *ask));
 
 /* Each calls next with the answer, or answers the request with what went wrong. */
 void ask_get(Ask *ask, const char *key, AskNext next);
@@ -104,10 +123,34 @@ Write *write_new(Ask *ask, const char *action, const char *subject);
 /* before: as it was read; NULL: it must not be there. after: owned; NULL deletes. */
 void write_change(Write *write, const char *prefix, const char *name, const StoreEntry *before,
                   Value *after);
+/* Deletes whatever is there; not in the log. */
+void write_delete(Write *write, const char *prefix, const char *name, bool all_below);
 /* Puts whatever was there before; not in the log's before. after: owned. */
 void write_put(Write *write, const char *prefix, const char *name, Value *after);
 /* Frees write. When somebody was faster the request is answered with 409. */
 void write_commit(Write *write, AskNext next);
+/* For changes that fleet/ makes: a TxnAddition that adds the record of ask->action, about
+ * ask->text, after which it is as ask->body (may be NULL). */
+void write_note(void *ask, StoreTxn *txn);
+
+/* --- members.c -------------------------------------------------------------------------------- */
+
+/* Of a request or record: {"labels": {NAME: TEXT}, "grants": [PATH]}, both optional. False: *error
+ * says what is wrong. */
+bool member_check(const Value *wish, GError **error);
+/* Copies labels and grants of value, or else of fallback (may be NULL), to map. */
+void member_copy(Value *map, const Value *value, const Value *fallback);
+/* Adds to write what the fleet knows of the host of this record; revoked: nothing. */
+void member_write(Write *write, const char *host, const Value *record);
+void member_forget(Write *write, const char *host);
+/* One level, without the member except (may be NULL); map NULL gives an empty one. */
+Value *map_copy(const Value *map, const char *except);
+
+/* --- upkeep.c --------------------------------------------------------------------------------- */
+
+Upkeep *upkeep_new(Hub *hub, unsigned keep_drift_days, unsigned keep_audit_days);
+void upkeep_free(Upkeep *upkeep); /* accepts NULL */
+void upkeep_run(Upkeep *upkeep);  /* now, whether we lead or not: for tests */
 
 /* --- access.c --------------------------------------------------------------------------------- */
 
@@ -127,6 +170,8 @@ void guess_failed(Ask *ask, const char *why); /* answers 401 */
 /* --- setup.c ---------------------------------------------------------------------------------- */
 
 bool setup_directory(Hub *hub, GError **error);
+/* Our name among hubs, kept in the data directory; caller frees. */
+char *setup_name(const Hub *hub, GError **error);
 bool setup_authority(Hub *hub, GError **error);
 /* For commands on this machine: where the hub answers. */
 bool setup_note_url(const Hub *hub, const char *url, GError **error);
@@ -161,6 +206,23 @@ void get_host(void *data, HttpRequest *request);
 void revoke_host(void *data, HttpRequest *request);
 void join(void *data, HttpRequest *request);
 void renew(void *data, HttpRequest *request);
+void change_member(void *data, HttpRequest *request);
+void put_bundle(void *data, HttpRequest *request);
+void get_bundle(void *data, HttpRequest *request);
+void forgive_bundle(void *data, HttpRequest *request);
+void get_deploys(void *data, HttpRequest *request);
+void get_deploy(void *data, HttpRequest *request);
+void post_deploy(void *data, HttpRequest *request);
+void get_keys(void *data, HttpRequest *request);
+void put_keys(void *data, HttpRequest *request);
+void get_rollout(void *data, HttpRequest *request);
+void order_rollout(void *data, HttpRequest *request);
+void get_fleet(void *data, HttpRequest *request);
+void get_facts(void *data, HttpRequest *request);
+void get_drift(void *data, HttpRequest *request);
+void get_why(void *data, HttpRequest *request);
+void get_sd(void *data, HttpRequest *request);
 
 Value *show_host(const StoreEntry *entry, const Value *value);
 Value *show_token(const StoreEntry *entry, const Value *value);
+Value *show_deploy(const StoreEntry *entry, const Value *value);

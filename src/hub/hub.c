@@ -76,6 +76,16 @@ static bool start_feed(Hub *hub, GError **error) {
     return true;
 }
 
+static bool start_rollout(Hub *hub, const HubOptions *options, GError **error) {
+    g_autofree char *name = setup_name(hub, error);
+    if (!name)
+        return false;
+    hub->rollout = rollout_new(hub->loop, hub->state, name);
+    hub->workers = worker_pool_new(hub->loop, 2);
+    hub->upkeep = upkeep_new(hub, options->keep_drift_days, options->keep_audit_days);
+    return true;
+}
+
 Hub *hub_new(const HubOptions *options, GError **error) {
     g_autoptr(Hub) hub = g_new0(Hub, 1);
     hub->loop = options->loop;
@@ -85,6 +95,7 @@ Hub *hub_new(const HubOptions *options, GError **error) {
     hub->guesses = guesses_new();
     hub->gateway = gateway_new(hub);
     if (!setup_directory(hub, error) || !setup_authority(hub, error) || !start_feed(hub, error) ||
+        !start_rollout(hub, options, error) ||
         (options->listen && !start_server(hub, options, error)))
         return NULL;
     return g_steal_pointer(&hub);
@@ -95,6 +106,9 @@ void hub_free(Hub *hub) {
         return;
     ask_cancel_all(hub);
     http_server_free(hub->server);
+    worker_pool_free(hub->workers);
+    upkeep_free(hub->upkeep);
+    rollout_free(hub->rollout);
     feed_free(hub->feed);
     gateway_free(hub->gateway);
     g_hash_table_unref(hub->asks);

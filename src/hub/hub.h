@@ -1,6 +1,6 @@
 #pragma once
 /*
- * hub: what a fleet meets at. Uses base, pki, loop, http, state and fleet.
+ * hub: what a fleet meets at. Uses base, pki, loop, http, state, bundle and fleet.
  *
  * A hub keeps nothing in memory that matters: all is in the state store, so several hubs over one
  * etcd are equal, and a hub that was killed goes on where it was. Its data directory has what is
@@ -11,9 +11,12 @@
  *   write.c        changes: compared, done and written to the audit log in one transaction
  *   api-*.c        the handlers; the table of routes is api.c
  *   gateway*.c     the store of the fleet, for its hosts; which keys they may touch: permit.c
+ *   members.c      what a member's labels and grants are, and where they are kept
+ *   upkeep.c       now and then: what is old is forgotten
  *   setup.c        the first start
  *
- * Keys of the store: hub/authority, hub/tokens/ID, hub/hosts/NAME, hub/certificates/SERIAL,
+ * Deploys and reports are those of fleet/ (roster.h says which keys), and the rollout runs here.
+ * Keys of the store besides: hub/authority, hub/tokens/ID, hub/hosts/NAME, hub/certificates/SERIAL,
  * hub/audit/TIME. Values are JSON objects. hub/leases/ID is the name of the host that it was
  * granted to.
  */
@@ -25,6 +28,9 @@
 
 #define HUB_PORT 8440
 
+#define HUB_KEEP_DRIFT_DAYS 30u
+#define HUB_KEEP_AUDIT_DAYS 365u
+
 typedef struct Hub Hub;
 
 typedef struct {
@@ -35,6 +41,7 @@ typedef struct {
                            http_try() */
     const char *const *names; /* further names of this hub, for its certificate; or NULL */
     HttpServerOptions limits; /* of clients; the rest is not read */
+    unsigned keep_drift_days, keep_audit_days; /* 0: the defaults above */
 } HubOptions;
 
 /* Waits for the store (loop_run()): not inside a callback. What was there is used, what is missing

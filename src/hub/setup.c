@@ -37,6 +37,17 @@ bool setup_note_url(const Hub *hub, const char *url, GError **error) {
     return write_file(hub, "url", line, 0644, error);
 }
 
+char *setup_name(const Hub *hub, GError **error) {
+    g_autofree char *path = g_build_filename(hub->data, "name", NULL);
+    g_autofree char *name = NULL;
+    if (g_file_get_contents(path, &name, NULL, NULL) && name_is_good(g_strchomp(name)))
+        return g_steal_pointer(&name);
+    g_free(name);
+    name = g_strdup_printf("hub-%08x%08x", g_random_int(), g_random_int());
+    g_autofree char *line = g_strconcat(name, "\n", NULL);
+    return write_file(hub, "name", line, 0644, error) ? g_steal_pointer(&name) : NULL;
+}
+
 /* --- the authority ---------------------------------------------------------------------------- */
 
 static bool take_authority(Hub *hub, const StoreEntry *entry, GError **error) {

@@ -95,6 +95,8 @@ static void site_clear(Site *site) {
     value_unref(site->value);
     g_autofree char *token = g_build_filename(site->data, "admin-token", NULL);
     g_autofree char *ca = g_build_filename(site->data, "ca.pem", NULL);
+    g_autofree char *name = g_build_filename(site->data, "name", NULL);
+    g_assert_cmpint(g_remove(name), ==, 0);
     (void)g_remove(token);
     g_assert_cmpint(g_remove(ca), ==, 0);
     g_assert_cmpint(g_rmdir(site->data), ==, 0);
@@ -407,7 +409,9 @@ static void listens_where_told(void) {
     g_autofree char *token = g_build_filename(data, "admin-token", NULL);
     g_autofree char *ca = g_build_filename(data, "ca.pem", NULL);
     g_autofree char *url = g_build_filename(data, "url", NULL);
-    g_assert_cmpint(g_remove(token) | g_remove(ca) | g_remove(url) | g_rmdir(data), ==, 0);
+    g_autofree char *name = g_build_filename(data, "name", NULL);
+    g_assert_cmpint(g_remove(name) | g_remove(token) | g_remove(ca) | g_remove(url) | g_rmdir(data),
+                    ==, 0);
 }
 
 int main(int argc, char **argv) {

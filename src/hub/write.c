@@ -49,6 +49,11 @@ void write_change(Write *write, const char *prefix, const char *name, const Stor
     }
 }
 
+void write_delete(Write *write, const char *prefix, const char *name, bool all_below) {
+    g_autoptr(GBytes) key = key_of(prefix, name);
+    store_txn_delete(write->txn, STORE_THEN, key, all_below);
+}
+
 void write_put(Write *write, const char *prefix, const char *name, Value *after) {
     g_autoptr(GBytes) key = key_of(prefix, name), text = text_of(after);
     g_autofree char *title = g_strconcat(prefix, name, NULL);
@@ -74,17 +79,34 @@ static void on_written(Ask *ask, StoreAnswer *answer) {
                           "somebody else changed it at the same time");
 }
 
-void write_commit(Write *write, AskNext next) {
-    Ask *ask = write->ask;
+static void add_record(Write *write, StoreTxn *txn) {
     value_map_set(write->record, "before", write->before);
     value_map_set(write->record, "after", write->after);
-    g_autofree char *name = record_name(ask->hub);
+    g_autofree char *name = record_name(write->ask->hub);
     g_autoptr(GBytes) key = key_of(KEY_AUDIT, name), text = text_of(write->record);
-    store_txn_compare(write->txn, key, STORE_MOD_REVISION, STORE_EQUAL, 0);
-    store_txn_put(write->txn, STORE_THEN, key, text, 0);
-    ask->after_write = next;
-    ask_commit(ask, write->txn, on_written);
+    store_txn_compare(txn, key, STORE_MOD_REVISION, STORE_EQUAL, 0);
+    store_txn_put(txn, STORE_THEN, key, text, 0);
+}
+
+static void write_free(Write *write) {
     store_txn_unref(write->txn);
     value_unref(write->record);
     g_free(write);
+}
+
+void write_commit(Write *write, AskNext next) {
+    Ask *ask = write->ask;
+    add_record(write, write->txn);
+    ask->after_write = next;
+    ask_commit(ask, write->txn, on_written);
+    write_free(write);
+}
+
+void write_note(void *data, StoreTxn *txn) {
+    Ask *ask = data;
+    Write *write = write_new(ask, ask->action, ask->text);
+    value_unref(write->after);
+    write->after = ask->body ? value_ref(ask->body) : value_new_map();
+    add_record(write, txn);
+    write_free(write);
 }

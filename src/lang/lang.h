@@ -25,6 +25,7 @@ typedef struct {
     const char *values_file; /* where they are from, to be told; NULL: from no file */
     const Value *facts;      /* overrides what is read from the host (tests), or NULL */
     const Value *secrets;    /* map of names and strings from --secrets, or NULL: none are known */
+    bool any_secret;         /* others are empty: for evaluations that nothing is done with */
     const Value *exchange;   /* the view of fleet/exchange.h; NULL: there is no exchange */
     const char *const *env_names; /* environment variables the program may read; NULL: none */
     uint64_t wall_now;            /* us since the epoch, for clock.* */

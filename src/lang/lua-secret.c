@@ -10,6 +10,13 @@ static int get_secret(lua_State *lua) {
     const char *name = lua_value_check_text(lua, 1, "the name", NULL);
     const Value *secrets = eval->inputs->secrets;
     const Value *item = secrets ? value_map_get(secrets, name) : NULL;
+    if (!item && eval->inputs->any_secret) {
+        Value *empty = value_new_string("");
+        Value *secret = value_as_secret(empty, name);
+        value_unref(empty);
+        object_push_secret(lua, secret);
+        return 1;
+    }
     if (!item)
         return eval_raise(lua, "no such secret '%s': %s", name,
                           secrets ? "add it to the file given with --secrets"

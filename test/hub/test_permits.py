@@ -126,7 +126,7 @@ def test_nobody_reaches_the_keys_of_the_hub(world):
             assert gateway.ask(path, {"key": b64("zzz"), "range_end": b64(ROOT + "host/")})[0] == 403  # no key at all
     assert world.admin.put(ROOT + "fleet/member/web1", "{}")[0] == 200
     assert world.admin.range(ROOT, prefix=True)[0] == 200
-    assert world.admin.delete(ROOT + "fleet/member/", prefix=True)[1]["deleted"] == "1"
+    assert world.admin.delete(ROOT + "fleet/member/", prefix=True)[1]["deleted"] == "2"
 
 
 def test_a_refused_part_refuses_the_whole(world):

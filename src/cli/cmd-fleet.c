@@ -1,0 +1,259 @@
+/* stead fleet: what the hosts of a fleet say of themselves. */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/plural.h"
+#include "cli/commands.h"
+#include "cli/hub-call.h"
+#include "cli/printer.h"
+#include "cli/time-text.h"
+#include "cli/verbs.h"
+
+typedef struct {
+    const Arguments *arguments;
+    Printer *printer;
+    HubLink link;
+    int code; /* of a verb that is done */
+} Context;
+
+/* All rows of a list, of the hosts that selector (may be NULL) means. more: further parameters,
+ * each beginning with "&", or "". */
+static Value *list_of(const Context *context, const char *path, const char *name,
+                      const char *selector, const char *more, GError **error) {
+    g_autofree char *escaped = g_uri_escape_string(selector ? selector : "all", NULL, FALSE);
+    g_autofree char *url = g_strconcat(path, "?selector=", escaped, more, NULL);
+    return hub_list(&context->link, url, name, error);
+}
+
+/* --- status */
+
+static bool is_well(const Value *row) {
+    const char *state = value_map_string(row, "state", ""),
+               *stage = value_map_string(row, "stage", "");
+    return strcmp(state, "failing") != 0 && strcmp(state, "silent") != 0 &&
+           strcmp(value_map_string(row, "health", ""), "unhealthy") != 0 &&
+           strcmp(stage, "failed") != 0 && strcmp(stage, "stuck") != 0;
+}
+
+/* What a host runs, where that is not what it shall. */
+static char *deploy_text(const Value *row) {
+    const char *desired = value_map_string(row, "digest", ""),
+               *running = value_map_string(row, "running", "");
+    int64_t record = value_map_int(row, "record", 0);
+    if (record == 0)
+        return g_strdup("no deploy");
+    bool same =
+        strcmp(desired, running) == 0 || strcmp(value_map_string(row, "state", ""), "silent") == 0;
+    return same ? g_strdup_printf("deploy %" G_GINT64_FORMAT, record)
+                : g_strdup_printf("deploy %" G_GINT64_FORMAT " to come", record);
+}
+
+static void print_row(Printer *printer, const Value *row) {
+    const char *state = value_map_string(row, "state", ""),
+               *message = value_map_string(row, "message", ""),
+               *health = value_map_string(row, "health", "");
+    int64_t since = value_map_int(row, "since", 0);
+    bool silent = strcmp(state, "silent") == 0, ill = strcmp(health, "unhealthy") == 0;
+    g_autofree char *deploy = deploy_text(row);
+    g_autofree char *when = since > 0 ? time_show(since * G_USEC_PER_SEC) : NULL;
+    printer_line(printer,
+                 is_well(row) ? strcmp(state, "converged") == 0 ? STYLE_PLAIN : STYLE_CHANGE
+                              : STYLE_BAD,
+                 "%-20s %-10s %s%s%s%s%s%s", value_map_string(row, "host", ""), state, deploy,
+                 ill ? ", unhealthy" : "", when ? silent ? ", last run " : ", since " : "",
+                 when ? when : "", *message ? ": " : "", message);
+}
+
+static void print_counts(Printer *printer, const Value *rows, unsigned failing) {
+    unsigned total = (unsigned)value_size(rows), silent = 0, converged = 0;
+    for (size_t i = 0; i < total; i++) {
+        const char *state = value_map_string(value_list_at(rows, i), "state", "");
+        silent += strcmp(state, "silent") == 0;
+        converged += strcmp(state, "converged") == 0;
+    }
+    printer_line(printer, STYLE_STRONG, "%u %s: %u converged, %u silent, %u not well", total,
+                 plural(total, "host", "hosts"), converged, silent, failing);
+}
+
+static bool status(Context *context, char **words, GError **error) {
+    g_autoptr(Value) rows = list_of(context, "/v1/fleet", "hosts", words[0], "", error);
+    unsigned failing = 0;
+    for (size_t i = 0; rows && i < value_size(rows); i++) {
+        const Value *row = value_list_at(rows, i);
+        failing += !is_well(row);
+        if (printer_is_json(context->printer))
+            printer_json(context->printer, "host", hub_copy(row));
+        else if (!printer_is_quiet(context->printer) || !is_well(row))
+            print_row(context->printer, row);
+    }
+    if (rows && !printer_is_json(context->printer))
+        print_counts(context->printer, rows, failing);
+    context->code = failing > 0 ? EXIT_FAILURES : EXIT_DONE;
+    return rows != NULL;
+}
+
+/* --- drift */
+
+static int compare_times(const void *a, const void *b) {
+    int64_t one = value_map_int(*(Value *const *)a, "time", 0),
+            other = value_map_int(*(Value *const *)b, "time", 0);
+    return (one > other) - (one < other);
+}
+
+static void print_drift(Printer *printer, const Value *row) {
+    const Value *resource = value_map_get(row, "resource"), *what = value_map_get(row, "what");
+    g_autofree char *when = time_show(value_map_int(row, "time", 0));
+    g_autofree char *shown = what && value_type(what) == VALUE_STRING ? g_strdup(value_string(what))
+                                                                      : value_show(what, 0);
+    g_autofree char *name = resource && value_type(resource) == VALUE_STRING
+                                ? g_strdup(value_string(resource))
+                                : value_show(resource, 0);
+    printer_line(printer, STYLE_PLAIN, "%s %s %s: %s", when, value_map_string(row, "host", ""),
+                 name, shown);
+}
+
+static bool drift(Context *context, char **words, GError **error) {
+    int64_t since = 0;
+    if (context->arguments->since && !time_parse(context->arguments->since, &since, error))
+        return false;
+    g_autofree char *more =
+        g_strdup_printf("&since=%" G_GINT64_FORMAT, MAX(since, 0) / G_USEC_PER_SEC);
+    g_autoptr(Value) rows = list_of(context, "/v1/fleet/drift", "drift", words[0], more, error);
+    g_autoptr(GPtrArray) sorted = g_ptr_array_new();
+    for (size_t i = 0; rows && i < value_size(rows); i++)
+        g_ptr_array_add(sorted, (void *)(uintptr_t)value_list_at(rows, i));
+    g_ptr_array_sort(sorted, compare_times);
+    for (unsigned i = 0; i < sorted->len; i++)
+        if (printer_is_json(context->printer))
+            printer_json(context->printer, "drift", hub_copy(sorted->pdata[i]));
+        else
+            print_drift(context->printer, sorted->pdata[i]);
+    if (rows && !printer_is_json(context->printer))
+        printer_line(context->printer, STYLE_STRONG, "%u %s", sorted->len,
+                     plural(sorted->len, "repair", "repairs"));
+    return rows != NULL;
+}
+
+/* --- facts */
+
+/* "os.name": the member of the member. */
+static const Value *fact_of(const Value *facts, const char *path) {
+    g_auto(GStrv) parts = g_strsplit(path, ".", -1);
+    const Value *value = facts;
+    for (char **part = parts; *part && value; part++)
+        value = value_type(value) == VALUE_MAP ? value_map_get(value, *part) : NULL;
+    return value;
+}
+
+static void print_facts(const Context *context, const Value *row) {
+    const char *host = value_map_string(row, "host", ""), *path = context->arguments->fact;
+    const Value *facts = value_map_get(row, "facts");
+    const Value *value = path ? fact_of(facts, path) : facts;
+    if (printer_is_json(context->printer)) {
+        Value *map = hub_copy(row);
+        if (path) {
+            value_map_set(map, "fact", value_new_string(path));
+            value_map_set(map, "value", value_ref(value));
+            value_map_set(map, "facts", value_new_nil());
+        }
+        printer_json(context->printer, "facts", map);
+        return;
+    }
+    if (path) {
+        g_autofree char *shown = value && value_type(value) == VALUE_STRING
+                                     ? g_strdup(value_string(value))
+                                     : value_show(value, 0);
+        printer_line(context->printer, value ? STYLE_PLAIN : STYLE_DIM, "%s %s", host,
+                     value ? shown : "(none)");
+        return;
+    }
+    g_autofree char *text = json_print(value, JSON_INDENT);
+    printer_line(context->printer, STYLE_STRONG, "%s", host);
+    printer_line(context->printer, STYLE_PLAIN, "%s", text);
+}
+
+static bool facts(Context *context, char **words, GError **error) {
+    g_autoptr(Value) rows = list_of(context, "/v1/fleet/facts", "hosts", words[0], "", error);
+    for (size_t i = 0; rows && i < value_size(rows); i++)
+        print_facts(context, value_list_at(rows, i));
+    return rows != NULL;
+}
+
+/* --- why */
+
+static bool why(Context *context, char **words, GError **error) {
+    g_autofree char *host = g_uri_escape_string(words[0], NULL, FALSE);
+    g_autofree char *kind = g_uri_escape_string(words[1], NULL, FALSE);
+    g_autofree char *name = g_uri_escape_string(words[2], NULL, FALSE);
+    g_autofree char *path =
+        g_strconcat("/v1/fleet/why?host=", host, "&kind=", kind, "&name=", name, NULL);
+    g_autoptr(Value) map = hub_call(&context->link, "GET", path, NULL, error);
+    if (!map)
+        return false;
+    const Value *answer = value_map_get(map, "answer");
+    if (printer_is_json(context->printer)) {
+        printer_json(context->printer, "why", hub_copy(map));
+    } else if (answer && value_type(answer) == VALUE_STRING) {
+        printer_line(context->printer, STYLE_PLAIN, "%s", value_string(answer));
+    } else {
+        g_autofree char *text = json_print(answer, JSON_INDENT);
+        printer_line(context->printer, STYLE_PLAIN, "%s", text);
+    }
+    return true;
+}
+
+static const struct {
+    Verb verb;
+    bool (*run)(Context *context, char **words, GError **error);
+} verbs[] = {
+    { { "status", "[SELECTOR]", 0, 1 }, status },
+    { { "drift", "[SELECTOR]", 0, 1 }, drift },
+    { { "facts", "[SELECTOR]", 0, 1 }, facts },
+    { { "why", "HOST KIND NAME", 3, 3 }, why },
+};
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Printer) printer = printer_new(arguments);
+    g_autoptr(GError) error = NULL;
+    Context context = { .arguments = arguments, .printer = printer };
+    int verb = VERB_FIND("fleet", verbs, words, &error);
+    bool done = verb >= 0 && hub_link_open(&context.link, arguments, &error) &&
+                verbs[verb].run(&context, words + 1, &error);
+    hub_link_clear(&context.link);
+    if (done)
+        return context.code;
+    printer_error(printer, error);
+    return hub_exit_code(error);
+}
+
+#define TO(member) offsetof(Arguments, member)
+
+static const Option option_fact = {
+    "fact", 0, G_OPTION_ARG_STRING, TO(fact), "NAME", "facts: this one alone, as os.name",
+};
+
+static const Option *const options[] = {
+    &option_since,      &option_fact, &option_data,  &option_hub,      &option_ca,
+    &option_token_file, &option_json, &option_quiet, &option_no_color, NULL,
+};
+
+const Command command_fleet = {
+    .name = "fleet",
+    .arguments = "status [SELECTOR] | drift [SELECTOR] | facts [SELECTOR] | why HOST KIND NAME",
+    .min_arguments = 1,
+    .max_arguments = 4,
+    .summary = "See how the hosts of a fleet are",
+    .help =
+        "status tells of each host what it runs, whether that has converged, and since when; it "
+        "exits with 4 when\n"
+        "a host fails, is unhealthy or silent, and with --quiet lists only those. drift lists "
+        "what hosts have\n"
+        "repaired, facts what they are; why asks a host as `stead why` does there. A SELECTOR "
+        "says which hosts:\n"
+        "all, web*, 'role=web and site=ams1', os.name=debian; see doc/deploys.md.",
+    .example = "stead fleet status role=web",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,271 @@
+#include "cli/deploy-publish.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/plural.h"
+#include "bundle/sign-statement.h"
+#include "cli/deploy-plan.h"
+#include "fleet/selector.h"
+#include "fleet/strategy.h"
+#include "lang/lang.h"
+
+#define SETTINGS     "deploy.yaml"
+#define KEY_VARIABLE "STEAD_DEPLOY_KEY"
+
+typedef struct {
+    const Arguments *arguments;
+    Printer *printer;
+    const HubLink *link;
+    const char *directory;
+    char *to, *strategy;
+    char *key_file;
+    SigningKey *key;
+    Bundle *bundle;
+    Value *newest;    /* the deploy before; NULL: none */
+    char *first_keys; /* a list of our key alone, where the fleet has none; or NULL */
+    unsigned targets;
+} Deploy;
+
+static void deploy_clear(Deploy *deploy) {
+    g_free(deploy->to);
+    g_free(deploy->strategy);
+    g_free(deploy->key_file);
+    g_free(deploy->first_keys);
+    signing_key_free(deploy->key);
+    bundle_free(deploy->bundle);
+    value_unref(deploy->newest);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Deploy, deploy_clear)
+
+static bool refuse(GError **error, const char *what) {
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG, what);
+    return false;
+}
+
+/* --- what is wanted */
+
+/* The command line, then deploy.yaml, then what is usual. */
+static bool read_settings(Deploy *deploy, GError **error) {
+    const Arguments *arguments = deploy->arguments;
+    g_autofree char *path = g_build_filename(deploy->directory, SETTINGS, NULL);
+    g_autoptr(Value) settings =
+        g_file_test(path, G_FILE_TEST_EXISTS) ? lang_load_values(path, error) : value_new_map();
+    if (!settings)
+        return false;
+    for (size_t i = 0; i < value_size(settings); i++) {
+        const char *name;
+        const Value *value = value_map_at(settings, i, &name);
+        if (value_type(value) == VALUE_STRING &&
+            (strcmp(name, "to") == 0 || strcmp(name, "strategy") == 0))
+            continue;
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "%s: '%s' is not known there: write 'to' and 'strategy', each a text", path,
+                    name);
+        return false;
+    }
+    deploy->to = g_strdup(arguments->to ? arguments->to : value_map_string(settings, "to", "all"));
+    deploy->strategy = g_strdup(arguments->strategy ? arguments->strategy
+                                                    : value_map_string(settings, "strategy", ""));
+    Strategy strategy;
+    g_autoptr(Selector) to = selector_parse(deploy->to, error);
+    return to && strategy_parse(deploy->strategy, &strategy, error);
+}
+
+static bool read_key(Deploy *deploy, GError **error) {
+    const char *named = deploy->arguments->key ? deploy->arguments->key : g_getenv(KEY_VARIABLE);
+    deploy->key_file = named
+                           ? g_strdup(named)
+                           : g_build_filename(g_get_user_config_dir(), "stead", "deploy.key", NULL);
+    g_autoptr(GError) problem = NULL;
+    deploy->key = signing_key_load(deploy->key_file, &problem);
+    if (deploy->key)
+        return true;
+    if (!named && g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        g_set_error(
+            error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+            "a key that signs the deploy is missing: name it with --key FILE or in " KEY_VARIABLE
+            ", or make one: stead key new %s",
+            deploy->key_file);
+    else
+        g_propagate_error(error, g_steal_pointer(&problem));
+    return false;
+}
+
+/* --- what there is */
+
+static bool read_newest(Deploy *deploy, GError **error) {
+    g_autoptr(Value) rollout = hub_call(deploy->link, "GET", "/v1/rollout", NULL, error);
+    if (!rollout)
+        return false;
+    int64_t record = value_map_int(rollout, "record", 0);
+    g_autofree char *path =
+        g_strdup_printf("/v1/deploys?after=%" G_GINT64_FORMAT, MAX(record - 1, 0));
+    g_autoptr(Value) deploys = hub_list(deploy->link, path, "deploys", error);
+    if (!deploys)
+        return false;
+    if (value_size(deploys) > 0)
+        deploy->newest = value_ref(value_list_at(deploys, value_size(deploys) - 1));
+    return true;
+}
+
+static uint64_t number_of(const Deploy *deploy) {
+    return deploy->newest ? (uint64_t)value_map_int(deploy->newest, "record", 0) + 1 : 1;
+}
+
+/* Whether our signature will count. Of a fleet without keys ours becomes the first. */
+static bool check_key(Deploy *deploy, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(Value) map = hub_call(deploy->link, "GET", "/v1/keys", NULL, &problem);
+    const PublicKey *public = signing_key_public(deploy->key);
+    if (g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
+        g_autofree char *who = g_strdup_printf("%s@%s", g_get_user_name(), g_get_host_name());
+        g_autoptr(KeyList) first = key_list_add(NULL, public, who, deploy->key, error);
+        deploy->first_keys = first ? g_strdup(key_list_chain(first)) : NULL;
+        return first != NULL;
+    }
+    if (!map) {
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
+    }
+    const char *text = value_map_string(map, "keys", "");
+    g_autoptr(KeyList) list = g_str_has_prefix(text, "stead keys ")
+                                  ? key_list_of_chain(text, strlen(text), error)
+                                  : key_list_of_lines(text, error);
+    if (list && key_list_accepts(list, public, number_of(deploy), "the deploy", error))
+        return true;
+    g_prefix_error(error, "sign with '%s': ", deploy->key_file);
+    return false;
+}
+
+/* --- deciding */
+
+static void show_heading(const Deploy *deploy) {
+    if (printer_is_json(deploy->printer))
+        return;
+    if (deploy->newest)
+        printer_line(deploy->printer, STYLE_PLAIN,
+                     "deploy %" G_GUINT64_FORMAT " of %s%s, after \"%s\" by %s", number_of(deploy),
+                     BUNDLE_NAME_PREFIX, deploy->bundle->digest,
+                     value_map_string(deploy->newest, "message", ""),
+                     value_map_string(deploy->newest, "by", ""));
+    else
+        printer_line(deploy->printer, STYLE_PLAIN, "deploy 1 of %s%s, the first one",
+                     BUNDLE_NAME_PREFIX, deploy->bundle->digest);
+}
+
+static bool show_plan(Deploy *deploy, GError **error) {
+    DeployPlanOptions options = { .link = deploy->link,
+                                  .printer = deploy->printer,
+                                  .bundle = deploy->bundle,
+                                  .directory = deploy->directory,
+                                  .to = deploy->to };
+    g_autoptr(Value) plan = deploy_plan(&options, error);
+    if (!plan)
+        return false;
+    deploy->targets = (unsigned)value_map_int(plan, "targets", 0);
+    show_heading(deploy);
+    if (printer_is_json(deploy->printer))
+        printer_json(deploy->printer, "plan", hub_copy(plan));
+    else
+        deploy_plan_print(deploy->printer, plan);
+    return true;
+}
+
+/* "Y" is no, on purpose: who means it types the word. */
+static bool is_wanted(const Deploy *deploy, GError **error) {
+    if (deploy->arguments->yes)
+        return true;
+    if (!isatty(STDIN_FILENO) || printer_is_json(deploy->printer)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "stead deploy: nobody is there to be asked; say --yes to publish this");
+        return false;
+    }
+    char line[16] = "";
+    printf("Deploy to %u %s ('%s')? Type yes: ", deploy->targets,
+           plural(deploy->targets, "host", "hosts"), deploy->to);
+    (void)fflush(stdout);
+    if (fgets(line, sizeof line, stdin) && strcmp(g_strstrip(line), "yes") == 0)
+        return true;
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                        "stead deploy: not wanted; nothing was changed");
+    return false;
+}
+
+/* --- publishing */
+
+static char *sign(const Deploy *deploy, GError **error) {
+    Statement statement = { .record = number_of(deploy),
+                            .time = (uint64_t)time(NULL),
+                            .message = deploy->arguments->message,
+                            .key = *signing_key_public(deploy->key) };
+    memcpy(statement.digest, deploy->bundle->digest, DIGEST_HEX_SIZE);
+    const char *previous = deploy->newest ? value_map_string(deploy->newest, "digest", "") : "";
+    if (*previous && !bundle_parse_name(previous, statement.previous, error))
+        return NULL;
+    return statement_sign(&statement, deploy->key, error);
+}
+
+static bool give_keys(const Deploy *deploy, GError **error) {
+    if (!deploy->first_keys)
+        return true;
+    g_autoptr(Value) wish = value_new_map();
+    value_map_set(wish, "keys", value_new_string(deploy->first_keys));
+    g_autoptr(Value) answer = hub_call(deploy->link, "PUT", "/v1/keys", wish, error);
+    if (!answer) {
+        g_prefix_error(error, "give this fleet its first list of keys: ");
+        return false;
+    }
+    if (!printer_is_json(deploy->printer))
+        printer_line(deploy->printer, STYLE_PLAIN,
+                     "this fleet had no list of keys; '%s' is the first: keep it safe, and away "
+                     "from the hub",
+                     deploy->key_file);
+    return true;
+}
+
+static bool send_bundle(const Deploy *deploy, GError **error) {
+    g_autofree char *path = g_strconcat("/v1/bundles/", deploy->bundle->digest, NULL);
+    g_autoptr(GBytes) packed = bundle_write(deploy->bundle, error);
+    g_autoptr(Value) answer = packed ? hub_send_bytes(deploy->link, path, packed, error) : NULL;
+    return answer != NULL;
+}
+
+static bool publish(const Deploy *deploy, GError **error) {
+    g_autofree char *statement = sign(deploy, error);
+    if (!statement || !give_keys(deploy, error) || !send_bundle(deploy, error))
+        return false;
+    g_autoptr(Value) wish = value_new_map();
+    value_map_set(wish, "statement", value_new_string(statement));
+    value_map_set(wish, "to", value_new_string(deploy->to));
+    value_map_set(wish, "strategy", value_new_string(deploy->strategy));
+    g_autoptr(Value) answer = hub_call(deploy->link, "POST", "/v1/deploys", wish, error);
+    if (answer && printer_is_json(deploy->printer))
+        printer_json(deploy->printer, "published", hub_copy(answer));
+    else if (answer)
+        printer_line(deploy->printer, STYLE_GOOD,
+                     "published deploy %" G_GINT64_FORMAT
+                     "; 'stead deploy status --watch' shows how it goes",
+                     value_map_int(answer, "record", 0));
+    return answer != NULL;
+}
+
+int deploy_publish_directory(const Arguments *arguments, Printer *printer, const HubLink *link,
+                             const char *directory, GError **error) {
+    g_auto(Deploy) deploy = {
+        .arguments = arguments, .printer = printer, .link = link, .directory = directory
+    };
+    if (!arguments->message || !*arguments->message) {
+        (void)refuse(error, "stead deploy: say why with -m \"why\"; others read it later");
+        return EXIT_REFUSED;
+    }
+    deploy.bundle = bundle_of_directory(directory, BUNDLE_MAIN, error);
+    if (!deploy.bundle || !read_settings(&deploy, error) || !read_key(&deploy, error) ||
+        !read_newest(&deploy, error) || !check_key(&deploy, error) || !show_plan(&deploy, error) ||
+        !is_wanted(&deploy, error) || !publish(&deploy, error))
+        return EXIT_REFUSED;
+    return EXIT_DONE;
+}
