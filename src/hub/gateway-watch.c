@@ -164,7 +164,8 @@ static void on_change(void *data, int64_t revision, GPtrArray *events, const GEr
 }
 
 static void listen(Channel *channel) {
-    channel->watch = store_watch(channel->gateway->hub->state, channel->asked.key,
+    const Hub *hub = channel->gateway->hub;
+    channel->watch = store_watch(hub->shared ? hub->shared : hub->state, channel->asked.key,
                                  channel->asked.prefix, channel->next, on_change, channel);
 }
 

@@ -27,6 +27,7 @@ typedef struct Upkeep Upkeep;   /* upkeep.c */
 struct Hub {
     Loop *loop;
     Store *state;
+    Store *shared; /* the same, where many watches of it are dear; or NULL */
     HttpServer *server;
     char *data, *url, *fingerprint, *first_token;
     PkiKey *authority_key;

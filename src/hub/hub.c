@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "fleet/layout.h"
 #include "hub/gateway.h"
 
 /* "ADDRESS:PORT", "[ADDRESS]:PORT", ":PORT", "ADDRESS" */
@@ -67,6 +68,13 @@ static bool start_server(Hub *hub, const HubOptions *options, GError **error) {
     return setup_note_url(hub, local, error);
 }
 
+/* A watch of etcd is a stream to it: agents have tens of thousands. Other stores are here. */
+static void share_watches(Hub *hub) {
+    g_autoptr(GBytes) root = key_of(LAYOUT_ROOT, "");
+    if (strcmp(store_kind(hub->state), "etcd") == 0)
+        hub->shared = store_open_shared(hub->state, root);
+}
+
 static bool start_feed(Hub *hub, GError **error) {
     g_autoptr(GBytes) key = key_of(KEY_AUTHORITY, "");
     g_autoptr(StoreAnswer) answer = store_wait(store_get(hub->state, key, NULL, NULL), error);
@@ -94,6 +102,7 @@ Hub *hub_new(const HubOptions *options, GError **error) {
     hub->asks = g_hash_table_new(NULL, NULL);
     hub->guesses = guesses_new();
     hub->gateway = gateway_new(hub);
+    share_watches(hub);
     if (!setup_directory(hub, error) || !setup_authority(hub, error) || !start_feed(hub, error) ||
         !start_rollout(hub, options, error) ||
         (options->listen && !start_server(hub, options, error)))
@@ -111,6 +120,7 @@ void hub_free(Hub *hub) {
     rollout_free(hub->rollout);
     feed_free(hub->feed);
     gateway_free(hub->gateway);
+    store_free(hub->shared);
     g_hash_table_unref(hub->asks);
     guesses_free(hub->guesses);
     value_unref(hub->openapi);

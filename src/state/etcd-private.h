@@ -8,7 +8,7 @@ typedef struct {
     Store state;
     HttpClient *http;
     GPtrArray *earlier; /* of HttpClient: with certificates that were renewed, for their calls */
-    char **members;             /* their addresses, without a slash at the end */
+    char **members;     /* their addresses, without a slash at the end */
     unsigned n_members, member; /* the one that is asked */
     char *user, *password;      /* NULL: without */
     char *token;                /* a header; NULL: none yet */

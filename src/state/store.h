@@ -204,6 +204,12 @@ Store *store_open_etcd(Loop *loop, const StoreEtcdOptions *options, GError **err
  * trusts; what is under way goes on with what it began with. */
 bool store_etcd_renew(Store *state, const StoreEtcdOptions *options, GError **error);
 
+/* What under has (which is borrowed, and freed after it), for who has many watches of keys that
+ * begin with prefix (NULL: any): they share one of under. A watch may be told what was compacted
+ * lately.
+ */
+Store *store_open_shared(Store *under, GBytes *prefix);
+
 /* As people write it: "sqlite=FILE", "etcd=URL[,URL...]". etcd (may be NULL) says the rest. */
 Store *store_open(Loop *loop, const char *where, const StoreEtcdOptions *etcd, GError **error);
 

@@ -8,6 +8,7 @@ typedef struct Fixture Fixture;
 typedef struct {
     const char *kind; /* "memory", "sqlite", "etcd", or one with its own open */
     bool restarts;    /* keeps what it has */
+    bool remembers;   /* for watches, what was compacted lately */
     /* Of other stores: fill store, which fixture_close() frees. NULL: as kind says. */
     void (*open)(Fixture *fixture);
     void (*restart)(Fixture *fixture);
