@@ -59,6 +59,10 @@ static char *new_token(const Record *record, const LabHost *host, GError **error
         g_ptr_array_add(words, g_strdup("--label"));
         g_ptr_array_add(words, g_strconcat(name, "=", value, NULL));
     }
+    for (unsigned i = 0; i < host->grants->len; i++) {
+        g_ptr_array_add(words, g_strdup("--may-publish"));
+        g_ptr_array_add(words, g_strdup(g_ptr_array_index(host->grants, i)));
+    }
     g_ptr_array_add(words, NULL);
     g_autofree char *said = NULL;
     if (!run_in(record, lab_hub(record->lab)->name, (char **)words->pdata, &said, error))

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/exchange-key.h"
 #include "base/suggest.h"
 #include "lab/addresses.h"
 #include "lab/lab-make.h"
@@ -23,14 +24,15 @@ typedef struct {
 
 /* What a host, or `defaults`, says; nodes are borrowed from the document. */
 typedef struct {
-    const YamlNode *packages, *networks, *configuration, *values, *labels, *hub;
+    const YamlNode *packages, *networks, *configuration, *values, *labels, *grants, *hub;
 } Settings;
 
 static const char *const lab_keys[] = {
     "name", "release", "mirror", "deploy-key", "networks", "defaults", "hosts",
 };
 static const char *const settings_keys[] = { "packages", "networks", "configuration",
-                                             "values",   "labels",   "hub" };
+                                             "values",   "labels",   "may-publish",
+                                             "hub" };
 
 static void problem(Reader *reader, const YamlNode *node, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -160,6 +162,7 @@ static Settings read_settings(Reader *reader, const YamlNode *map, const char *w
                        .configuration = yaml_node_get(map, "configuration"),
                        .values = member(map, "values"),
                        .labels = member(map, "labels"),
+                       .grants = member(map, "may-publish"),
                        .hub = member(map, "hub") };
 }
 
@@ -210,6 +213,20 @@ static void add_values(Reader *reader, const char *what, Value *all, const YamlN
         const char *name;
         const Value *value = value_map_at(values, i, &name);
         value_map_set(all, name, value_ref(value));
+    }
+}
+
+static void add_grants(Reader *reader, LabHost *host, const YamlNode *list) {
+    if (!list || !expect(reader, list, YAML_NODE_LIST, "may-publish", "a list: ['web/{host}']"))
+        return;
+    for (unsigned i = 0; i < list->items->len; i++) {
+        const YamlNode *item = g_ptr_array_index(list->items, i);
+        g_autoptr(GError) error = NULL;
+        const char *path = expect_text(reader, item, "what may be published");
+        if (path && !exchange_path_check(path, &error))
+            problem(reader, item, "%s", error->message);
+        else if (path)
+            g_ptr_array_add(host->grants, g_strdup(path));
     }
 }
 
@@ -311,6 +328,7 @@ static void add_host(Reader *reader, const YamlNode *key, const char *name, bool
     host->values = merge_values(reader, "values", defaults->values, own->values);
     host->labels = merge_values(reader, "labels", defaults->labels, own->labels);
     check_labels(reader, own->labels ? own->labels : defaults->labels, host);
+    add_grants(reader, host, own->grants ? own->grants : defaults->grants);
     set_hub(reader, host, own->hub);
 }
 

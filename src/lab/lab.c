@@ -25,6 +25,7 @@ static void host_free(void *data) {
     value_unref(host->labels);
     g_free(host->hub);
     g_ptr_array_unref(host->packages);
+    g_ptr_array_unref(host->grants);
     g_ptr_array_unref(host->ports);
     g_free(host);
 }
@@ -40,6 +41,7 @@ LabHost *lab_add_host(Lab *lab, const char *name) {
     LabHost *host = g_new0(LabHost, 1);
     host->name = g_strdup(name);
     host->packages = g_ptr_array_new_with_free_func(g_free);
+    host->grants = g_ptr_array_new_with_free_func(g_free);
     host->ports = g_ptr_array_new_with_free_func(port_free);
     g_ptr_array_add(lab->hosts, host);
     return host;
@@ -146,6 +148,7 @@ static Value *host_to_value(const LabHost *host) {
     Value *map = value_new_map(), *ports = value_new_list();
     value_map_set(map, "name", value_new_string(host->name));
     value_map_set(map, "packages", strings_to_value(host->packages));
+    value_map_set(map, "may-publish", strings_to_value(host->grants));
     if (host->configuration)
         value_map_set(map, "configuration", value_new_string(host->configuration));
     if (host->values)
@@ -191,18 +194,24 @@ static size_t list_size(const Value *map, const char *key, const Value **ret_lis
     return value_type(*ret_list) == VALUE_LIST ? value_size(*ret_list) : 0;
 }
 
+static void read_strings(const Value *map, const char *key, GPtrArray *strings) {
+    const Value *list;
+    size_t n = list_size(map, key, &list);
+    for (size_t i = 0; i < n; i++)
+        if (value_type(value_list_at(list, i)) == VALUE_STRING)
+            g_ptr_array_add(strings, g_strdup(value_string(value_list_at(list, i))));
+}
+
 static void read_host(Lab *lab, const Value *map) {
     LabHost *host = lab_add_host(lab, value_map_string(map, "name", "?"));
     const Value *list;
-    size_t n = list_size(map, "packages", &list);
-    for (size_t i = 0; i < n; i++)
-        if (value_type(value_list_at(list, i)) == VALUE_STRING)
-            g_ptr_array_add(host->packages, g_strdup(value_string(value_list_at(list, i))));
+    read_strings(map, "packages", host->packages);
+    read_strings(map, "may-publish", host->grants);
     host->configuration = g_strdup(value_map_string(map, "configuration", NULL));
     host->values = value_ref(value_map_get(map, "values"));
     host->labels = value_ref(value_map_get(map, "labels"));
     host->hub = g_strdup(value_map_string(map, "hub", NULL));
-    n = list_size(map, "ports", &list);
+    size_t n = list_size(map, "ports", &list);
     for (size_t i = 0; i < n; i++) {
         const Value *port = value_list_at(list, i);
         int64_t network = value_type(port) == VALUE_MAP ? value_map_int(port, "network", -1) : -1;

@@ -45,6 +45,7 @@ typedef struct {
     Value *values;       /* a map, or NULL */
     char *hub;           /* it runs a hub over this store, "sqlite" or "etcd=..."; NULL: none */
     Value *labels;       /* of a host that joins a hub: a map of texts, or NULL */
+    GPtrArray *grants;   /* likewise, of char *: what it may publish beside its own name */
     GPtrArray *ports;    /* of LabPort */
 } LabHost;
 
