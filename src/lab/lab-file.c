@@ -24,15 +24,14 @@ typedef struct {
 
 /* What a host, or `defaults`, says; nodes are borrowed from the document. */
 typedef struct {
-    const YamlNode *packages, *networks, *configuration, *values, *labels, *grants, *hub;
+    const YamlNode *packages, *networks, *configuration, *values, *labels, *grants, *ttl, *hub;
 } Settings;
 
 static const char *const lab_keys[] = {
     "name", "release", "mirror", "deploy-key", "networks", "defaults", "hosts",
 };
-static const char *const settings_keys[] = { "packages", "networks", "configuration",
-                                             "values",   "labels",   "may-publish",
-                                             "hub" };
+static const char *const settings_keys[] = { "packages", "networks",    "configuration", "values",
+                                             "labels",   "may-publish", "exchange-ttl",  "hub" };
 
 static void problem(Reader *reader, const YamlNode *node, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -163,6 +162,7 @@ static Settings read_settings(Reader *reader, const YamlNode *map, const char *w
                        .values = member(map, "values"),
                        .labels = member(map, "labels"),
                        .grants = member(map, "may-publish"),
+                       .ttl = member(map, "exchange-ttl"),
                        .hub = member(map, "hub") };
 }
 
@@ -228,6 +228,19 @@ static void add_grants(Reader *reader, LabHost *host, const YamlNode *list) {
         else if (path)
             g_ptr_array_add(host->grants, g_strdup(path));
     }
+}
+
+static void set_ttl(Reader *reader, LabHost *host, const YamlNode *node) {
+    const char *text = node ? expect_text(reader, node, "exchange-ttl") : NULL;
+    char *end;
+    guint64 seconds = text ? g_ascii_strtoull(text, &end, 10) : 0;
+    if (!text)
+        return;
+    if (*end || seconds < EXCHANGE_MIN_TTL || seconds > EXCHANGE_MAX_TTL)
+        problem(reader, node, "exchange-ttl is from %u to %u seconds", EXCHANGE_MIN_TTL,
+                EXCHANGE_MAX_TTL);
+    else
+        host->ttl_s = (unsigned)seconds;
 }
 
 /* NULL: neither says any. */
@@ -329,6 +342,7 @@ static void add_host(Reader *reader, const YamlNode *key, const char *name, bool
     host->labels = merge_values(reader, "labels", defaults->labels, own->labels);
     check_labels(reader, own->labels ? own->labels : defaults->labels, host);
     add_grants(reader, host, own->grants ? own->grants : defaults->grants);
+    set_ttl(reader, host, own->ttl ? own->ttl : defaults->ttl);
     set_hub(reader, host, own->hub);
 }
 

@@ -155,6 +155,8 @@ static Value *host_to_value(const LabHost *host) {
         value_map_set(map, "values", value_ref(host->values));
     if (host->labels)
         value_map_set(map, "labels", value_ref(host->labels));
+    if (host->ttl_s)
+        value_map_set(map, "exchange-ttl", value_new_int(host->ttl_s));
     if (host->hub)
         value_map_set(map, "hub", value_new_string(host->hub));
     for (unsigned i = 0; i < host->ports->len; i++) {
@@ -210,6 +212,7 @@ static void read_host(Lab *lab, const Value *map) {
     host->configuration = g_strdup(value_map_string(map, "configuration", NULL));
     host->values = value_ref(value_map_get(map, "values"));
     host->labels = value_ref(value_map_get(map, "labels"));
+    host->ttl_s = (unsigned)value_map_int(map, "exchange-ttl", 0);
     host->hub = g_strdup(value_map_string(map, "hub", NULL));
     size_t n = list_size(map, "ports", &list);
     for (size_t i = 0; i < n; i++) {

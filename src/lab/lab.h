@@ -46,6 +46,7 @@ typedef struct {
     char *hub;           /* it runs a hub over this store, "sqlite" or "etcd=..."; NULL: none */
     Value *labels;       /* of a host that joins a hub: a map of texts, or NULL */
     GPtrArray *grants;   /* likewise, of char *: what it may publish beside its own name */
+    unsigned ttl_s;      /* of what it publishes, seconds; 0: as usual */
     GPtrArray *ports;    /* of LabPort */
 } LabHost;
 
