@@ -536,12 +536,15 @@ Value *exchange_read_snapshot(const char *path, GError **error) {
     return finish_view(&parts, host);
 }
 
+/* The member record is read by all, but not all wait for it. */
 bool exchange_is_read(const Exchange *exchange) {
+    g_autofree char *member = member_key(exchange);
     GHashTableIter iter;
-    void *part;
+    void *prefix, *part;
     g_hash_table_iter_init(&iter, exchange->parts);
-    while (g_hash_table_iter_next(&iter, NULL, &part))
-        if (subscription_is_stale(part))
+    while (g_hash_table_iter_next(&iter, &prefix, &part))
+        if (subscription_is_stale(part) &&
+            (strcmp(prefix, member) != 0 || subscription_is_ready(part)))
             return false;
     return true;
 }
