@@ -134,7 +134,7 @@ static void note_problems(Planning *planning, const char *host, const GPtrArray 
 
 static bool plan_host(Planning *planning, const Value *row, const char *running, GError **error) {
     const char *host = value_map_string(row, "host", "");
-    const Value *facts = value_map_get(row, "facts");
+    const Value *facts = value_map_get(row, "facts"), *labels = value_map_get(row, "labels");
     planning->targets++;
     if (!facts || value_size(facts) == 0) {
         value_list_append(planning->unknown, value_new_string(host));
@@ -143,7 +143,7 @@ static bool plan_host(Planning *planning, const Value *row, const char *running,
     DeployTree *tree;
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
-    g_autoptr(Value) after = deploy_tree_evaluate(planning->next, host, facts, problems);
+    g_autoptr(Value) after = deploy_tree_evaluate(planning->next, host, facts, labels, problems);
     if (planning->before)
         tree = planning->before;
     else if (!find_tree(planning, running, &tree, error))
@@ -151,7 +151,8 @@ static bool plan_host(Planning *planning, const Value *row, const char *running,
     note_problems(planning, host, problems);
     if (!after)
         return true;
-    g_autoptr(Value) before = tree ? deploy_tree_evaluate(tree, host, facts, ignored) : NULL;
+    g_autoptr(Value) before =
+        tree ? deploy_tree_evaluate(tree, host, facts, labels, ignored) : NULL;
     g_autoptr(Value) changes = compare(before, after);
     add_to_group(planning, host, changes);
     return true;

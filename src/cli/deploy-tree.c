@@ -114,9 +114,10 @@ static Value *placeless(const DeployTree *tree, const Value *value) {
     return value_ref(value);
 }
 
-static Value *view_of(const char *host) {
+static Value *view_of(const char *host, const Value *labels) {
     Value *view = value_new_map();
     value_map_set(view, "host", value_new_string(host));
+    value_map_set(view, "labels", labels ? value_ref(labels) : value_new_map());
     return view;
 }
 
@@ -131,9 +132,9 @@ static Value *resources_of(const DeployTree *tree, const Graph *graph) {
 }
 
 Value *deploy_tree_evaluate(DeployTree *tree, const char *host, const Value *facts,
-                            GPtrArray *problems) {
+                            const Value *labels, GPtrArray *problems) {
     g_auto(LangResult) result = { 0 };
-    g_autoptr(Value) view = view_of(host);
+    g_autoptr(Value) view = view_of(host, labels);
     g_autofree char *main = g_build_filename(tree->directory, BUNDLE_MAIN, NULL);
     g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     LangInputs inputs = { .kinds = tree->kinds,

@@ -14,7 +14,7 @@ DeployTree *deploy_tree_new(const Bundle *bundle, const char *shown, GError **er
 void deploy_tree_free(DeployTree *tree); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DeployTree, deploy_tree_free)
 
-/* What the host would have: a map of "KIND NAME" to {"kind", "name", "params", ...}, files of the
- * bundle by their content. NULL: problems (of GError) were added. */
+/* labels may be NULL. What the host would have: a map of "KIND NAME" to {"kind", "name", "params",
+ * ...}, files of the bundle by their content. NULL: problems (of GError) were added. */
 Value *deploy_tree_evaluate(DeployTree *tree, const char *host, const Value *facts,
-                            GPtrArray *problems);
+                            const Value *labels, GPtrArray *problems);
