@@ -137,8 +137,8 @@ static bool show(Context *context, char **words, GError **error) {
 }
 
 static bool diff(Context *context, char **words, GError **error) {
-    return deploy_diff(context->printer, &context->link, words[0], words[1],
-                       context->arguments->host, error);
+    return deploy_diff(context->printer, &context->link, words[0], words[1], context->arguments,
+                       error);
 }
 
 static const struct {
@@ -230,10 +230,12 @@ static const Option option_diff_host = {
 };
 
 static const Option *const options[] = {
-    &option_message, &option_to,    &option_strategy,  &option_deploy_key,
-    &option_yes,     &option_watch, &option_diff_host, &option_limit,
-    &option_data,    &option_hub,   &option_ca,        &option_token_file,
-    &option_json,    &option_quiet, &option_no_color,  NULL,
+    &option_message,    &option_to,         &option_strategy,
+    &option_deploy_key, &option_yes,        &option_values,
+    &option_secrets,    &option_watch,      &option_diff_host,
+    &option_limit,      &option_data,       &option_hub,
+    &option_ca,         &option_token_file, &option_json,
+    &option_quiet,      &option_no_color,   NULL,
 };
 
 const Command command_deploy = {
@@ -243,19 +245,20 @@ const Command command_deploy = {
     .min_arguments = 1,
     .max_arguments = 3,
     .summary = "Bring a configuration to the hosts of a fleet",
-    .help =
-        "DIR, which begins with main.lua, is packed, tried with the facts of every host it is "
-        "meant for, and\n"
-        "shown: what is added, changed and removed on which hosts. Then it is signed and "
-        "published as the next\n"
-        "deploy; the hub brings it to a few hosts at a time and stops when they fail.\n\n"
-        "status tells how it goes; it exits with 4 when the rollout has halted or was reverted. "
-        "pause holds it,\n"
-        "resume goes on and tries failed hosts again, abort leaves all as it is, revert brings "
-        "back what hosts\n"
-        "had, and marks the bundle as bad until forgive. history, show and diff tell of earlier "
-        "deploys; N is a\n"
-        "number, or the name of a bundle. See doc/deploys.md.",
+    .help = "DIR, which begins with main.lua, is packed, tried with the facts of every host it is "
+            "meant for, and\n"
+            "shown: what is added, changed and removed on which hosts. Then it is signed and "
+            "published as the next\n"
+            "deploy; the hub brings it to a few hosts at a time and stops when they fail.\n\n"
+            "status tells how it goes; it exits with 4 when the rollout has halted or was "
+            "reverted. "
+            "pause holds it,\n"
+            "resume goes on and tries failed hosts again, abort leaves all as it is, revert brings "
+            "back what hosts\n"
+            "had, and marks the bundle as bad until forgive. history, show and diff tell of "
+            "earlier "
+            "deploys; N is a\n"
+            "number, or the name of a bundle. See doc/deploys.md.",
     .example = "stead deploy site -m \"a new motd\" --to role=web",
     .options = options,
     .run = run,

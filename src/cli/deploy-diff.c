@@ -98,8 +98,12 @@ static unsigned tell_files(Printer *printer, const Bundle *from, const Bundle *t
 /* --- what a host would have */
 
 static bool tell_host(Printer *printer, const HubLink *link, const Bundle *from, const Bundle *to,
-                      const char *host, GError **error) {
-    g_autoptr(Value) plan = deploy_plan_between(link, from, to, host, printer, error);
+                      const Arguments *arguments, GError **error) {
+    g_auto(DeployInputs) inputs = { 0 };
+    g_autoptr(Value) plan =
+        deploy_inputs_read(&inputs, arguments, error)
+            ? deploy_plan_between(link, from, to, arguments->host, &inputs, printer, error)
+            : NULL;
     if (!plan)
         return false;
     if (printer_is_json(printer))
@@ -110,13 +114,13 @@ static bool tell_host(Printer *printer, const HubLink *link, const Bundle *from,
 }
 
 bool deploy_diff(Printer *printer, const HubLink *link, const char *from, const char *to,
-                 const char *host, GError **error) {
+                 const Arguments *arguments, GError **error) {
     g_autoptr(Bundle) before = fetch(link, from, error);
     g_autoptr(Bundle) after = before ? fetch(link, to, error) : NULL;
     if (!after)
         return false;
-    if (host)
-        return tell_host(printer, link, before, after, host, error);
+    if (arguments->host)
+        return tell_host(printer, link, before, after, arguments, error);
     if (tell_files(printer, before, after) == 0 && !printer_is_json(printer))
         printer_line(printer, STYLE_PLAIN, "no file differs");
     return true;

@@ -5,6 +5,6 @@
 
 /* The name of the bundle of a deploy: a number, or that name itself. Caller frees. */
 char *deploy_digest(const HubLink *link, const char *word, GError **error);
-/* Files that differ; host (may be NULL): what that host would have instead. */
+/* Files that differ; with --host: what that host would have instead. */
 bool deploy_diff(Printer *printer, const HubLink *link, const char *from, const char *to,
-                 const char *host, GError **error);
+                 const Arguments *arguments, GError **error);

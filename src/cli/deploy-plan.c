@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/plural.h"
-#include "cli/deploy-tree.h"
 
 #define NAMES_SHOWN   8u
 #define CHANGES_SHOWN 40u
@@ -50,7 +49,8 @@ static bool find_tree(Planning *planning, const char *digest, DeployTree **ret, 
         return false;
     }
     g_autofree char *shown = g_strdup_printf("sha256:%.12s", digest);
-    DeployTree *tree = bundle ? deploy_tree_new(bundle, shown, error) : NULL;
+    DeployTree *tree =
+        bundle ? deploy_tree_new(bundle, shown, &planning->options->inputs, error) : NULL;
     if (bundle && !tree)
         return false;
     g_hash_table_insert(planning->trees, g_strdup(digest), tree);
@@ -240,7 +240,7 @@ static void string_free(void *string) {
 Value *deploy_plan(const DeployPlanOptions *options, GError **error) {
     Planning planning = {
         .options = options,
-        .next = deploy_tree_new(options->bundle, options->directory, error),
+        .next = deploy_tree_new(options->bundle, options->directory, &options->inputs, error),
         .trees = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, tree_free),
         .groups =
             g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)value_unref),
@@ -250,7 +250,7 @@ Value *deploy_plan(const DeployPlanOptions *options, GError **error) {
     };
     Value *plan = NULL;
     if (planning.next && options->before)
-        planning.before = deploy_tree_new(options->before, "before", error);
+        planning.before = deploy_tree_new(options->before, "before", &options->inputs, error);
     bool ready = planning.next && (planning.before || !options->before);
     if (ready && plan_all(&planning, error)) {
         print_problems(&planning);
@@ -267,13 +267,15 @@ Value *deploy_plan(const DeployPlanOptions *options, GError **error) {
 }
 
 Value *deploy_plan_between(const HubLink *link, const Bundle *from, const Bundle *to,
-                           const char *host, Printer *printer, GError **error) {
+                           const char *host, const DeployInputs *inputs, Printer *printer,
+                           GError **error) {
     g_autofree char *selector = g_strdup_printf("\"%s\"", host);
     DeployPlanOptions options = { .link = link,
                                   .printer = printer,
                                   .bundle = to,
                                   .directory = "after",
                                   .to = selector,
+                                  .inputs = *inputs,
                                   .before = from };
     Value *plan = deploy_plan(&options, error);
     if (!plan || value_map_int(plan, "targets", 0) > 0)

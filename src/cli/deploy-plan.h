@@ -2,6 +2,7 @@
 /* What a deploy would change on each host, hosts with the same changes together. */
 #include "base/value.h"
 #include "bundle/bundle.h"
+#include "cli/deploy-tree.h"
 #include "cli/hub-call.h"
 #include "cli/printer.h"
 
@@ -11,6 +12,7 @@ typedef struct {
     const Bundle *bundle;
     const char *directory; /* that it is of, as it was named */
     const char *to;
+    DeployInputs inputs;
     const Bundle *before; /* what all of them have; NULL: what each shall run now */
 } DeployPlanOptions;
 
@@ -20,7 +22,8 @@ typedef struct {
 Value *deploy_plan(const DeployPlanOptions *options, GError **error);
 /* The same for one host, between two bundles. */
 Value *deploy_plan_between(const HubLink *link, const Bundle *from, const Bundle *to,
-                           const char *host, Printer *printer, GError **error);
+                           const char *host, const DeployInputs *inputs, Printer *printer,
+                           GError **error);
 void deploy_plan_print(Printer *printer, const Value *plan);
 
 /* The bundle of that name from the hub, verified. */

@@ -25,7 +25,8 @@ typedef struct {
     char *key_file;
     SigningKey *key;
     Bundle *bundle;
-    Value *newest;    /* the deploy before; NULL: none */
+    Value *newest; /* the deploy before; NULL: none */
+    DeployInputs inputs;
     char *first_keys; /* a list of our key alone, where the fleet has none; or NULL */
     unsigned targets;
 } Deploy;
@@ -38,6 +39,7 @@ static void deploy_clear(Deploy *deploy) {
     signing_key_free(deploy->key);
     bundle_free(deploy->bundle);
     value_unref(deploy->newest);
+    deploy_inputs_clear(&deploy->inputs);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Deploy, deploy_clear)
 
@@ -162,7 +164,8 @@ static bool show_plan(Deploy *deploy, GError **error) {
                                   .printer = deploy->printer,
                                   .bundle = deploy->bundle,
                                   .directory = deploy->directory,
-                                  .to = deploy->to };
+                                  .to = deploy->to,
+                                  .inputs = deploy->inputs };
     g_autoptr(Value) plan = deploy_plan(&options, error);
     if (!plan)
         return false;
@@ -263,7 +266,8 @@ int deploy_publish_directory(const Arguments *arguments, Printer *printer, const
         return EXIT_REFUSED;
     }
     deploy.bundle = bundle_of_directory(directory, BUNDLE_MAIN, error);
-    if (!deploy.bundle || !read_settings(&deploy, error) || !read_key(&deploy, error) ||
+    if (!deploy.bundle || !read_settings(&deploy, error) ||
+        !deploy_inputs_read(&deploy.inputs, arguments, error) || !read_key(&deploy, error) ||
         !read_newest(&deploy, error) || !check_key(&deploy, error) || !show_plan(&deploy, error) ||
         !is_wanted(&deploy, error) || !publish(&deploy, error))
         return EXIT_REFUSED;

@@ -11,7 +11,7 @@ struct DeployTree {
     char *shown;
     char *scratch; /* has the directory of the bundle */
     char *directory;
-    Value *values;
+    const DeployInputs *inputs;
     stead_machine *machine; /* for its kinds alone */
     const KindSet *kinds;
 };
@@ -23,11 +23,22 @@ void deploy_tree_free(DeployTree *tree) {
         stead_machine_close(tree->machine);
     if (tree->scratch)
         disk_remove_tree(tree->scratch);
-    value_unref(tree->values);
     g_free(tree->scratch);
     g_free(tree->directory);
     g_free(tree->shown);
     g_free(tree);
+}
+
+bool deploy_inputs_read(DeployInputs *inputs, const Arguments *arguments, GError **error) {
+    inputs->values_file = arguments->values;
+    if (arguments->values && !(inputs->values = lang_load_values(arguments->values, error)))
+        return false;
+    return !arguments->secrets || (inputs->secrets = lang_load_values(arguments->secrets, error));
+}
+
+void deploy_inputs_clear(DeployInputs *inputs) {
+    g_clear_pointer(&inputs->values, value_unref);
+    g_clear_pointer(&inputs->secrets, value_unref);
 }
 
 /* What people know is the directory they named. */
@@ -37,21 +48,13 @@ static char *as_shown(const DeployTree *tree, const char *text) {
     return g_strdup(out->str);
 }
 
-static bool read_values(DeployTree *tree, GError **error) {
-    g_autofree char *path = g_build_filename(tree->directory, DEPLOY_VALUES, NULL);
-    g_autoptr(GError) problem = NULL;
-    if (!g_file_test(path, G_FILE_TEST_EXISTS) || (tree->values = lang_load_values(path, &problem)))
-        return true;
-    g_autofree char *message = as_shown(tree, problem->message);
-    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG, message);
-    return false;
-}
-
-DeployTree *deploy_tree_new(const Bundle *bundle, const char *shown, GError **error) {
+DeployTree *deploy_tree_new(const Bundle *bundle, const char *shown, const DeployInputs *inputs,
+                            GError **error) {
     g_autoptr(DeployTree) tree = g_new0(DeployTree, 1);
     g_autoptr(GError) problem = NULL;
     stead_machine_options options = { .size = sizeof options };
     tree->shown = g_strdup(shown);
+    tree->inputs = inputs;
     tree->scratch = g_dir_make_tmp("stead-deploy-XXXXXX", &problem);
     if (!tree->scratch) {
         g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_IO, problem->message);
@@ -59,7 +62,7 @@ DeployTree *deploy_tree_new(const Bundle *bundle, const char *shown, GError **er
     }
     tree->directory = g_build_filename(tree->scratch, "bundle", NULL);
     g_autofree char *main = g_build_filename(tree->directory, BUNDLE_MAIN, NULL);
-    if (!bundle_unpack(bundle, tree->directory, true, error) || !read_values(tree, error) ||
+    if (!bundle_unpack(bundle, tree->directory, true, error) ||
         !(tree->machine = machine_new(&options, error)) ||
         !(tree->kinds = machine_kinds(tree->machine, main, error)))
         return NULL;
@@ -138,8 +141,9 @@ Value *deploy_tree_evaluate(DeployTree *tree, const char *host, const Value *fac
     g_autofree char *main = g_build_filename(tree->directory, BUNDLE_MAIN, NULL);
     g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     LangInputs inputs = { .kinds = tree->kinds,
-                          .values = tree->values,
-                          .values_file = tree->values ? DEPLOY_VALUES : NULL,
+                          .values = tree->inputs->values,
+                          .values_file = tree->inputs->values_file,
+                          .secrets = tree->inputs->secrets,
                           .facts = facts,
                           .any_secret = true,
                           .exchange = view,

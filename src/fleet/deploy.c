@@ -460,10 +460,17 @@ static void on_keys_written(void *data, StoreAnswer *answer, const GError *error
 
 static KeyList *advance_keys(const DeployCall *call, const StoreEntry *entry, GError **error) {
     size_t size = strlen(call->keys);
+    bool is_chain = g_str_has_prefix(call->keys, "stead keys ");
     if (!entry)
-        return g_str_has_prefix(call->keys, "stead keys ")
-                   ? key_list_of_chain(call->keys, size, error)
-                   : key_list_of_lines(call->keys, error);
+        return is_chain ? key_list_of_chain(call->keys, size, error)
+                        : key_list_of_lines(call->keys, error);
+    if (!is_chain) {
+        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_EXISTS,
+                            "set the keys: there are some already; only a list that goes on from "
+                            "them takes their place, as 'stead key add' and 'stead key retire' "
+                            "write it");
+        return NULL;
+    }
     g_autoptr(KeyList) list = read_keys(entry, error);
     return list ? key_list_advance(list, call->keys, size, error) : NULL;
 }

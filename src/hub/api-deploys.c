@@ -308,7 +308,9 @@ void get_keys(void *data, HttpRequest *request) {
 static void on_keys_set(void *data, const GError *error) {
     Ask *ask = data;
     ask_release(ask);
-    if (error)
+    if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_DAMAGED))
+        http_answer_error(ask->request, 400, "'stead key add' writes a list", "%s", error->message);
+    else if (error)
         ask_fail(ask, error);
     else
         http_answer_json(ask->request, 200, ask->body);

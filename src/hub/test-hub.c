@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "bundle/sign-statement.h"
+#include "fleet/layout.h"
 #include "pki/pki.h"
 
 typedef struct {
@@ -414,6 +416,237 @@ static void listens_where_told(void) {
                     ==, 0);
 }
 
+/* --- the fleet */
+
+static void put(Site *site, const char *key, const char *text) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) name = g_bytes_new(key, strlen(key));
+    g_autoptr(GBytes) value = g_bytes_new(text, strlen(text));
+    g_autoptr(StoreAnswer) answer =
+        store_wait(store_put(site->state, name, value, 0, NULL, NULL), &error);
+    g_assert_no_error(error);
+}
+
+/* NULL: it is not there. Caller frees. */
+static char *look(Site *site, const char *key) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) name = g_bytes_new(key, strlen(key));
+    g_autoptr(StoreAnswer) answer = store_wait(store_get(site->state, name, NULL, NULL), &error);
+    g_assert_no_error(error);
+    const StoreEntry *entry = store_answer_entry(answer);
+    return entry ? g_strndup(g_bytes_get_data(entry->value, NULL), g_bytes_get_size(entry->value))
+                 : NULL;
+}
+
+static void members(void) {
+    g_auto(Site) site = site_new();
+    static const char *const wrong[] = {
+        "{\"host\":\"web1\",\"labels\":{\"a b\":\"x\"}}",
+        "{\"host\":\"web1\",\"labels\":[]}",
+        "{\"host\":\"web1\",\"labels\":{\"a\":1}}",
+        "{\"host\":\"web1\",\"grants\":[1]}",
+        "{\"host\":\"web1\",\"grants\":[\"a//b\"]}",
+        "{\"name\":\"ann\",\"role\":\"reader\",\"labels\":{\"a\":\"b\"}}",
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++)
+        g_assert_cmpuint(ask(&site, "POST", "/v1/tokens", wrong[i]), ==, 400);
+    g_autofree char *token =
+        new_token(&site, "{\"host\":\"web1\",\"labels\":{\"role\":\"web\"},\"grants\":[\"lb/\"]}");
+    g_autofree char *body = with_request("token", token);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, body), ==, 201);
+    g_autofree char *joined = look(&site, LAYOUT_MEMBER "web1");
+    g_assert_cmpstr(joined, ==, "{\"grants\":[\"lb/\"],\"labels\":{\"role\":\"web\"}}");
+    /* A token without them leaves them as they are. */
+    g_autoptr(PkiCertificate) again = join_host(&site, "web1");
+    g_assert_cmpuint(ask(&site, "GET", "/v1/hosts/web1", NULL), ==, 200);
+    expect(&site, "\"labels\":{\"role\":\"web\"}");
+    g_assert_cmpuint(ask(&site, "POST", "/v1/hosts/web1/change",
+                         "{\"labels\":{\"site\":\"x\"},\"remove_labels\":[\"role\"],"
+                         "\"grants\":[\"a\"],\"remove_grants\":[\"lb/\"]}"),
+                     ==, 200);
+    g_autofree char *changed = look(&site, LAYOUT_MEMBER "web1");
+    g_assert_cmpstr(changed, ==, "{\"grants\":[\"a\"],\"labels\":{\"site\":\"x\"}}");
+    g_assert_cmpuint(ask(&site, "POST", "/v1/hosts/none/change", "{}"), ==, 404);
+    put(&site, LAYOUT_FACTS "web1", "{\"facts\":{}}");
+    put(&site, LAYOUT_DRIFT "web1/1", "{}");
+    put(&site, LAYOUT_DRIFT "web10/1", "{}");
+    g_assert_cmpuint(ask(&site, "POST", "/v1/hosts/web1/revoke", "{}"), ==, 200);
+    static const char *const gone[] = { LAYOUT_MEMBER "web1", LAYOUT_FACTS "web1",
+                                        LAYOUT_DRIFT "web1/1" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(gone); i++)
+        g_assert_null(look(&site, gone[i]));
+    g_autofree char *other = look(&site, LAYOUT_DRIFT "web10/1");
+    g_assert_nonnull(other);
+    g_assert_cmpuint(ask(&site, "POST", "/v1/hosts/web1/change", "{}"), ==, 409);
+}
+
+/* The bundle of a directory with that main.lua. */
+static GBytes *packed_of(const char *text, char ret_digest[DIGEST_HEX_SIZE]) {
+    g_autoptr(GError) error = NULL;
+    g_autofree char *directory = g_dir_make_tmp("stead-site-XXXXXX", &error);
+    g_autofree char *path = g_build_filename(directory, BUNDLE_MAIN, NULL);
+    g_assert_true(g_file_set_contents(path, text, -1, &error));
+    g_autoptr(Bundle) bundle = bundle_of_directory(directory, BUNDLE_MAIN, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(g_remove(path) | g_rmdir(directory), ==, 0);
+    g_strlcpy(ret_digest, bundle->digest, DIGEST_HEX_SIZE);
+    return bundle_write(bundle, &error);
+}
+
+static unsigned send_bundle(Site *site, const char *digest, GBytes *packed, const char *token) {
+    HttpServerOptions options = hub_try_options(site->hub);
+    g_autofree char *bearer = g_strconcat("Bearer ", token, NULL);
+    const char *const headers[] = { "Authorization", bearer, NULL };
+    g_autofree char *url = g_strconcat("/v1/bundles/", digest, NULL);
+    site->status = 0;
+    http_try(&options, "PUT", url, headers, packed, NULL, on_answered, site);
+    g_assert_true(loop_run(site->loop, NULL));
+    return site->status;
+}
+
+static unsigned publish(Site *site, const SigningKey *key, unsigned record, const char *digest,
+                        const char *previous, const char *to) {
+    g_autoptr(GError) error = NULL;
+    Statement statement = { .record = record, .time = 1, .message = (char[]){ "why" } };
+    g_strlcpy(statement.digest, digest, DIGEST_HEX_SIZE);
+    g_strlcpy(statement.previous, previous, DIGEST_HEX_SIZE);
+    g_autofree char *text = statement_sign(&statement, key, &error);
+    g_assert_no_error(error);
+    g_autoptr(Value) wish = value_new_map();
+    value_map_set(wish, "statement", value_new_string(text));
+    value_map_set(wish, "to", value_new_string(to));
+    g_autofree char *body = json_print(wish, JSON_COMPACT);
+    return ask(site, "POST", "/v1/deploys", body);
+}
+
+static unsigned set_key(Site *site, const SigningKey *key, const char *token) {
+    g_autofree char *line = public_key_line(signing_key_public(key), "ada");
+    g_autofree char *body = g_strdup_printf("{\"keys\":\"%s\"}", line);
+    return ask_as(site, "PUT", "/v1/keys", token, NULL, body);
+}
+
+static void deploys(void) {
+    g_auto(Site) site = site_new();
+    char digest[DIGEST_HEX_SIZE];
+    g_autoptr(SigningKey) key = signing_key_new(NULL), other = signing_key_new(NULL);
+    g_autofree char *reader = new_token(&site, "{\"name\":\"ann\",\"role\":\"reader\"}");
+    g_autofree char *operator= new_token(&site, "{\"name\":\"bob\",\"role\":\"operator\"}");
+    g_autoptr(GBytes) packed = packed_of("x = 1\n", digest);
+    g_autoptr(GBytes) short_one = g_bytes_new_from_bytes(packed, 0, 10);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/keys", NULL), ==, 404);
+    g_assert_cmpuint(publish(&site, key, 1, digest, "", "all"), ==, 409);
+    expect(&site, "this fleet has no list of keys");
+    g_assert_cmpuint(set_key(&site, key, operator), ==, 403);
+    g_assert_cmpuint(set_key(&site, key, site.token), ==, 200);
+    g_assert_cmpuint(set_key(&site, other, site.token), ==, 409);
+    g_assert_cmpuint(ask(&site, "PUT", "/v1/keys", "{\"keys\":\"stead keys 1\\nx\"}"), ==, 400);
+    g_assert_cmpuint(ask(&site, "PUT", "/v1/keys", "{}"), ==, 400);
+    g_assert_cmpuint(publish(&site, key, 1, digest, "", "all"), ==, 404);
+    expect(&site, "is not there; upload it first");
+    g_assert_cmpuint(send_bundle(&site, digest, packed, reader), ==, 403);
+    g_assert_cmpuint(send_bundle(&site, "x", packed, operator), ==, 400);
+    g_assert_cmpuint(send_bundle(&site, digest, short_one, operator), ==, 400);
+    g_assert_cmpuint(send_bundle(&site, digest, packed, operator), ==, 201);
+    g_assert_cmpuint(publish(&site, other, 1, digest, "", "all"), ==, 409);
+    g_assert_cmpuint(publish(&site, key, 2, digest, digest, "all"), ==, 409);
+    g_assert_cmpuint(publish(&site, key, 1, digest, "", "role="), ==, 400);
+    g_assert_cmpuint(publish(&site, key, 1, digest, "", "role=web"), ==, 201);
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/deploys", reader, NULL, NULL), ==, 200);
+    expect(&site, "\"to\":\"role=web\"");
+    g_assert_null(strstr(site.text, "signature"));
+    g_assert_cmpuint(ask(&site, "GET", "/v1/deploys/1", NULL), ==, 200);
+    expect(&site, "signature");
+    g_assert_cmpuint(ask(&site, "GET", "/v1/deploys/2", NULL), ==, 404);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/deploys/x", NULL), ==, 400);
+    pass(&site, 1); /* until the rollout has begun */
+    g_assert_cmpuint(ask(&site, "GET", "/v1/rollout", NULL), ==, 200);
+    g_assert_cmpstr(value_map_string(site.value, "phase", ""), ==, "canary");
+    g_assert_cmpuint(ask(&site, "POST", "/v1/rollout/resume", "{}"), ==, 409);
+    expect(&site, "possible now: pause, abort, revert");
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/rollout/pause", reader, NULL, "{}"), ==, 403);
+    g_assert_cmpuint(ask(&site, "POST", "/v1/rollout/pause", "{\"why\":\"lunch\"}"), ==, 200);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/rollout", NULL), ==, 200);
+    expect(&site, "\"phase\":\"paused\"");
+    g_autofree char *forgive = g_strconcat("/v1/bundles/", digest, "/forgive", NULL);
+    g_assert_cmpuint(ask(&site, "POST", forgive, "{}"), ==, 404);
+    expect(&site, "is not bad");
+    g_assert_cmpuint(ask(&site, "GET", "/v1/audit", NULL), ==, 200);
+    expect(&site, "\"action\":\"rollout.pause\"");
+    expect(&site, "\"action\":\"deploy.publish\"");
+}
+
+/* What hosts say goes after its time, and the audit log after its own. */
+static void upkeep(void) {
+    g_auto(Site) site = site_new();
+    HubOptions options = { .loop = site.loop,
+                           .state = site.state,
+                           .data = site.data,
+                           .keep_drift_days = 2,
+                           .keep_audit_days = 3 };
+    hub_free(g_steal_pointer(&site.hub));
+    site.hub = hub_new(&options, NULL);
+    g_assert_nonnull(site.hub);
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    const int64_t day = 86400, start = (int64_t)(LOOP_VIRTUAL_EPOCH / G_USEC_PER_SEC);
+    g_autofree char *old =
+        g_strdup_printf(LAYOUT_DRIFT "web1/%" G_GINT64_FORMAT "000000", start - 3 * day / 2);
+    g_autofree char *young = g_strdup_printf(LAYOUT_DRIFT "web1/%" G_GINT64_FORMAT "000000", start);
+    put(&site, old, "{}");
+    put(&site, young, "{}");
+    pass(&site, day);
+    g_autofree char *gone = look(&site, old), *there = look(&site, young);
+    g_assert_null(gone);
+    g_assert_nonnull(there);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/audit", NULL), ==, 200);
+    expect(&site, "host.join");
+    pass(&site, 2 * day + 7200);
+    g_assert_cmpuint(ask(&site, "GET", "/v1/audit", NULL), ==, 200);
+    g_assert_cmpuint(value_size(value_map_get(site.value, "records")), ==, 0);
+}
+
+#define WHY "/v1/fleet/why?host=web1&kind=file&name=/etc/motd"
+
+static void on_said(void *data, StoreAnswer *answer, const GError *error) {
+    g_assert_no_error(error);
+}
+
+/* The name of what is asked, and what the host says to it. */
+static void on_question(void *data, int64_t revision, GPtrArray *events, const GError *error) {
+    Site *site = data;
+    const StoreEntry *entry = events && events->len > 0 ? events->pdata[0] : NULL;
+    if (!entry || !entry->value)
+        return;
+    const char *key = g_bytes_get_data(entry->key, NULL);
+    g_autofree char *name = g_strndup(key, g_bytes_get_size(entry->key));
+    g_autofree char *reply = g_strconcat(LAYOUT_ANSWER, name + strlen(LAYOUT_ASK), NULL);
+    static const char text[] = "{\"answer\":\"it is right\"}";
+    g_autoptr(GBytes) reply_key = g_bytes_new(reply, strlen(reply));
+    g_autoptr(GBytes) value = g_bytes_new(text, strlen(text));
+    (void)store_put(site->state, reply_key, value, 0, on_said, NULL);
+}
+
+static void asking_a_host(void) {
+    g_auto(Site) site = site_new();
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    g_assert_cmpuint(ask(&site, "GET", "/v1/fleet/why?host=web1", NULL), ==, 400);
+    g_assert_cmpuint(ask(&site, "GET", WHY, NULL), ==, 409);
+    expect(&site, "nothing is heard of 'web1'");
+    put(&site, LAYOUT_REPORTED "web1", "{\"state\":\"converged\",\"digest\":\"\"}");
+    pass(&site, 1);
+    uint64_t start = loop_now(site.loop);
+    g_assert_cmpuint(ask(&site, "GET", WHY, NULL), ==, 504);
+    g_assert_cmpuint(loop_now(site.loop) - start, >=, 10 * G_USEC_PER_SEC);
+    g_autoptr(GBytes) prefix = g_bytes_new(LAYOUT_ASK "web1/", strlen(LAYOUT_ASK "web1/"));
+    g_autoptr(StoreWatch) watch = store_watch(site.state, prefix, true, 0, on_question, &site);
+    g_assert_cmpuint(ask(&site, "GET", WHY, NULL), ==, 200);
+    expect(&site, "it is right");
+    g_clear_pointer(&watch, store_watch_stop);
+    pass(&site, 60); /* its lease is over: nothing is left of the question */
+    g_autoptr(StoreAnswer) rest = store_wait(
+        store_range(site.state, &(StoreRange){ .key = prefix, .prefix = true }, NULL, NULL), NULL);
+    g_assert_cmpuint(store_answer_result(rest, 0)->count, ==, 0);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/hub/first-start", first_start);
@@ -427,6 +660,10 @@ int main(int argc, char **argv) {
     g_test_add_func("/hub/unknown-certificate", unknown_certificate);
     g_test_add_func("/hub/renewed-while-revoked", renewed_while_revoked);
     g_test_add_func("/hub/audit", audit);
+    g_test_add_func("/hub/members", members);
+    g_test_add_func("/hub/deploys", deploys);
+    g_test_add_func("/hub/upkeep", upkeep);
+    g_test_add_func("/hub/asking-a-host", asking_a_host);
     g_test_add_func("/hub/listens-where-told", listens_where_told);
     return g_test_run();
 }

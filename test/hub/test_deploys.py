@@ -138,6 +138,11 @@ def test_what_is_wrong_is_not_published(site):
     site.good("key", "new", "bob.key")
     other = site.stead("deploy", "site", "-m", "x", "--key", "bob.key", "--yes", "--to", "role=web")
     assert other.returncode == 1 and "sign with 'bob.key': " in other.stderr, other.stderr
+    site.write('file "/etc/motd" { content = values.motd .. secret "hash" }\n')
+    assert "values.motd" in site.deploy("x", "--to", "role=web").stderr
+    site.write("motd: hello\n", "../values.yaml")
+    valued = site.deploy("x", "--to", "role=web", "--values", "values.yaml")
+    assert valued.returncode == 0 and "web1, web2:\n  + file '/etc/motd'\n" in valued.stdout, valued
     site.write("whom: all\n", "deploy.yaml")
     assert "'whom' is not known there: write 'to' and 'strategy'" in site.deploy("x").stderr
     assert "stead deploy: no such verb 'stats', did you mean 'status'?" in site.stead("deploy", "stats").stderr
