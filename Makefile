@@ -20,6 +20,7 @@ bootstrap:
 	@tools/bootstrap
 
 demo: program
+	@tools/bootstrap demo
 	@demo/run $(BUILD)/stead
 
 # Everything: unit tests, then the real binary. Ends with "N passed, N failed, N skipped".
