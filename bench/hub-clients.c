@@ -1,13 +1,16 @@
 /*
- * Many members of a hub: each a TLS connection with an open stream of events, as agents have, that
- * comes back with the id of its last event when it is lost. Driven by bench/hub over stdin and
- * stdout:
+ * Many members of a hub: each a TLS connection with an open stream, as agents have, that comes back
+ * with the id of its last event when it is lost. The stream has events, or with REQUEST, the body
+ * of one for /v3/watch with %lld for the revision, changes of the store, of which each message is
+ * one. Driven by bench/hub over stdin and stdout:
  *
- *     hub-clients N PORT TOKEN
+ *     hub-clients N PORT TOKEN [REQUEST]
  *     -> connected SECONDS
  *     <- wait SECONDS           serves its streams for so long
  *     <- expect COUNT NS        until each has had COUNT events; NS: CLOCK_MONOTONIC of the first
  *     -> got P50_MS P99_MS MAX_MS
+ *     <- all                    of all that were expected so far
+ *     -> all P50_MS P99_MS MAX_MS
  *     <- return                 until all were lost and are back
  *     -> returned SECONDS
  *     at the end of stdin: -> total EVENTS, repeated EVENTS
@@ -47,7 +50,9 @@ typedef struct {
 static Client *clients;
 static unsigned n_clients, n_open, n_busy;
 static int epoll, port;
-static const char *token;
+static const char *token, *watch;
+static double *pool;
+static size_t n_pool;
 static SSL_CTX *context;
 
 static double now(void) {
@@ -98,39 +103,79 @@ static void lose(Client *client) {
     client->stage = IDLE;
 }
 
+static int write_watch(const Client *client, char *text, size_t room) {
+    char body[512];
+    long long next = client->revision > 0 ? client->revision + 1 : 0;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    int size = snprintf(body, sizeof body, watch, next);
+#pragma GCC diagnostic pop
+    return snprintf(text, room,
+                    "POST /v3/watch HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer "
+                    "%s\r\nContent-Length: %d\r\n\r\n%s",
+                    token, size, body);
+}
+
+static int write_events(const Client *client, char *text, size_t room) {
+    return snprintf(text, room,
+                    "GET /v1/events HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer "
+                    "%s\r\n%s%s%s\r\n",
+                    token, *client->last ? "Last-Event-ID: " : "", client->last,
+                    *client->last ? "\r\n" : "");
+}
+
 static void ask(Client *client) {
-    char text[512];
-    int size = snprintf(text, sizeof text,
-                        "GET /v1/events HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer "
-                        "%s\r\n%s%s%s\r\n",
-                        token, *client->last ? "Last-Event-ID: " : "", client->last,
-                        *client->last ? "\r\n" : "");
+    char text[1024];
+    int size = (watch ? write_watch : write_events)(client, text, sizeof text);
     if (SSL_write(client->ssl, text, size) == size)
         client->stage = ASKED;
     else
         lose(client);
 }
 
-static void take_id(Client *client) {
-    long long revision, index;
-    if (sscanf(client->line, "id: %lld-%lld", &revision, &index) != 2)
-        return;
+static void take_event(Client *client, int64_t revision, int64_t index) {
     if (revision < client->revision || (revision == client->revision && index <= client->index))
         client->repeated++;
     client->revision = revision;
     client->index = index;
     client->events++;
     client->came = now();
-    snprintf(client->last, sizeof client->last, "%lld-%lld", revision, index);
+    snprintf(client->last, sizeof client->last, "%lld-%lld", (long long)revision, (long long)index);
+}
+
+static void be_open(Client *client) {
+    client->stage = OPEN;
+    n_open++;
+    n_busy--;
+}
+
+static void take_message(Client *client) {
+    long long revision;
+    char rest[16];
+    if (sscanf(client->line, "{\"result\":{\"header\":{\"revision\":\"%lld\"},%15s", &revision,
+               rest) != 2)
+        return;
+    if (strncmp(rest, "\"created\"", 9) == 0)
+        be_open(client);
+    else if (strncmp(rest, "\"events\"", 8) == 0)
+        take_event(client, revision, 0);
+}
+
+static void take_id(Client *client) {
+    long long revision, index;
+    if (sscanf(client->line, "id: %lld-%lld", &revision, &index) == 2)
+        take_event(client, revision, index);
 }
 
 static void take_line(Client *client) {
     client->line[client->length] = '\0';
     client->length = 0;
+    if (watch) {
+        take_message(client);
+        return;
+    }
     if (strcmp(client->line, "event: hello") == 0) {
-        client->stage = OPEN;
-        n_open++;
-        n_busy--;
+        be_open(client);
     } else if (strcmp(client->line, "event: reset") == 0) {
         fprintf(stderr, "a client was told to read all again\n");
         exit(1);
@@ -190,6 +235,11 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static void tell(const char *what, double *times, size_t n) {
+    qsort(times, n, sizeof *times, compare);
+    printf("%s %.1f %.1f %.1f\n", what, times[n / 2], times[n * 99 / 100], times[n - 1]);
+}
+
 static void expect(unsigned count, double start_time) {
     for (unsigned done = 0; done < n_clients;) {
         turn();
@@ -197,13 +247,11 @@ static void expect(unsigned count, double start_time) {
         for (unsigned i = 0; i < n_clients; i++)
             done += clients[i].events >= count;
     }
-    double *times = calloc(n_clients, sizeof *times);
+    pool = realloc(pool, (n_pool + n_clients) * sizeof *pool);
     for (unsigned i = 0; i < n_clients; i++)
-        times[i] = (clients[i].came - start_time) * 1e3;
-    qsort(times, n_clients, sizeof *times, compare);
-    printf("got %.1f %.1f %.1f\n", times[n_clients / 2], times[n_clients * 99 / 100],
-           times[n_clients - 1]);
-    free(times);
+        pool[n_pool + i] = (clients[i].came - start_time) * 1e3;
+    tell("got", pool + n_pool, n_clients);
+    n_pool += n_clients;
 }
 
 static unsigned least_lost(void) {
@@ -223,6 +271,8 @@ static void command(const char *line) {
         printf("waited\n");
     } else if (sscanf(line, "expect %u %lld", &count, &ns) == 2) {
         expect(count, (double)ns / 1e9);
+    } else if (strncmp(line, "all", 3) == 0) {
+        tell("all", pool, n_pool);
     } else if (strncmp(line, "return", 6) == 0) {
         unsigned before = least_lost();
         while (least_lost() == before || n_open < n_clients)
@@ -233,8 +283,8 @@ static void command(const char *line) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        fprintf(stderr, "usage: hub-clients N PORT TOKEN\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: hub-clients N PORT TOKEN [REQUEST]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -245,6 +295,7 @@ int main(int argc, char **argv) {
     n_clients = (unsigned)atoi(argv[1]);
     port = atoi(argv[2]);
     token = argv[3];
+    watch = argv[4];
     clients = calloc(n_clients, sizeof *clients);
     context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);

@@ -20,6 +20,7 @@ struct Channel {
     LoopTimer *look;
     uint64_t behind_since;
     StoreCall *check; /* of the credential */
+    StoreCall *ask;   /* for the revision that the store is at */
 };
 
 static void listen(Channel *channel);
@@ -32,8 +33,6 @@ static void say(Channel *channel, GBytes *message) {
 }
 
 static void create(Channel *channel, int64_t revision) {
-    if (channel->created)
-        return;
     channel->created = true;
     say(channel, etcd_watch_created(revision));
 }
@@ -138,7 +137,6 @@ static bool skip_compacted(Channel *channel, int64_t compacted, const GError *er
 
 static void fail(Channel *channel, int64_t revision, const GError *error) {
     bool compacted = g_error_matches(error, STORE_ERROR, STORE_ERROR_COMPACTED);
-    create(channel, channel->gateway->revision);
     say(channel, etcd_watch_cancelled(channel->gateway->revision, error, compacted ? revision : 0));
     end(channel);
 }
@@ -153,7 +151,6 @@ static void on_change(void *data, int64_t revision, GPtrArray *events, const GEr
     }
     gateway->revision = MAX(gateway->revision, revision);
     bool news = events && events->len > 0;
-    create(channel, news ? ((const StoreEntry *)events->pdata[0])->mod_revision - 1 : revision);
     channel->next = MAX(channel->next, revision + 1);
     for (unsigned i = 0; news && i < events->len; i++)
         g_ptr_array_add(channel->pending, store_entry_ref(events->pdata[i]));
@@ -176,6 +173,8 @@ static void channel_free(Channel *channel) {
     loop_timer_clear(&channel->look);
     if (channel->check)
         store_call_cancel(channel->check);
+    if (channel->ask)
+        store_call_cancel(channel->ask);
     g_ptr_array_unref(channel->pending);
     etcd_watch_clear(&channel->asked);
     g_free(channel->host);
@@ -247,6 +246,26 @@ static void check_again(Channel *channel) {
     channel->check = store_get(channel->gateway->hub->state, key, on_checked, channel);
 }
 
+/* The client counts from there. */
+static void on_now(void *data, StoreAnswer *answer, const GError *error) {
+    Channel *channel = data;
+    channel->ask = NULL;
+    if (channel->over)
+        return;
+    if (error) {
+        fail(channel, 0, error);
+        return;
+    }
+    create(channel, answer->revision);
+    channel->next = answer->revision + 1;
+    listen(channel);
+}
+
+/* What begins now has a number: then it is as any other. */
+static void begin_now(Channel *channel) {
+    channel->ask = store_get(channel->gateway->hub->state, channel->asked.from, on_now, channel);
+}
+
 /* Takes over what is in watch. */
 static void open_channel(Ask *ask, EtcdWatch *watch) {
     Gateway *gateway = ask->hub->gateway;
@@ -264,9 +283,12 @@ static void open_channel(Ask *ask, EtcdWatch *watch) {
         return;
     }
     g_ptr_array_add(gateway->channels, channel);
-    if (channel->next > 0)
+    if (channel->next > 0) {
         create(channel, MAX(gateway->revision, channel->next - 1));
-    listen(channel);
+        listen(channel);
+    } else {
+        begin_now(channel);
+    }
     check_again(channel);
 }
 
