@@ -19,6 +19,7 @@
 #include "base/digest.h"
 
 #define BUNDLE_MAIN        "main.lua"
+#define BUNDLE_VALUES      "values.yaml" /* beside it, when there are any */
 #define BUNDLE_ENTRIES_MAX 20000u
 #define BUNDLE_FILE_MAX    (64u * 1024 * 1024)  /* bytes of one file */
 #define BUNDLE_TOTAL_MAX   (256u * 1024 * 1024) /* bytes of the archive, before compression */

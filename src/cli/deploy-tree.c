@@ -12,6 +12,7 @@ struct DeployTree {
     char *scratch; /* has the directory of the bundle */
     char *directory;
     const DeployInputs *inputs;
+    Value *values;          /* beside the configuration; NULL: none, or others are given */
     stead_machine *machine; /* for its kinds alone */
     const KindSet *kinds;
 };
@@ -23,6 +24,7 @@ void deploy_tree_free(DeployTree *tree) {
         stead_machine_close(tree->machine);
     if (tree->scratch)
         disk_remove_tree(tree->scratch);
+    value_unref(tree->values);
     g_free(tree->scratch);
     g_free(tree->directory);
     g_free(tree->shown);
@@ -48,6 +50,18 @@ static char *as_shown(const DeployTree *tree, const char *text) {
     return g_strdup(out->str);
 }
 
+/* As an agent takes them that was given no others. */
+static bool read_values(DeployTree *tree, GError **error) {
+    g_autofree char *path = g_build_filename(tree->directory, BUNDLE_VALUES, NULL);
+    g_autoptr(GError) problem = NULL;
+    if (tree->inputs->values || !g_file_test(path, G_FILE_TEST_EXISTS) ||
+        (tree->values = lang_load_values(path, &problem)))
+        return true;
+    g_autofree char *message = as_shown(tree, problem->message);
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG, message);
+    return false;
+}
+
 DeployTree *deploy_tree_new(const Bundle *bundle, const char *shown, const DeployInputs *inputs,
                             GError **error) {
     g_autoptr(DeployTree) tree = g_new0(DeployTree, 1);
@@ -62,7 +76,7 @@ DeployTree *deploy_tree_new(const Bundle *bundle, const char *shown, const Deplo
     }
     tree->directory = g_build_filename(tree->scratch, "bundle", NULL);
     g_autofree char *main = g_build_filename(tree->directory, BUNDLE_MAIN, NULL);
-    if (!bundle_unpack(bundle, tree->directory, true, error) ||
+    if (!bundle_unpack(bundle, tree->directory, true, error) || !read_values(tree, error) ||
         !(tree->machine = machine_new(&options, error)) ||
         !(tree->kinds = machine_kinds(tree->machine, main, error)))
         return NULL;
@@ -141,8 +155,8 @@ Value *deploy_tree_evaluate(DeployTree *tree, const char *host, const Value *fac
     g_autofree char *main = g_build_filename(tree->directory, BUNDLE_MAIN, NULL);
     g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
     LangInputs inputs = { .kinds = tree->kinds,
-                          .values = tree->inputs->values,
-                          .values_file = tree->inputs->values_file,
+                          .values = tree->values ? tree->values : tree->inputs->values,
+                          .values_file = tree->values ? BUNDLE_VALUES : tree->inputs->values_file,
                           .secrets = tree->inputs->secrets,
                           .facts = facts,
                           .any_secret = true,

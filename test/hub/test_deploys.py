@@ -143,6 +143,14 @@ def test_what_is_wrong_is_not_published(site):
     site.write("motd: hello\n", "../values.yaml")
     valued = site.deploy("x", "--to", "role=web", "--values", "values.yaml")
     assert valued.returncode == 0 and "web1, web2:\n  + file '/etc/motd'\n" in valued.stdout, valued
+    site.write("motd: other\n", "values.yaml")
+    [plan] = [event for event in site.json("deploy", "diff", "1", "1", "--host", "web1") if event["event"] == "plan"]
+    assert plan["groups"] == [{"changes": [], "hosts": ["web1"]}], plan
+    other = site.deploy("x", "--to", "role=web")
+    assert other.returncode == 0, other
+    site.write("motd: [\n", "values.yaml")
+    assert "site/values.yaml:" in site.deploy("x", "--to", "role=web").stderr
+    (site.site / "values.yaml").unlink()
     site.write("whom: all\n", "deploy.yaml")
     assert "'whom' is not known there: write 'to' and 'strategy'" in site.deploy("x").stderr
     assert "stead deploy: no such verb 'stats', did you mean 'status'?" in site.stead("deploy", "stats").stderr
