@@ -87,6 +87,7 @@ bench-fleet: $(BUILD)/build.ninja
 	@$(NINJA) -C $(BUILD) -j$(JOBS) stead bench/bench-state bench/hub-clients
 	@$(BUILD)/bench/bench-state
 	@bench/hub $(BUILD)
+	@bench/cluster $(BUILD)
 
 # The program, its manual pages, completion, a unit for the agent, and libstead.
 install: $(BUILD)/build.ninja

@@ -33,8 +33,7 @@ static PkiKey *host_key(const char *directory, GError **error) {
     return key && pki_key_save(key, path, error) ? g_steal_pointer(&key) : NULL;
 }
 
-/* Whoever answers may give us any certificate: it is the fingerprint that makes it the hub's. */
-static char *fetch_authority(const char *url, const char *fingerprint, GError **error) {
+char *join_fetch_authority(const char *url, const char *fingerprint, GError **error) {
     g_auto(HubLink) link = { .url = g_strdup(url), .unverified = true };
     g_autoptr(Value) answer = hub_call(&link, "GET", "/v1/ca", NULL, error);
     if (!answer)
@@ -95,7 +94,7 @@ static Value *join(const Arguments *arguments, const char *url, const char *dire
         return NULL;
     }
     g_autoptr(PkiKey) key = host_key(directory, error);
-    g_autofree char *authority = key ? fetch_authority(url, fingerprint, error) : NULL;
+    g_autofree char *authority = key ? join_fetch_authority(url, fingerprint, error) : NULL;
     if (!authority)
         return NULL;
     g_autoptr(Value) answer = ask_certificate(url, authority, key, arguments->token, error);

@@ -10,6 +10,9 @@ extern const Option option_join_token, option_ca_fingerprint;
 
 int agent_join(const Arguments *arguments, const char *url);
 
+/* The authority of whoever answers at url, PEM: anybody may give us any certificate, it is the
+ * fingerprint that makes it the right one. Caller frees. */
+char *join_fetch_authority(const char *url, const char *fingerprint, GError **error);
 /* What the hub answered is a certificate for our key. */
 bool join_check_certificate(const char *pem, const PkiKey *key, GError **error);
 /* Durable, whole or not at all. */

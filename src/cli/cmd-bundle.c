@@ -3,9 +3,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/plural.h"
-#include "base/disk.h"
 #include "bundle/sign-statement.h"
 #include "cli/commands.h"
 #include "cli/printer.h"

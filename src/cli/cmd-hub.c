@@ -7,8 +7,11 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/hub-call.h"
+#include "cli/hub-migrate.h"
 #include "cli/printer.h"
 #include "cli/store-option.h"
+#include "cli/verbs.h"
+#include "cluster/dump.h"
 #include "hub/hub.h"
 
 /* A descriptor for each connection: as many as this machine lets us have. */
@@ -52,6 +55,8 @@ static Store *open_store(Loop *loop, const Arguments *arguments, const char *dat
                     "make '%s': %s; --data DIR names another directory", data, g_strerror(errno));
         return NULL;
     }
+    if (!where && !hub_check_not_migrated(data, error))
+        return NULL;
     return store_open_named(loop, where ? where : own, arguments, error);
 }
 
@@ -69,17 +74,18 @@ static bool serve(const Arguments *arguments, Printer *printer, Loop *loop, Stor
     g_autoptr(LoopSource) on_int = loop_watch_signal(loop, SIGINT, on_stop, loop, error);
     g_autoptr(LoopSource) on_term =
         on_int ? loop_watch_signal(loop, SIGTERM, on_stop, loop, error) : NULL;
-    g_autoptr(Hub) hub = on_term ? hub_new(&options, error) : NULL;
+    bool whole = on_term && dump_check_whole(store, error);
+    g_autoptr(Hub) hub = whole ? hub_new(&options, error) : NULL;
     if (!hub)
         return false;
     tell_start(printer, hub, data);
     return loop_run(loop, error);
 }
 
-static int run(const Arguments *arguments, char **words) {
-    g_autoptr(Printer) printer = printer_new(arguments);
+static const struct { Verb verb; } verbs[] = { { { "migrate", "", 0, 0 } } };
+
+static int serve_until_stopped(const Arguments *arguments, Printer *printer, const char *data) {
     g_autoptr(GError) error = NULL;
-    const char *data = arguments->data ? arguments->data : HUB_DATA_DEFAULT;
     raise_descriptors();
     Loop *loop = loop_new(&error);
     Store *store = loop ? open_store(loop, arguments, data, &error) : NULL;
@@ -89,6 +95,18 @@ static int run(const Arguments *arguments, char **words) {
     store_free(store);
     loop_free(loop);
     return served ? EXIT_DONE : EXIT_REFUSED;
+}
+
+static int run(const Arguments *arguments, char **words) {
+    g_autoptr(Printer) printer = printer_new(arguments);
+    g_autoptr(GError) error = NULL;
+    const char *data = arguments->data ? arguments->data : HUB_DATA_DEFAULT;
+    if (!words[0])
+        return serve_until_stopped(arguments, printer, data);
+    if (VERB_FIND("hub", verbs, words, &error) >= 0)
+        return hub_migrate(arguments, data);
+    printer_error(printer, error);
+    return EXIT_REFUSED;
 }
 
 #define TO(member) offsetof(Arguments, member)
@@ -127,6 +145,7 @@ static const Option *const options[] = {
     &option_store_key,
     &option_store_user,
     &option_store_password_file,
+    &option_migrate_to,
     &option_json,
     &option_quiet,
     &option_no_color,
@@ -135,17 +154,20 @@ static const Option *const options[] = {
 
 const Command command_hub = {
     .name = "hub",
-    .arguments = "",
+    .arguments = "[migrate]",
     .min_arguments = 0,
-    .max_arguments = 0,
+    .max_arguments = 1,
     .summary = "Run the hub of a fleet",
-    .help = "Lets hosts join, keeps who they are, and tells what happens. The first start makes an "
-            "authority for\n"
-            "certificates and a token for the first admin, which is printed once. Everything but "
-            "that token is in\n"
-            "the store: state.db in --data, or --store etcd=URL[,URL...], over which several hubs "
-            "are equal.\n"
-            "GET /v1/openapi.json describes what it can be asked. See doc/hub.md.",
+    .help =
+        "Lets hosts join, keeps who they are, and tells what happens. The first start makes an "
+        "authority for\n"
+        "certificates and a token for the first admin, which is printed once. Everything but "
+        "that token is in\n"
+        "the store: state.db in --data, or --store etcd=URL[,URL...], over which several hubs "
+        "are equal.\n"
+        "migrate moves it from that file to an empty etcd, --to, with the hub stopped; it may be "
+        "run again.\n"
+        "GET /v1/openapi.json describes what it can be asked. See doc/hub.md.",
     .example = "stead hub --data /var/lib/stead-hub --listen 192.0.2.1:8440",
     .options = options,
     .run = run,

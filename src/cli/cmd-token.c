@@ -16,31 +16,10 @@ typedef struct {
     HubLink link;
 } Context;
 
-/* "90", "90s", "15m", "1h", "7d" */
-static bool read_ttl(const char *text, int64_t *ret, GError **error) {
-    static const struct {
-        char unit;
-        int64_t seconds;
-    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-    char *end;
-    guint64 number = g_ascii_strtoull(text, &end, 10);
-    int64_t factor = *end == '\0' ? 1 : 0;
-    for (unsigned i = 0; i < G_N_ELEMENTS(units); i++)
-        if (*end == units[i].unit && end[1] == '\0')
-            factor = units[i].seconds;
-    if (!g_ascii_isdigit(*text) || factor == 0 || number == 0 || number > 31622400) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                    "read '--ttl %s': write seconds, or 15m, 1h, 7d", text);
-        return false;
-    }
-    *ret = (int64_t)number * factor;
-    return true;
-}
-
 static Value *wish_of(const Arguments *arguments, const char *name, GError **error) {
     g_autoptr(Value) wish = value_new_map();
     int64_t ttl = 0;
-    if (arguments->ttl && !read_ttl(arguments->ttl, &ttl, error))
+    if (arguments->ttl && !time_span_parse(arguments->ttl, &ttl, error))
         return NULL;
     if (ttl > 0)
         value_map_set(wish, "ttl", value_new_int(ttl));

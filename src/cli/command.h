@@ -24,13 +24,13 @@ typedef struct {
         *except, *key, *comment, *message, *previous, *digest, *store, *store_ca, *store_cert,
         *store_key, *store_user, *store_password_file, *lease, *data, *listen, *hub, *ca,
         *token_file, *token, *fingerprint, *host, *role, *ttl, *lab, *ssh, *exchange,
-        *exchange_host, *to, *strategy, *fact;
+        *exchange_host, *to, *strategy, *fact, *etcd;
     char **labels, **may_publish, **names, **env, **force, **kinds;
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
     gboolean verbose, yes, junit, replace, all_files, all_packages, with_secrets, overwrite, check;
     gboolean prefix, keys_only, keep, watch;
     int exchange_ttl, keep_drift, keep_audit;
-    int parallel, sema, flap, limit, record;
+    int parallel, sema, flap, limit, record, size, grace, every, retain;
     int64_t revision;
     double converged_timeout, timeout;
 } Arguments;

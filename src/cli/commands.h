@@ -7,6 +7,7 @@ extern const Command command_agent;
 extern const Command command_apply;
 extern const Command command_bundle;
 extern const Command command_check;
+extern const Command command_cluster;
 extern const Command command_completion;
 extern const Command command_deploy;
 extern const Command command_docs;

@@ -3,12 +3,12 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/plural.h"
 #include "bundle/bundle.h"
-#include "base/disk.h"
 #include "cli/printer.h"
 #include "cli/saved-plan.h"
 #include "host/host-real.h"

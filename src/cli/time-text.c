@@ -49,3 +49,19 @@ char *time_show(int64_t wall_us) {
     g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(wall_us / G_USEC_PER_SEC);
     return time ? g_date_time_format(time, "%Y-%m-%d %H:%M:%S") : g_strdup("?");
 }
+
+bool time_span_parse(const char *text, int64_t *ret_s, GError **error) {
+    char *end;
+    guint64 number = g_ascii_strtoull(text, &end, 10);
+    int64_t factor = *end == '\0' ? 1 : 0;
+    for (unsigned i = 0; i < G_N_ELEMENTS(units); i++)
+        if (*end == units[i].unit && end[1] == '\0')
+            factor = units[i].seconds;
+    if (!g_ascii_isdigit(*text) || factor == 0 || number == 0 || number > 31622400) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "read '--ttl %s': write seconds, or 15m, 1h, 7d", text);
+        return false;
+    }
+    *ret_s = (int64_t)number * factor;
+    return true;
+}

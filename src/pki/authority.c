@@ -116,11 +116,11 @@ static bool add_names(X509 *x509, GENERAL_NAMES *names) {
            X509_add1_ext_i2d(x509, NID_subject_alt_name, names, 0, 0) == 1;
 }
 
-PkiCertificate *pki_sign_server(const PkiCertificate *authority, const PkiKey *authority_key,
-                                const PkiKey *key, const char *const *names, int64_t now,
-                                GError **error) {
+static PkiCertificate *sign_named(const PkiCertificate *authority, const PkiKey *authority_key,
+                                  EVP_PKEY *public, const char *const *names, const char *usage,
+                                  int64_t now, GError **error) {
     g_autoptr(X509) x509 =
-        begin(authority->x509, names[0] ? names[0] : "hub", key->key, now, PKI_SERVER_TTL);
+        begin(authority->x509, names[0] ? names[0] : "hub", public, now, PKI_SERVER_TTL);
     GENERAL_NAMES *list = GENERAL_NAMES_new();
     bool ok = x509 && list;
     for (; ok && *names; names++)
@@ -128,9 +128,22 @@ PkiCertificate *pki_sign_server(const PkiCertificate *authority, const PkiKey *a
     ok = ok && add_names(x509, list) &&
          add_extension(x509, authority->x509, NID_basic_constraints, "critical,CA:FALSE") &&
          add_extension(x509, authority->x509, NID_key_usage, "critical,digitalSignature") &&
-         add_extension(x509, authority->x509, NID_ext_key_usage, "serverAuth");
+         add_extension(x509, authority->x509, NID_ext_key_usage, usage);
     GENERAL_NAMES_free(list);
     return ok ? finish(x509, authority_key, error) : failed(error);
+}
+
+PkiCertificate *pki_sign_server(const PkiCertificate *authority, const PkiKey *authority_key,
+                                const PkiKey *key, const char *const *names, int64_t now,
+                                GError **error) {
+    return sign_named(authority, authority_key, key->key, names, "serverAuth", now, error);
+}
+
+PkiCertificate *pki_sign_peer(const PkiCertificate *authority, const PkiKey *authority_key,
+                              const PkiRequest *request, const char *const *names, int64_t now,
+                              GError **error) {
+    return sign_named(authority, authority_key, X509_REQ_get0_pubkey(request->request), names,
+                      "serverAuth,clientAuth", now, error);
 }
 
 static bool check_client_name(const char *name, GError **error) {

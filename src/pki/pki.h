@@ -77,6 +77,11 @@ PkiCertificate *pki_authority_new(const PkiKey *key, const char *name, int64_t n
 PkiCertificate *pki_sign_server(const PkiCertificate *authority, const PkiKey *authority_key,
                                 const PkiKey *key, const char *const *names, int64_t now,
                                 GError **error);
+/* For the key of request: of a server that is also a client of others of its kind, as the members
+ * of etcd are. */
+PkiCertificate *pki_sign_peer(const PkiCertificate *authority, const PkiKey *authority_key,
+                              const PkiRequest *request, const char *const *names, int64_t now,
+                              GError **error);
 /* Certifies the key of request for name, whatever name the request has. */
 PkiCertificate *pki_sign_client(const PkiCertificate *authority, const PkiKey *authority_key,
                                 const PkiRequest *request, PkiRole role, const char *name,

@@ -106,6 +106,24 @@ static void servers(void) {
     g_assert_cmpint(pki_certificate_not_after(server), ==, NOW + PKI_SERVER_TTL);
 }
 
+/* A member of etcd is a server for others, and their client. */
+static void peers(void) {
+    g_auto(Authority) authority = authority_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PkiKey) key = pki_key_new(&error);
+    g_autofree char *pem = pki_request_new(key, "whatever", &error);
+    g_autoptr(PkiRequest) request = pki_request_parse(pem, strlen(pem), "request", &error);
+    g_assert_no_error(error);
+    const char *const names[] = { "192.0.2.1", "db1", NULL };
+    g_autoptr(PkiCertificate) peer =
+        pki_sign_peer(authority.certificate, authority.key, request, names, NOW, &error);
+    g_assert_no_error(error);
+    g_assert_true(pki_certificate_names_all(peer, names));
+    g_assert_true(pki_certificate_fits_key(peer, key));
+    g_assert_true(pki_verify_client(authority.certificate, peer, NOW, &error));
+    g_assert_cmpint(pki_certificate_not_after(peer), ==, NOW + PKI_SERVER_TTL);
+}
+
 static void fingerprints(void) {
     g_auto(Authority) authority = authority_new();
     g_autofree char *pem = pki_certificate_pem(authority.certificate);
@@ -218,6 +236,7 @@ int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pki/clients", clients);
     g_test_add_func("/pki/servers", servers);
+    g_test_add_func("/pki/peers", peers);
     g_test_add_func("/pki/fingerprints", fingerprints);
     g_test_add_func("/pki/requests", requests);
     g_test_add_func("/pki/key-files", key_files);

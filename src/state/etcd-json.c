@@ -298,6 +298,7 @@ static const struct {
     { "revision in header is old", ETCD_LOGIN, STORE_ERROR_DENIED },
     { "revision of auth store is old", ETCD_LOGIN, STORE_ERROR_DENIED },
     /* Before they reach the log of the cluster. */
+    { "not supported for learner", ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },
     { "no leader", ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },
     { "too many requests", ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },
     { "not capable", ETCD_ELSEWHERE, STORE_ERROR_UNAVAILABLE },

@@ -9,9 +9,10 @@ typedef struct {
     HttpClient *http;
     GPtrArray *earlier; /* of HttpClient: with certificates that were renewed, for their calls */
     char **members;     /* their addresses, without a slash at the end */
-    unsigned n_members, member; /* the one that is asked */
-    char *user, *password;      /* NULL: without */
-    char *token;                /* a header; NULL: none yet */
+    unsigned n_members;
+    unsigned member;       /* the one that is asked; modulo their number, which changes */
+    char *user, *password; /* NULL: without */
+    char *token;           /* a header; NULL: none yet */
     HttpCall *login;
 } Etcd;
 
@@ -20,6 +21,10 @@ Etcd *etcd_of(Store *state);
 /* Asks one member; replied as of http_client_send(). */
 HttpCall *etcd_send(Etcd *etcd, unsigned member, const char *path, GBytes *body, HttpAsk ask,
                     HttpReplied replied, void *data);
+
+/* with_leader: only if it knows the leader of its cluster. */
+HttpCall *etcd_send_to(Etcd *etcd, const char *url, bool with_leader, const char *path,
+                       GBytes *body, HttpAsk ask, HttpReplied replied, void *data);
 
 /* The member failed: others are asked first from now on. Returns which. */
 unsigned etcd_leave(Etcd *etcd, unsigned member);

@@ -29,6 +29,7 @@ typedef struct {
     GPtrArray *held;  /* of StoreEntry: of a revision that is not whole yet */
     bool waits;       /* for a login */
     bool logged_in;   /* since it was open */
+    char *cluster;    /* the number of the cluster it watches; NULL: not known yet */
 } Stream;
 
 static void connect(Stream *stream);
@@ -75,8 +76,25 @@ static void login_and_connect(Stream *stream, const GError *error) {
 
 /* --- messages; each returns whether the watch goes on with this stream */
 
-static bool on_created(Stream *stream, int64_t revision) {
+/* Whether it is the cluster that was watched before. One that was restored has revisions of its
+ * own, so a watch of the old ones would wait for ever, or leave something out. */
+static bool is_same_cluster(Stream *stream, const char *cluster, int64_t revision) {
+    if (!stream->cluster)
+        stream->cluster = g_strdup(cluster);
+    if (strcmp(stream->cluster, cluster) == 0)
+        return true;
+    g_autoptr(GError) error = g_error_new_literal(
+        STORE_ERROR, STORE_ERROR_COMPACTED,
+        "watch: this is another cluster of etcd than before, such as one that was restored: its "
+        "revisions are not those that were told; read the present and watch from there");
+    fail(stream, revision, error);
+    return false;
+}
+
+static bool on_created(Stream *stream, const char *cluster, int64_t revision) {
     g_autoptr(GPtrArray) none = entries_new();
+    if (!is_same_cluster(stream, cluster, revision))
+        return false;
     stream->pause_us = FIRST_PAUSE_US;
     stream->logged_in = false;
     return stream->watch->next > 0 || watch_tell(stream->watch, revision, none);
@@ -141,13 +159,15 @@ static bool on_message(Stream *stream, const char *text, size_t size) {
         return false;
     }
     const Value *header = value_map_get(result, "header");
-    int64_t revision = value_type(header) == VALUE_MAP ? etcd_number(header, "revision") : 0;
+    bool headed = value_type(header) == VALUE_MAP;
+    int64_t revision = headed ? etcd_number(header, "revision") : 0;
     if (value_map_bool(result, "canceled", false)) {
         on_cancelled(stream, result);
         return false;
     }
     if (value_map_bool(result, "created", false))
-        return on_created(stream, revision);
+        return on_created(stream, headed ? value_map_string(header, "cluster_id", "") : "",
+                          revision);
     return on_events(stream, result, revision);
 }
 
@@ -216,6 +236,7 @@ void etcd_unwatch(StoreWatch *watch) {
     g_clear_pointer(&stream->http, http_call_cancel);
     g_byte_array_unref(stream->line);
     g_ptr_array_unref(stream->held);
+    g_free(stream->cluster);
     g_free(stream);
 }
 

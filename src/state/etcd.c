@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "state/etcd-private.h"
+#include "state/etcd.h"
 
 /* etcd itself gives up after 7 s. */
 #define CALL_TIMEOUT (10ull * G_USEC_PER_SEC)
@@ -33,10 +34,18 @@ Etcd *etcd_of(Store *state) {
 
 HttpCall *etcd_send(Etcd *etcd, unsigned member, const char *path, GBytes *body, HttpAsk ask,
                     HttpReplied replied, void *data) {
-    g_autofree char *url = g_strconcat(etcd->members[member], "/v3/", path, NULL);
-    /* A member that has lost the others says so at once, instead of letting us wait. */
-    const char *headers[] = { "Content-Type: application/json", "Grpc-Metadata-hasleader: true",
-                              etcd->token, NULL };
+    const char *url = etcd->members[member % etcd->n_members];
+    return etcd_send_to(etcd, url, true, path, body, ask, replied, data);
+}
+
+HttpCall *etcd_send_to(Etcd *etcd, const char *base, bool with_leader, const char *path,
+                       GBytes *body, HttpAsk ask, HttpReplied replied, void *data) {
+    g_autofree char *url = g_strconcat(base, "/v3/", path, NULL);
+    const char *headers[4] = { "Content-Type: application/json" };
+    unsigned n = 1;
+    if (with_leader) /* a member that has lost the others says so, instead of letting us wait */
+        headers[n++] = "Grpc-Metadata-hasleader: true";
+    headers[n] = etcd->token;
     ask.url = url;
     ask.headers = headers;
     ask.body = body;
@@ -95,7 +104,7 @@ static void try_next(Attempt *attempt, GError *error) {
     Etcd *etcd = attempt->etcd;
     attempt->member = etcd_leave(etcd, attempt->member);
     attempt->tries++;
-    if (attempt->tries == ROUNDS * etcd->n_members) {
+    if (attempt->tries >= ROUNDS * etcd->n_members) {
         finish(attempt, NULL, error);
         return;
     }
@@ -268,10 +277,10 @@ static void etcd_free(Store *state) {
 }
 
 static bool take_members(Etcd *etcd, const char *urls, GError **error) {
-    etcd->members = g_strsplit(urls, ",", 0);
-    etcd->n_members = g_strv_length(etcd->members);
-    for (unsigned i = 0; i < etcd->n_members; i++) {
-        char *url = etcd->members[i];
+    g_auto(GStrv) members = g_strsplit(urls, ",", 0);
+    unsigned n = g_strv_length(members);
+    for (unsigned i = 0; i < n; i++) {
+        char *url = members[i];
         if (!g_str_has_prefix(url, "http://") && !g_str_has_prefix(url, "https://")) {
             g_set_error(error, STORE_ERROR, STORE_ERROR_INVALID,
                         "open etcd: '%s' is no address; write http://HOST:2379 or "
@@ -282,11 +291,22 @@ static bool take_members(Etcd *etcd, const char *urls, GError **error) {
         for (size_t end = strlen(url); url[end - 1] == '/'; end--)
             url[end - 1] = '\0';
     }
-    if (etcd->n_members > 0)
-        return true;
-    g_set_error_literal(error, STORE_ERROR, STORE_ERROR_INVALID,
-                        "open etcd: no address; write http://HOST:2379 or https://HOST:2379");
-    return false;
+    if (n == 0) {
+        g_set_error_literal(error, STORE_ERROR, STORE_ERROR_INVALID,
+                            "open etcd: no address; write http://HOST:2379 or https://HOST:2379");
+        return false;
+    }
+    g_strfreev(etcd->members);
+    etcd->members = g_steal_pointer(&members);
+    etcd->n_members = n;
+    etcd->member %= n;
+    return true;
+}
+
+bool etcd_set_urls(Store *state, const char *urls, GError **error) {
+    Etcd *etcd = etcd_of(state);
+    g_autofree char *now = g_strjoinv(",", etcd->members);
+    return strcmp(now, urls) == 0 || take_members(etcd, urls, error);
 }
 
 static void client_free(void *client) {

@@ -20,9 +20,10 @@ def free_ports(n: int) -> list[int]:
 
 
 class Etcd:
-    def __init__(self, directory: pathlib.Path):
+    def __init__(self, directory: pathlib.Path, *options: str):
         client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
         self.directory, self.peer, self.url, self.process = directory, peer, client, None
+        self.options = options
 
     @property
     def store(self) -> str:
@@ -37,7 +38,7 @@ class Etcd:
             ["etcd", "--data-dir", str(self.directory / "data"), "--listen-client-urls", self.url,
              "--advertise-client-urls", self.url, "--listen-peer-urls", self.peer,
              "--initial-advertise-peer-urls", self.peer, "--initial-cluster", f"default={self.peer}",
-             "--log-level", "error"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "--log-level", "error", *self.options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         eventually(lambda: self.state("range", "none/").returncode == 0, "etcd")
         return self
 

@@ -1,11 +1,11 @@
 """Who may ask a hub: tokens, joining, certificates, revoking; with the real command and real TLS."""
-import datetime
 import json
 import re
 import shutil
 import subprocess
 import time
 
+from aged import aged_certificate, openssl
 from fleet import Hub, next_event
 from scratch import eventually
 
@@ -112,10 +112,6 @@ def test_revoked_at_once(hub, tmp_path):
     assert "revoked" not in hub.stead("host", "list", "--data", str(hub.data)).stdout
 
 
-def openssl(*arguments):
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
 def test_certificates_of_others(tmp_path):
     with Hub(tmp_path / "a") as one, Hub(tmp_path / "b") as other:
         foreign = other.join("web1", tmp_path / "foreign")
@@ -141,21 +137,8 @@ def signed_by_the_hub(hub, key, directory, days_ago, days_left):
     store = f"sqlite={hub.data}/state.db"
     hub.stop()
     authority = json.loads(hub.stead("state", "get", "hub/authority", "--store", store).stdout)
-    directory.mkdir()
-    for name, text in {"ca.pem": authority["certificate"], "ca.key": authority["key"], "index": "", "serial": "4A01\n",
-                       "extensions": "extendedKeyUsage=clientAuth\nsubjectAltName=URI:urn:stead:host:web1\n"
-                                     "basicConstraints=CA:FALSE\n",
-                       "openssl.cnf": f"[ca]\ndefault_ca=x\n[x]\ndatabase={directory}/index\nserial={directory}/serial\n"
-                                      f"new_certs_dir={directory}\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n",
-                       }.items():
-        (directory / name).write_text(text)
-    request, signed = directory / "request.pem", directory / "signed.pem"
-    openssl("req", "-new", "-key", key, "-subj", "/CN=web1", "-out", request)
-    now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
-    start, end = ((now + n * day).strftime("%Y%m%d%H%M%SZ") for n in (-days_ago, days_left))
-    openssl("ca", "-batch", "-notext", "-config", directory / "openssl.cnf", "-in", request, "-out", signed, "-cert",
-            directory / "ca.pem", "-keyfile", directory / "ca.key", "-extfile", directory / "extensions", "-startdate", start,
-            "-enddate", end)
+    signed = aged_certificate(authority, key, directory, "web1",
+                              "extendedKeyUsage=clientAuth\nsubjectAltName=URI:urn:stead:host:web1", days_ago, days_left)
     record = json.dumps({"name": "web1", "role": "host", "revoked": False})
     assert hub.stead("state", "put", "hub/certificates/4a01", record, "--store", store).returncode == 0
     hub.start()

@@ -1,0 +1,119 @@
+"""A cluster of real etcd processes grows, loses members for good, loses its quorum, shrinks. One cluster goes through it all:
+each test begins with what the one before left whole."""
+import pathlib
+import shutil
+import signal
+
+import pytest
+from clusters import Cluster, Host, Load, stead
+from scratch import eventually
+
+ELECTION = 2.0  # seconds: etcd's election timeout is 1 s, and up to as much again by chance
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("cluster")) as running:
+        running.begin("a", size=3, grace=3)
+        yield running
+
+
+def test_one_alone_and_a_pair_is_not_made(cluster):
+    cluster.wait({"a"})
+    cluster.join("b")
+    eventually(lambda: "waits for 1 more host" in cluster["a"].ask("status").stdout, "what it waits for")
+    assert cluster.roles() == {"a": "leader", "b": "spare"}
+    refused = stead("state", "get", "x", "--store", f"etcd={cluster['a'].url}", "--store-ca", cluster["a"].data / "ca.pem")
+    assert refused.returncode == 4, refused.stderr  # without a certificate nobody gets in
+
+
+def test_three_and_a_spare(cluster):
+    cluster.join("c")
+    cluster.wait({"a", "b", "c"})
+    cluster.join("d")
+    eventually(lambda: cluster.roles().get("d") == "spare", "the spare one")
+    assert cluster.state("put", "greeting", "hello").returncode == 0
+    for name in "abcd":
+        assert (cluster[name].data / "key.pem").stat().st_mode & 0o777 == 0o600
+    assert not (cluster["a"].data / "authority.json").exists()  # it is in the store alone
+
+
+def test_leader_killed_for_good_under_load(cluster):
+    leader = cluster.leader()
+    with Load(cluster) as load:
+        cluster[leader].kill()
+        load.go_on()
+        pause = load.pause
+        cluster.wait({"a", "b", "c", "d"} - {leader})
+        load.go_on()
+    survivor = cluster["abcd".replace(leader, "")[0]]
+    print(f"\nleader killed under load: pause {pause:.2f} s, {load.written} writes, {len(load.lost(survivor))} lost")
+    assert load.lost(survivor) == []
+    assert pause <= ELECTION + 1
+    assert survivor.state("get", "greeting").stdout == "hello"
+    # What was removed while it was away moves its data aside and waits.
+    cluster[leader].start()
+    eventually(lambda: cluster.roles().get(leader) == "spare", "the lost one as a spare")
+    assert cluster[leader].told("removed from the cluster: this host is no member; its data were moved aside")
+    assert [path.name for path in cluster[leader].data.glob("etcd*") if path.name.startswith("etcd-2")]
+
+
+def test_data_lost(cluster):
+    """A disk that was lost: the member is replaced at once, without the grace time, by whoever is there."""
+    victim = next(name for name, role in cluster.roles().items() if role == "member")
+    cluster[victim].kill()
+    shutil.rmtree(cluster[victim].data / "etcd")
+    cluster[victim].start()
+    eventually(lambda: cluster[victim].told("the data of etcd are gone"), "its own finding")
+    cluster.wait(size=3)
+    assert cluster.state("get", "greeting").stdout == "hello"
+
+
+def test_quorum_lost_and_back(cluster):
+    members = [name for name, role in cluster.roles().items() if role in ("leader", "member")]
+    left, frozen = cluster[members[0]], [cluster[name] for name in members[1:]]
+    for host in frozen:
+        host.signal(signal.SIGSTOP)
+    shown = eventually(lambda: (done := left.ask("status")).returncode and done, "the loss")
+    assert shown.returncode == 4 and "1 of 3 members are in reach" in shown.stdout, shown.stdout
+    assert "the cluster has no quorum, nothing can be read or written" in shown.stderr, shown.stderr
+    failed = left.state("put", "during", "1")
+    assert failed.returncode == 4 and "no leader" in failed.stderr, failed.stderr
+    for host in frozen:
+        host.signal(signal.SIGCONT)
+    eventually(lambda: left.state("put", "after", "1").returncode == 0, "writes after it")
+    cluster.wait(set(members))  # nobody was replaced meanwhile
+    for host in (left, *frozen):
+        assert host.state("get", "greeting").stdout == "hello"
+
+
+def test_resize_live(cluster):
+    assert "write 1, 3, 5 or 7" in cluster["a"].ask("size", "4").stderr
+    cluster.join("e")
+    eventually(lambda: len(cluster.roles()) == 5, "five hosts")
+    assert cluster["a"].ask("size", "5").returncode == 0
+    cluster.wait(size=5)
+    with Load(cluster) as load:
+        assert cluster["a"].ask("size", "3").returncode == 0
+        cluster.wait(size=3)
+        load.go_on()
+    member = cluster[cluster.leader()]
+    assert load.lost(member) == []
+    eventually(lambda: sorted(cluster.roles().values()) == ["leader", "member", "member", "spare", "spare"], "two spares")
+
+
+def test_token_is_good_once_and_wrong_authorities_get_nothing(cluster, tmp_path):
+    call = cluster.call_to_join("x")
+    other = Host(tmp_path, "x")
+    wrong = [word if not word.startswith("sha256:") else "sha256:" + "0" * 64 for word in call]
+    done = stead(*wrong, "--listen", other.listen, "--data", other.data)
+    assert done.returncode == 1 and "nothing was sent to it" in done.stderr
+    assert stead(*call, "--listen", other.listen, "--data", other.data).returncode == 0
+    done = stead(*call, "--listen", other.listen, "--data", tmp_path / "y")
+    assert done.returncode == 1 and "the token is not known: it was used, or is mistyped" in done.stderr
+    assert not (tmp_path / "y/config.json").exists()
+    again = stead("cluster", "init", "--listen", other.listen, "--data", other.data)
+    assert again.returncode == 1 and "is of a cluster already" in again.stderr
+    name = stead("cluster", "init", "--listen", "example.org", "--data", tmp_path / "z")
+    assert name.returncode == 1 and "write one address of this host" in name.stderr
+    assert not list(pathlib.Path(tmp_path / "z").glob("*"))
