@@ -6,12 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/disk.h"
+#include "base/error.h"
 #include "bundle/sign-text.h"
 
 #define GOOD_MAX       2 /* records that are kept besides the newest */
 #define NAME_MAX_BYTES 100
+#define BACK           "back "
 
 struct Keep {
     char *directory;
@@ -19,6 +20,7 @@ struct Keep {
     bool has_last;
     Statement last;
     uint64_t good[GOOD_MAX]; /* newest first; 0: none */
+    uint64_t left;           /* that was gone back from; 0: none */
 };
 
 static char *path_of(const Keep *keep, const char *name) {
@@ -50,16 +52,35 @@ static bool read_last(Keep *keep, GError **error) {
     return false;
 }
 
-/* "12\n11\n". What is not so counts as nothing: then the newest record is tried first. */
+/* "12\n11\n", or "11\nback 12\n". What is not so counts as nothing: then the newest record is
+ * tried first. */
 static void read_good(Keep *keep) {
     g_autofree char *path = path_of(keep, "good");
     g_autoptr(GBytes) text = disk_read(path, NAME_MAX_BYTES, NULL);
     if (text == NULL)
         return;
     g_auto(GStrv) lines = g_strsplit(g_bytes_get_data(text, NULL), "\n", -1);
-    for (unsigned i = 0; i < GOOD_MAX && lines[i] != NULL; i++)
-        if (!sign_text_parse_number(lines[i], &keep->good[i]))
-            return;
+    unsigned n = 0;
+    while (n < GOOD_MAX && lines[n] != NULL && sign_text_parse_number(lines[n], &keep->good[n]))
+        n++;
+    if (lines[n] != NULL && g_str_has_prefix(lines[n], BACK) &&
+        !sign_text_parse_number(lines[n] + strlen(BACK), &keep->left))
+        keep->left = 0;
+}
+
+/* One file, replaced at once: which are good and what was left hold together. */
+static bool write_good(Keep *keep, const uint64_t good[GOOD_MAX], uint64_t left, GError **error) {
+    g_autofree char *path = path_of(keep, "good");
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (unsigned i = 0; i < GOOD_MAX && good[i] != 0; i++)
+        g_string_append_printf(text, "%" G_GUINT64_FORMAT "\n", good[i]);
+    if (left != 0)
+        g_string_append_printf(text, BACK "%" G_GUINT64_FORMAT "\n", left);
+    if (!disk_replace(path, text->str, text->len, 0600, error))
+        return false;
+    memcpy(keep->good, good, sizeof keep->good);
+    keep->left = left;
+    return true;
 }
 
 Keep *keep_open(const char *directory, KeyList *keys, GError **error) {
@@ -95,13 +116,17 @@ const Statement *keep_last(const Keep *keep) {
     return keep->has_last ? &keep->last : NULL;
 }
 
+uint64_t keep_left(const Keep *keep) {
+    return keep->has_last && keep->left == keep->last.record ? keep->left : 0;
+}
+
 /* --- accepting */
 
 static bool is_kept(const Keep *keep, uint64_t record) {
     for (unsigned i = 0; i < GOOD_MAX; i++)
         if (keep->good[i] == record)
             return true;
-    return keep->has_last && keep->last.record == record;
+    return keep->has_last && keep->last.record == record && keep_left(keep) != record;
 }
 
 static void remove_record(const Keep *keep, uint64_t record) {
@@ -171,10 +196,22 @@ static Bundle *verify(const Keep *keep, GBytes *signed_text, GBytes *packed,
     return g_steal_pointer(&bundle);
 }
 
+static bool was_not_left(const Keep *keep, const Statement *statement, GError **error) {
+    if (keep_left(keep) != statement->record)
+        return true;
+    g_set_error(
+        error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+        "refuse record %" G_GUINT64_FORMAT
+        " of the deploys: this machine went back from it; deploy it again as a later record",
+        statement->record);
+    return false;
+}
+
 Bundle *keep_accept(Keep *keep, GBytes *signed_text, GBytes *packed, GError **error) {
     g_auto(Statement) statement = { 0 };
     g_autoptr(Bundle) bundle = verify(keep, signed_text, packed, &statement, error);
     if (bundle == NULL || !statement_follows(&statement, keep_last(keep), error) ||
+        !was_not_left(keep, &statement, error) ||
         !write_record(keep, statement.record, signed_text, packed, error))
         return NULL;
     statement_clear(&keep->last);
@@ -188,15 +225,9 @@ Bundle *keep_accept(Keep *keep, GBytes *signed_text, GBytes *packed, GError **er
 bool keep_set_good(Keep *keep, uint64_t record, GError **error) {
     if (keep->good[0] == record)
         return true;
-    g_autofree char *path = path_of(keep, "good");
-    g_autofree char *text = keep->good[0] != 0
-                                ? g_strdup_printf("%" G_GUINT64_FORMAT "\n%" G_GUINT64_FORMAT "\n",
-                                                  record, keep->good[0])
-                                : g_strdup_printf("%" G_GUINT64_FORMAT "\n", record);
-    if (!disk_replace(path, text, strlen(text), 0600, error))
+    uint64_t good[GOOD_MAX] = { record, keep->good[0] };
+    if (!write_good(keep, good, keep_left(keep), error))
         return false;
-    keep->good[1] = keep->good[0];
-    keep->good[0] = record;
     prune(keep);
     return true;
 }
@@ -261,4 +292,56 @@ Bundle *keep_load(Keep *keep, Statement *ret_statement, GPtrArray *problems) {
         g_ptr_array_add(problems, problem);
     }
     return NULL;
+}
+
+/* --- going back */
+
+static bool may_go_back(const Keep *keep, uint64_t record, GError **error) {
+    uint64_t last = keep->has_last ? keep->last.record : 0, before = 0, left = keep_left(keep);
+    for (unsigned i = 0; i < GOOD_MAX && before == 0; i++)
+        before = keep->good[i] < last ? keep->good[i] : 0;
+    if (record != 0 && record == before && (left == 0 || record == keep->good[0]))
+        return true;
+    g_autofree char *possible =
+        left != 0
+            ? g_strdup_printf(
+                  "it went back from record %" G_GUINT64_FORMAT " already, and no further", left)
+        : before != 0
+            ? g_strdup_printf("it goes back to record %" G_GUINT64_FORMAT
+                              " alone, the good one directly before record %" G_GUINT64_FORMAT,
+                              before, last)
+            : g_strdup("it keeps no good record before the newest");
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "refuse to go back to record %" G_GUINT64_FORMAT
+                " of the deploys: %s; deploy the older bundle as a new record",
+                record, possible);
+    return false;
+}
+
+Bundle *keep_go_back(Keep *keep, uint64_t record, const char *digest, Statement *ret_statement,
+                     GError **error) {
+    g_auto(Statement) statement = { 0 };
+    g_autoptr(Bundle) bundle =
+        may_go_back(keep, record, error) ? load(keep, record, &statement, error) : NULL;
+    if (bundle == NULL)
+        return NULL;
+    if (strcmp(statement.digest, digest) != 0) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "refuse to go back to record %" G_GUINT64_FORMAT
+                    " of the deploys: it is bundle 'sha256:%s' here, not 'sha256:%s'",
+                    record, statement.digest, digest);
+        return NULL;
+    }
+    uint64_t good[GOOD_MAX] = { record };
+    for (unsigned i = 0; i + 1 < GOOD_MAX; i++)
+        if (keep->good[i] == record)
+            good[1] = keep->good[i + 1];
+    if (keep_left(keep) == 0 && !write_good(keep, good, keep->last.record, error)) {
+        g_prefix_error(error, "go back to record %" G_GUINT64_FORMAT " of the deploys: ", record);
+        return NULL;
+    }
+    prune(keep);
+    *ret_statement = statement;
+    statement = (Statement){ 0 };
+    return g_steal_pointer(&bundle);
 }

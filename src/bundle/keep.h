@@ -7,6 +7,12 @@
  * record-12.signed and record-12.bundle, for owner root alone; `good` names the good records, the
  * newest first; `last` is the statement of the newest record ever accepted, so that no older one is
  * taken again.
+ *
+ * Going back, as a rollout that fails asks for, needs no new signature, so it is bounded: only to
+ * the good record directly before the newest, of the bytes that are kept here, and once. `good`
+ * then ends with "back 12": that record was left and is not taken again; `last` stays. Only a newer
+ * record, which somebody signs, moves on, and then one step back is possible again. So whoever has
+ * the hub and no key can take one step back to what ran here, and no more.
  */
 #include "bundle/sign-statement.h"
 
@@ -25,6 +31,11 @@ const Statement *keep_last(const Keep *keep);  /* NULL: nothing was ever accepte
 Bundle *keep_accept(Keep *keep, GBytes *signed_text, GBytes *packed, GError **error);
 /* The host converged with this record, which is kept: it is what a start goes on with. */
 bool keep_set_good(Keep *keep, uint64_t record, GError **error);
+/* Takes up record again, from what is kept here: the good one directly before the newest, if that
+ * is bundle digest. The same again is fine. */
+Bundle *keep_go_back(Keep *keep, uint64_t record, const char *digest, Statement *ret_statement,
+                     GError **error);
+uint64_t keep_left(const Keep *keep); /* the record that was gone back from; 0: none was */
 /* The last good one, or when it is not what was accepted, the one before; NULL: there is none.
  * problems (of GError): what is wrong with those that were passed over. */
 Bundle *keep_load(Keep *keep, Statement *ret_statement, GPtrArray *problems);

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/disk.h"
+#include "base/error.h"
 #include "bundle/keep.h"
 
 typedef struct {
@@ -231,6 +231,85 @@ static void test_disk_full(Fixture *f, gconstpointer data) {
     accept(f, &two);
 }
 
+static void try_go_back(Fixture *f, uint64_t record, const char *told, const char *digest,
+                        const char *part) {
+    g_autoptr(GError) error = NULL;
+    g_auto(Statement) statement = { 0 };
+    g_autoptr(Bundle) bundle = keep_go_back(f->keep, record, told, &statement, &error);
+    g_assert_cmpstr(bundle != NULL ? bundle->digest : NULL, ==, digest);
+    if (digest != NULL)
+        g_assert_no_error(error);
+    else if (error == NULL || strstr(error->message, part) == NULL)
+        g_error("'%s' is not in: %s", part, error != NULL ? error->message : "nothing");
+}
+
+static void go_back(Fixture *f, uint64_t record, const char *digest, const char *part) {
+    try_go_back(f, record, digest != NULL ? digest : "", digest, part);
+}
+
+/* One step for each record that somebody signed, and only to what is here and was good. */
+static void test_go_back(Fixture *f, gconstpointer data) {
+    g_auto(Deploy) one = make(f, 1, "", "-- one\n");
+    g_auto(Deploy) two = make(f, 2, one.digest, "-- two\n");
+    g_auto(Deploy) three = make(f, 3, two.digest, "-- three\n");
+    g_auto(Deploy) four = make(f, 4, three.digest, "-- four\n");
+    go_back(f, 1, NULL, "it keeps no good record before the newest");
+    accept(f, &one);
+    set_good(f, 1);
+    accept(f, &two);
+    set_good(f, 2);
+    accept(f, &three);
+    go_back(f, 1, NULL, "it goes back to record 2 alone, the good one directly before record 3");
+    go_back(f, 3, NULL, "record 2 alone");
+    try_go_back(f, 2, one.digest, NULL, "it is bundle 'sha256:");
+    g_assert_cmpuint(keep_left(f->keep), ==, 0);
+    go_back(f, 2, two.digest, NULL);
+    for (int again = 0; again < 2; again++, reopen(f)) {
+        g_assert_cmpuint(keep_left(f->keep), ==, 3);
+        g_assert_cmpuint(keep_last(f->keep)->record, ==, 3);
+        go_back(f, 2, two.digest, NULL); /* the same again */
+        go_back(f, 1, NULL, "it went back from record 3 already, and no further");
+        refuse(f, three.text, three.packed, "this machine went back from it");
+        refuse(f, two.text, two.packed, "record 3 was here already");
+        set_good(f, 2);
+        assert_loads(f, two.digest, 0, NULL);
+    }
+    accept(f, &four); /* a new record allows a new step */
+    g_assert_cmpuint(keep_left(f->keep), ==, 0);
+    assert_loads(f, two.digest, 0, NULL);
+    set_good(f, 4);
+    assert_loads(f, four.digest, 0, NULL);
+    go_back(f, 2, two.digest, NULL); /* from one that was good */
+    assert_loads(f, two.digest, 0, NULL);
+    go_back(f, 1, NULL, "no further");
+    refuse(f, four.text, four.packed, "went back from it");
+}
+
+/* What is kept for going back is verified as all else; a disk that is full changes nothing. */
+static void test_go_back_fails(Fixture *f, gconstpointer data) {
+    g_auto(Deploy) one = make(f, 1, "", "-- one\n");
+    g_auto(Deploy) two = make(f, 2, one.digest, "-- two\n");
+    accept(f, &one);
+    set_good(f, 1);
+    accept(f, &two);
+    set_good(f, 2);
+    g_autofree char *good = g_build_filename(f->place, "good", NULL);
+    g_assert_cmpint(g_unlink(good), ==, 0);
+    g_assert_cmpint(g_mkdir(good, 0700), ==, 0); /* a rename onto it fails */
+    try_go_back(f, 1, one.digest, NULL, "go back to record 1 of the deploys: write '");
+    g_assert_cmpuint(keep_left(f->keep), ==, 0);
+    g_assert_cmpint(g_rmdir(good), ==, 0);
+    tamper(f, "record-1.bundle", "damaged", 7);
+    try_go_back(f, 1, one.digest, NULL, "go on with record 1 of the deploys: ");
+    size_t size;
+    const void *bytes = g_bytes_get_data(two.packed, &size);
+    tamper(f, "record-1.bundle", bytes, size);
+    try_go_back(f, 1, one.digest, NULL, "refuse the bundle: it is 'sha256:");
+    bytes = g_bytes_get_data(one.packed, &size);
+    tamper(f, "record-1.bundle", bytes, size);
+    go_back(f, 1, one.digest, NULL);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
@@ -240,6 +319,8 @@ int main(int argc, char **argv) {
     ADD("/keep/last-is-damaged", test_last_is_damaged);
     ADD("/keep/retired-key", test_retired_key);
     ADD("/keep/disk-full", test_disk_full);
+    ADD("/keep/go-back", test_go_back);
+    ADD("/keep/go-back-fails", test_go_back_fails);
 #undef ADD
     return g_test_run();
 }
