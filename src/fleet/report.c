@@ -76,11 +76,11 @@ bool report_read(const Value *value, Report *ret_report) {
 /* --- keeping it in the store */
 
 struct Reporter {
-    char *key;
+    char *host;
+    GHashTable *wanted; /* keys of the store (char *) to values (GBytes *) */
     Tenure *tenure;
     Publisher *publisher;
-    void (*failed)(void *data, const GError *error);
-    void *data;
+    ReporterListener listener;
 };
 
 static void on_lease(void *data) {
@@ -89,35 +89,58 @@ static void on_lease(void *data) {
         publisher_lease_changed(reporter->publisher);
 }
 
+static void on_reached(void *data, const GError *error) {
+    Reporter *reporter = data;
+    if (reporter->listener.reached)
+        reporter->listener.reached(reporter->listener.data, error);
+}
+
 static void on_failed(void *data, const GError *error) {
     Reporter *reporter = data;
-    if (reporter->failed)
-        reporter->failed(reporter->data, error);
+    if (reporter->listener.failed)
+        reporter->listener.failed(reporter->listener.data, error);
 }
 
 static void on_settled(void *data) {
 }
 
 Reporter *reporter_new(Loop *loop, Store *store, const char *host, unsigned ttl_s,
-                       void (*failed)(void *data, const GError *error), void *data) {
+                       const ReporterListener *listener) {
     Reporter *reporter = g_new0(Reporter, 1);
-    reporter->key = layout_reported(host);
-    reporter->failed = failed;
-    reporter->data = data;
-    TenureListener of_tenure = { .changed = on_lease, .data = reporter };
+    reporter->host = g_strdup(host);
+    reporter->wanted =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
+    reporter->listener = *listener;
+    TenureListener of_tenure = { .changed = on_lease, .reached = on_reached, .data = reporter };
     reporter->tenure = tenure_new(loop, store, ttl_s, &of_tenure);
     PublisherListener of_publisher = { on_settled, on_failed, reporter };
     reporter->publisher = publisher_new(loop, store, reporter->tenure, &of_publisher);
     return reporter;
 }
 
+static void put(Reporter *reporter, char *key, const Value *value) {
+    g_autofree char *text = json_print(value, JSON_COMPACT);
+    g_hash_table_insert(reporter->wanted, key, layout_bytes(text));
+}
+
 void reporter_set(Reporter *reporter, const Report *report) {
     g_autoptr(Value) value = report_to_value(report);
-    g_autofree char *text = json_print(value, JSON_COMPACT);
-    g_autoptr(GHashTable) wanted =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
-    g_hash_table_insert(wanted, g_strdup(reporter->key), layout_bytes(text));
-    publisher_set(reporter->publisher, wanted);
+    put(reporter, layout_reported(reporter->host), value);
+    publisher_set(reporter->publisher, reporter->wanted);
+}
+
+static gboolean is_answer(void *key, void *value, void *data) {
+    return g_str_has_prefix(key, LAYOUT_ANSWER);
+}
+
+void reporter_set_answers(Reporter *reporter, GHashTable *answers) {
+    GHashTableIter iter;
+    void *id, *answer;
+    g_hash_table_foreach_remove(reporter->wanted, is_answer, NULL);
+    g_hash_table_iter_init(&iter, answers);
+    while (g_hash_table_iter_next(&iter, &id, &answer))
+        put(reporter, g_strconcat(LAYOUT_ANSWER, reporter->host, "/", id, NULL), answer);
+    publisher_set(reporter->publisher, reporter->wanted);
 }
 
 void reporter_free(Reporter *reporter) {
@@ -125,6 +148,7 @@ void reporter_free(Reporter *reporter) {
         return;
     publisher_free(reporter->publisher);
     tenure_free(reporter->tenure);
-    g_free(reporter->key);
+    g_hash_table_unref(reporter->wanted);
+    g_free(reporter->host);
     g_free(reporter);
 }

@@ -29,8 +29,19 @@ const char *report_health_name(ReportHealth health);
 
 typedef struct Reporter Reporter;
 
-/* failed (may be NULL) is told what did not work; it is tried again. */
+/* Each may be NULL. */
+typedef struct {
+    void (*failed)(void *data, const GError *error); /* what did not work; it is tried again */
+    /* Every few seconds: the store answers (NULL), or does not. */
+    void (*reached)(void *data, const GError *error);
+    void *data;
+} ReporterListener;
+
 Reporter *reporter_new(Loop *loop, Store *store, const char *host, unsigned ttl_s,
-                       void (*failed)(void *data, const GError *error), void *data);
+                       const ReporterListener *listener);
 void reporter_set(Reporter *reporter, const Report *report);
-void reporter_free(Reporter *reporter); /* the report goes when its lease does; accepts NULL */
+/* What somebody asked of the host, while it is asked: id to a map with an answer, all there are. */
+void reporter_set_answers(Reporter *reporter, GHashTable *answers);
+/* The report and the answers go when their lease does; accepts NULL. */
+void reporter_free(Reporter *reporter);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reporter, reporter_free)

@@ -751,7 +751,8 @@ static void test_reporter(void) {
     World world;
     world_open(&world, 0);
     fleet_put(&world.fleet, LAYOUT_MEMBER "h00", "{}");
-    Reporter *reporter = reporter_new(world.fleet.loop, world.fleet.store, "h00", 10, NULL, NULL);
+    const ReporterListener nobody = { .data = NULL };
+    Reporter *reporter = reporter_new(world.fleet.loop, world.fleet.store, "h00", 10, &nobody);
     Report said = { .state = REPORT_FAILING,
                     .health = REPORT_UNHEALTHY,
                     .message = g_strdup("why") };
