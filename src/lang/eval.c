@@ -41,6 +41,7 @@ Eval *eval_new(const LangInputs *inputs, const char *entry, Sources *sources, Pr
     eval->published = value_new_map();
     eval->wanted_kinds = value_new_map();
     eval->schedules = value_new_map();
+    eval->health = value_new_map();
     eval->collected = g_ptr_array_new_with_free_func((GDestroyNotify)resource_unref);
     eval->max_steps = inputs->max_instructions ? inputs->max_instructions : LIMIT_LUA_INSTRUCTIONS;
     eval->max_memory = inputs->max_memory ? inputs->max_memory : LIMIT_LUA_MEMORY;
@@ -74,6 +75,7 @@ void eval_free(Eval *eval) {
     value_unref(eval->published);
     value_unref(eval->wanted_kinds);
     value_unref(eval->schedules);
+    value_unref(eval->health);
     g_ptr_array_unref(eval->collected);
     value_unref(eval->pending_value);
     g_array_unref(eval->frames);

@@ -63,6 +63,7 @@ typedef struct Eval {
     Value *reads;                                               /* map, as LangResult.reads */
     bool wants_labels;
     Value *wanted_paths, *published, *wanted_kinds, *schedules; /* maps of LangResult.wants */
+    Value *health;        /* map, as LangResult.health */
     GPtrArray *warnings;  /* of char *, as LangResult.warnings */
     GPtrArray *collected; /* of Resource: scratch of collect() */
     uint64_t next_change;

@@ -18,6 +18,7 @@ void lang_result_clear(LangResult *result) {
     g_clear_pointer(&result->files, g_strfreev);
     g_clear_pointer(&result->reads, value_unref);
     g_clear_pointer(&result->wants, value_unref);
+    g_clear_pointer(&result->health, value_unref);
     g_clear_pointer(&result->warnings, g_ptr_array_unref);
     *result = (LangResult){ .graph = NULL };
 }
@@ -84,6 +85,7 @@ static bool load_lua(const char *file, const LangInputs *inputs, Sources *source
     result->reads = value_ref(eval->reads);
     result->next_change = eval->next_change;
     result->wants = wants_of(eval);
+    result->health = value_ref(eval->health);
     g_ptr_array_extend(result->warnings, eval->warnings, copy_text, NULL);
     return complete;
 }

@@ -46,6 +46,9 @@ typedef struct {
                      explaining */
     Value *wants; /* what it asks of the exchange, and publishes: fleet/exchange.h; also of an
                      evaluation that failed, as far as it came */
+    Value *health;   /* checks that show that the host does its work: map of names to {"exec": list
+                        of words, "http": URL and "status", "tcp": "ADDRESS:PORT" or "unit": name,
+                        "interval", "timeout" in us, "of", "passes"}; NULL: no program said any */
     unsigned auto_edge_count;
     GPtrArray *warnings; /* of char *: `file:line:column: text`, nothing to stop for; never NULL */
 } LangResult;

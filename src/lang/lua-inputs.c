@@ -250,4 +250,5 @@ void inputs_open(lua_State *lua) {
     inputs_open_secret(lua);
     inputs_open_clock(lua);
     inputs_open_exchange(lua);
+    inputs_open_health(lua);
 }
