@@ -4,6 +4,7 @@
 
 #include "agent/control.h"
 #include "agent/kv-port.h"
+#include "bundle/bundle.h"
 #include "host/host-real.h"
 #include "host/open-writer.h"
 
@@ -19,6 +20,9 @@
 
 struct Agent {
     AgentOptions options;
+    char *file;    /* that runs; NULL: none */
+    char *next;    /* that is to run instead; NULL: none */
+    Value *health; /* of the last evaluation */
     Engine *engine;
     Control *control;
     Host *local; /* this machine, for watching configuration files also with --root */
@@ -61,13 +65,27 @@ static void on_file(void *data, HostEvent event, const char *detail) {
         agent->options.listener.warning(agent->options.listener.data, detail);
 }
 
+static const char *file_of(const Agent *agent) {
+    return agent->next ? agent->next : agent->file;
+}
+
+/* NULL: none. Caller frees. */
+static char *values_file_of(const Agent *agent) {
+    if (agent->options.values_file || agent->options.file)
+        return g_strdup(agent->options.values_file);
+    g_autofree char *directory = g_path_get_dirname(file_of(agent));
+    g_autofree char *path = g_build_filename(directory, BUNDLE_VALUES, NULL);
+    return g_file_test(path, G_FILE_TEST_EXISTS) ? g_steal_pointer(&path) : NULL;
+}
+
 /* What an evaluation reads: what the program read, then the files of values and secrets. */
 static char **files_to_watch(const Agent *agent, char **read) {
     GStrvBuilder *files = g_strv_builder_new();
     for (char **file = read; file && *file; file++)
         g_strv_builder_add(files, *file);
-    if (agent->options.values_file)
-        g_strv_builder_add(files, agent->options.values_file);
+    g_autofree char *values = values_file_of(agent);
+    if (values)
+        g_strv_builder_add(files, values);
     if (agent->options.secrets_file)
         g_strv_builder_add(files, agent->options.secrets_file);
     char **all = g_strv_builder_end(files);
@@ -119,17 +137,21 @@ static void read_values(const char *file, Value **value, GPtrArray *problems) {
 /* Loads the configuration with the inputs of now, and watches all that was read. */
 static bool load(Agent *agent, LangResult *ret_result, GPtrArray *problems) {
     LangInputs inputs = agent->options.inputs;
-    read_values(agent->options.values_file, &agent->values, problems);
+    g_autofree char *values = values_file_of(agent);
+    if (!values)
+        g_clear_pointer(&agent->values, value_unref);
+    read_values(values, &agent->values, problems);
     read_values(agent->options.secrets_file, &agent->secrets, problems);
     if (problems->len > 0)
         return false; /* the watches stay */
     inputs.values = agent->values;
+    inputs.values_file = values;
     inputs.secrets = agent->secrets;
     inputs.wall_now = loop_wall_now(agent->options.loop);
     g_autoptr(Value) view = agent->exchange ? exchange_view(agent->exchange) : NULL;
     inputs.exchange = view;
     agent->evaluated = loop_now(agent->options.loop);
-    bool ok = lang_load(agent->options.file, &inputs, ret_result, problems);
+    bool ok = lang_load(file_of(agent), &inputs, ret_result, problems);
     watch_files(agent, ret_result->files);
     schedule_clock(agent, ret_result->next_change);
     return ok;
@@ -175,7 +197,7 @@ static Outcome evaluate(Agent *agent, GError **error) {
         return WAITING;
     if (!ok) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "%u problems in '%s'", problems->len,
-                    agent->options.file);
+                    file_of(agent));
         if (!agent->patient)
             tell_problems(agent, problems);
         return REFUSED;
@@ -184,6 +206,8 @@ static Outcome evaluate(Agent *agent, GError **error) {
     if (!engine_load(agent->engine, result.graph, error))
         return REFUSED;
     g_clear_pointer(&agent->refused, value_unref);
+    value_unref(agent->health);
+    agent->health = value_ref(result.health);
     if (agent->exchange)
         exchange_declare(agent->exchange, result.wants);
     warn(agent, engine_warning(agent->engine));
@@ -207,10 +231,47 @@ static bool is_being_written(const Agent *agent) {
     return false;
 }
 
+/* The first of the problems, and how many more there are. */
+static GError *refusal_of(const Agent *agent, const GError *error) {
+    if (!agent->refused || !g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG))
+        return g_error_copy(error);
+    int64_t more = value_map_int(agent->refused, "problems", 1) - 1;
+    const char *first = value_map_string(agent->refused, "error", "");
+    return more > 0 ? g_error_new(STEAD_ERROR, STEAD_ERROR_CONFIG,
+                                  "%s (and %" G_GINT64_FORMAT " more)", first, more)
+                    : g_error_new_literal(STEAD_ERROR, STEAD_ERROR_CONFIG, first);
+}
+
+/* What was to run instead runs, or (error) does not: then all that the one before reads is watched
+ * again. */
+static void settle_next(Agent *agent, const GError *error) {
+    g_autoptr(GError) refusal = error ? refusal_of(agent, error) : NULL;
+    if (!agent->next)
+        return;
+    if (refusal) {
+        g_clear_pointer(&agent->next, g_free);
+        if (agent->file)
+            reload_after(agent, 0);
+    } else {
+        g_free(agent->file);
+        agent->file = g_steal_pointer(&agent->next);
+    }
+    if (agent->options.listener.taken)
+        agent->options.listener.taken(agent->options.listener.data, refusal);
+}
+
+void agent_set_file(Agent *agent, const char *file) {
+    g_free(agent->next);
+    agent->next = g_strdup(file);
+    agent->patient = false;
+    agent->asked = true;
+    reload_after(agent, 0);
+}
+
 static void reload(void *data) {
     Agent *agent = data;
     g_autoptr(GError) error = NULL;
-    if (engine_is_stopping(agent->engine))
+    if (engine_is_stopping(agent->engine) || !file_of(agent))
         return;
     if (is_being_written(agent)) {
         reload_after(agent, RELOAD_QUIET_US);
@@ -222,16 +283,21 @@ static void reload(void *data) {
     if (outcome == WAITING)
         return; /* the exchange will change, at the latest when it has waited long enough */
     agent->patient = false;
-    if (outcome == EVALUATED)
+    if (outcome == EVALUATED) {
+        settle_next(agent, NULL);
         return;
+    }
     if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG)) {
         if (patient)
             reload_after(agent, PROBLEM_QUIET_US);
+        else
+            settle_next(agent, error);
         return; /* told already, or then */
     }
     g_autoptr(GPtrArray) problems = g_ptr_array_new();
     g_ptr_array_add(problems, error);
     tell_problems(agent, problems);
+    settle_next(agent, error);
 }
 
 static void reload_by_clock(void *data) {
@@ -267,7 +333,8 @@ static void on_exchange_note(void *data, const char *text) {
 
 static Value *more_status(void *data) {
     const Agent *agent = data;
-    Value *more = value_new_map();
+    const AgentListener *listener = &agent->options.listener;
+    Value *more = listener->more ? listener->more(listener->data) : value_new_map();
     if (agent->refused)
         value_map_set(more, "refused", value_ref(agent->refused));
     if (agent->exchange)
@@ -293,6 +360,8 @@ static bool open_exchange(Agent *agent, GError **error) {
 /* The first evaluation: waits, within the patience of the exchange, for what it reads there. */
 static bool start(Agent *agent, GError **error) {
     Outcome outcome;
+    if (!agent->file)
+        return true;
     agent->starting = true;
     while ((outcome = evaluate(agent, error)) == WAITING)
         if (!loop_run(agent->options.loop, error))
@@ -352,6 +421,7 @@ static void unwatch_ledger(Agent *agent) {
 Agent *agent_new(const AgentOptions *options, GError **error) {
     g_autoptr(Agent) agent = g_new0(Agent, 1);
     agent->options = *options;
+    agent->file = g_strdup(options->file);
     watch_ledger(agent);
     agent->warned = g_ptr_array_new_with_free_func(g_free);
     agent->watches = g_ptr_array_new_with_free_func((GDestroyNotify)host_watch_free);
@@ -386,6 +456,9 @@ void agent_free(Agent *agent) {
     loop_timer_clear(&agent->clock_timer);
     loop_timer_clear(&agent->exchange_timer);
     exchange_free(agent->exchange);
+    g_free(agent->file);
+    g_free(agent->next);
+    value_unref(agent->health);
     g_ptr_array_unref(agent->warned);
     g_ptr_array_unref(agent->watches);
     g_strfreev(agent->watched);
@@ -426,6 +499,10 @@ bool agent_run(Agent *agent, GError **error) {
     while (ok && agent->exchange && !agent->left)
         ok = loop_run(agent->options.loop, error);
     return ok;
+}
+
+const Value *agent_health(const Agent *agent) {
+    return agent->health;
 }
 
 Engine *agent_engine(Agent *agent) {

@@ -18,6 +18,9 @@ typedef struct {
     void (*problems)(void *data,
                      const GPtrArray *problems); /* of GError; the old configuration stays */
     void (*warning)(void *data, const char *text);
+    /* What came of agent_set_file(): error NULL: it runs. NULL: nobody asks. */
+    void (*taken)(void *data, const GError *error);
+    Value *(*more)(void *data); /* a map of members for the summary of status; NULL: none */
     void *data;
 } AgentListener;
 
@@ -25,7 +28,7 @@ typedef struct {
     Loop *loop;
     Host *host;
     Ledger *ledger;
-    const char *file;   /* configuration */
+    const char *file;   /* configuration; NULL: none until agent_set_file() */
     const char *socket; /* path of the control socket; NULL: none */
     LangInputs inputs;  /* wall_now, values and secrets are set anew for each evaluation */
     const char *values_file, *secrets_file; /* read and watched as the configuration is; or NULL */
@@ -45,6 +48,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Agent, agent_free)
 bool agent_run(Agent *agent, GError **error);
 /* Begins to end: what runs is finished, what was published is withdrawn. */
 void agent_stop(Agent *agent);
+/* Another configuration instead, with the values beside it (BUNDLE_VALUES) unless options name a
+ * file of them, soon: only what differs is touched. One that has problems is told,
+ * and the one that runs is kept. */
+void agent_set_file(Agent *agent, const char *file);
+/* The checks of the configuration that runs: LangResult.health; NULL: none. Borrowed. */
+const Value *agent_health(const Agent *agent);
 Engine *agent_engine(Agent *agent);
 void agent_reload(Agent *agent); /* soon; several calls in a row are one */
 /* Whether a file or a call asked for the last evaluation; else the clock, or it is the first. */

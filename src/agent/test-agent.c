@@ -65,7 +65,10 @@ static void test_ledger_failure_comes_by_the_loop(void) {
         .ledger = ledger,
         .file = file,
         .inputs = { .kinds = &no_kinds },
-        .listener = { on_event, on_problems, on_warning, &seen },
+        .listener = { .event = on_event,
+                      .problems = on_problems,
+                      .warning = on_warning,
+                      .data = &seen },
     };
     Agent *agent = agent_new(&options, &error);
     g_assert_no_error(error);

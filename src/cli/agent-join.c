@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "cli/agent-pin.h"
 #include "cli/hub-call.h"
 #include "cli/printer.h"
 #include "cli/time-text.h"
@@ -93,6 +94,8 @@ static Value *join(const Arguments *arguments, const char *url, const char *dire
         (void)set_io_error(error, errno, "make '%s'", directory);
         return NULL;
     }
+    if (!pin_keys(directory, (const char *const *)arguments->deploy_keys, error))
+        return NULL;
     g_autoptr(PkiKey) key = host_key(directory, error);
     g_autofree char *authority = key ? join_fetch_authority(url, fingerprint, error) : NULL;
     if (!authority)
@@ -106,11 +109,20 @@ static Value *join(const Arguments *arguments, const char *url, const char *dire
     return kept ? g_steal_pointer(&answer) : NULL;
 }
 
+static bool has_pinned(const char *directory) {
+    g_autofree char *path = g_build_filename(directory, PIN_FILE, NULL);
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+char *join_directory(const Arguments *arguments) {
+    return g_build_filename(arguments->state ? arguments->state : STATE_DEFAULT, JOIN_DIRECTORY,
+                            NULL);
+}
+
 int agent_join(const Arguments *arguments, const char *url) {
     g_autoptr(Printer) printer = printer_new(arguments);
     g_autoptr(GError) error = NULL;
-    g_autofree char *directory =
-        g_build_filename(arguments->state ? arguments->state : STATE_DEFAULT, JOIN_DIRECTORY, NULL);
+    g_autofree char *directory = join_directory(arguments);
     g_autoptr(Value) joined = NULL;
     if (!arguments->token || !arguments->fingerprint)
         g_set_error_literal(&error, STEAD_ERROR, STEAD_ERROR_CONFIG,
@@ -132,6 +144,9 @@ int agent_join(const Arguments *arguments, const char *url) {
     } else {
         printer_line(printer, STYLE_GOOD, "joined as %s, certificate until %s",
                      value_map_string(joined, "host", ""), until);
+        if (!has_pinned(directory))
+            printer_warning(printer, "no deploy will be accepted here until a key is pinned: "
+                                     "'stead agent pin KEY'");
     }
     return EXIT_DONE;
 }

@@ -8,6 +8,7 @@
 
 extern const Option option_join_token, option_ca_fingerprint;
 
+char *join_directory(const Arguments *arguments); /* caller frees */
 int agent_join(const Arguments *arguments, const char *url);
 
 /* The authority of whoever answers at url, PEM: anybody may give us any certificate, it is the

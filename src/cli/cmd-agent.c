@@ -1,32 +1,53 @@
 /* stead agent: converges and keeps converged until it is stopped. */
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/member.h"
 #include "cli/agent-join.h"
 #include "cli/agent-log.h"
+#include "cli/agent-pin.h"
 #include "cli/agent-renew.h"
 #include "cli/commands.h"
 #include "cli/exchange-of.h"
 #include "cli/joined.h"
 #include "cli/session.h"
 #include "cli/store-option.h"
+#include "cli/verbs.h"
+#include "cli/why-text.h"
 #include "kinds/kinds.h"
 
+#define DEPLOYS            "deploy" /* below the state directory */
 #define DEFAULT_FLAP_LIMIT 10
 #define RECHECK_FAILED_US  (600 * (uint64_t)G_USEC_PER_SEC)
 
 typedef struct {
     Session *session;
+    Loop *loop;
+    const char *file; /* NULL: what is deployed */
+    ExchangeOf exchange;
+    char *membership, *pinned, *deploys; /* paths below the state directory */
     Agent *agent;
+    Member *member; /* NULL: of no fleet */
     AgentLog *log;
-    Store *hub; /* the store is that of the hub; or NULL */
 } Watch;
+
+static void watch_clear(Watch *watch) {
+    exchange_of_clear(&watch->exchange);
+    g_free(watch->membership);
+    g_free(watch->pinned);
+    g_free(watch->deploys);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Watch, watch_clear)
+
+/* --- what the agent tells --------------------------------------------------------------------- */
 
 static void on_event(void *data, const EngineEvent *event) {
     Watch *watch = data;
     agent_log_event(watch->log, watch->agent, event);
+    if (watch->member)
+        member_event(watch->member, event);
 }
 
 static void on_problems(void *data, const GPtrArray *problems) {
@@ -42,6 +63,57 @@ static void on_warning(void *data, const char *text) {
     printer_warning(watch->session->printer, "%s", text);
 }
 
+static void on_taken(void *data, const GError *error) {
+    Watch *watch = data;
+    member_taken(watch->member, error);
+}
+
+static Value *on_more(void *data) {
+    const Watch *watch = data;
+    Value *more = value_new_map();
+    if (watch->member)
+        member_add_status(watch->member, more);
+    return more;
+}
+
+static void on_note(void *data, bool bad, const char *text) {
+    const Watch *watch = data;
+    if (bad)
+        printer_warning(watch->session->printer, "%s", text);
+    else if (!printer_is_json(watch->session->printer))
+        printer_log(watch->session->printer, LOG_NOTICE, STYLE_STRONG, "%s", text);
+}
+
+/* As `stead why` shows it. */
+static bool on_why(void *data, const char *kind, const char *name, GString *answer) {
+    const Watch *watch = data;
+    g_autoptr(Value) status = engine_status(agent_engine(watch->agent), kind, name);
+    if (!status)
+        return false;
+    if (strcmp(value_map_string(status, "state", ""), "ok") == 0)
+        why_add_idle(status, watch->session->machine->ledger);
+    g_autofree char *reason = why_reason(status);
+    g_string_append_printf(answer, "%-9s %s '%s'%s%s\n", value_map_string(status, "state", "?"),
+                           kind, name, reason ? ": " : "", reason ? reason : "");
+    why_append(answer, status, watch->session->machine->ledger);
+    return true;
+}
+
+static void on_renewal(void *data, bool failed, const char *text) {
+    Watch *watch = data;
+    g_autoptr(GError) error = NULL;
+    if (failed)
+        printer_warning(watch->session->printer, "%s", text);
+    else
+        printer_line(watch->session->printer, STYLE_PLAIN, "%s", text);
+    if (!failed && watch->exchange.is_hub &&
+        !store_renew_joined(watch->exchange.options.store, watch->session->machine->state_dir,
+                            &error))
+        printer_warning(watch->session->printer, "use the renewed certificate: %s", error->message);
+}
+
+/* --- signals ---------------------------------------------------------------------------------- */
+
 static void on_stop(void *data, int signal_number) {
     Watch *watch = data;
     agent_log_stopping(watch->log, watch->agent, signal_number);
@@ -52,41 +124,62 @@ static void on_hangup(void *data, int signal_number) {
     Watch *watch = data;
     engine_retry_failed(agent_engine(watch->agent));
     agent_reload(watch->agent);
+    if (watch->member)
+        member_retry(watch->member);
 }
 
-static void on_renewal(void *data, bool failed, const char *text) {
-    Watch *watch = data;
-    g_autoptr(GError) error = NULL;
-    if (failed)
-        printer_warning(watch->session->printer, "%s", text);
-    else
-        printer_line(watch->session->printer, STYLE_PLAIN, "%s", text);
-    if (!failed && watch->hub &&
-        !store_renew_joined(watch->hub, watch->session->machine->state_dir, &error))
-        printer_warning(watch->session->printer, "use the renewed certificate: %s", error->message);
+/* --- running ---------------------------------------------------------------------------------- */
+
+/* FILE is for this machine alone; a hub wants to know of it all the same. */
+static bool is_of_fleet(const Watch *watch) {
+    return watch->exchange.options.store && (watch->exchange.is_hub || !watch->file);
 }
 
-static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
+static Member *join_fleet(Watch *watch, GError **error) {
+    MemberOptions options = {
+        .loop = watch->loop,
+        .store = watch->exchange.options.store,
+        .machine = watch->session->machine->host,
+        .host = watch->exchange.host,
+        .ttl_s = watch->exchange.options.ttl_s,
+        .directory = watch->file ? NULL : watch->deploys,
+        .pinned = watch->pinned,
+        .note = on_note,
+        .why = on_why,
+        .data = watch,
+    };
+    return member_new(watch->agent, &options, error);
+}
+
+static bool run_agent(Watch *watch, GError **error) {
+    g_autoptr(LoopSource) on_int = loop_watch_signal(watch->loop, SIGINT, on_stop, watch, error);
+    g_autoptr(LoopSource) on_term =
+        on_int ? loop_watch_signal(watch->loop, SIGTERM, on_stop, watch, error) : NULL;
+    g_autoptr(LoopSource) on_hup =
+        on_term ? loop_watch_signal(watch->loop, SIGHUP, on_hangup, watch, error) : NULL;
+    g_autoptr(Renewal) renewal = renewal_new(watch->loop, watch->membership, on_renewal, watch);
+    return on_hup && agent_run(watch->agent, error);
+}
+
+static int keep(Watch *watch, const AgentOptions *options) {
     Printer *printer = watch->session->printer;
     g_autoptr(GError) error = NULL;
-    g_autoptr(Agent) agent = watch->agent = NULL;
-    agent = agent_new(options, &error);
+    g_autoptr(Agent) agent = agent_new(options, &error);
     if (!agent) {
         if (!g_error_matches(error, STEAD_ERROR, STEAD_ERROR_CONFIG))
             printer_error(printer, error);
         return EXIT_REFUSED;
     }
     watch->agent = agent;
-    g_autoptr(LoopSource) on_int = loop_watch_signal(loop, SIGINT, on_stop, watch, &error);
-    g_autoptr(LoopSource) on_term =
-        on_int ? loop_watch_signal(loop, SIGTERM, on_stop, watch, &error) : NULL;
-    g_autoptr(LoopSource) on_hup =
-        on_term ? loop_watch_signal(loop, SIGHUP, on_hangup, watch, &error) : NULL;
-    g_autofree char *membership =
-        g_build_filename(watch->session->machine->state_dir, JOIN_DIRECTORY, NULL);
-    g_autoptr(Renewal) renewal = renewal_new(loop, membership, on_renewal, watch);
-    if (!on_hup || !agent_run(agent, &error) ||
-        !ledger_flush(watch->session->machine->ledger, &error)) {
+    g_autoptr(Member) member = is_of_fleet(watch) ? join_fleet(watch, &error) : NULL;
+    watch->member = member;
+    if (error) {
+        printer_error(printer, error);
+        return EXIT_REFUSED;
+    }
+    bool ok = run_agent(watch, &error) && ledger_flush(watch->session->machine->ledger, &error);
+    watch->member = NULL; /* freed before the agent is */
+    if (!ok) {
         printer_error(printer, error);
         return EXIT_FAILURES;
     }
@@ -95,45 +188,45 @@ static int keep(Watch *watch, Loop *loop, const AgentOptions *options) {
     return summary.exit_code >= 0 ? summary.exit_code : EXIT_DONE;
 }
 
-static int run(const Arguments *arguments, char **words) {
-    if (words[1]) {
-        if (strcmp(words[0], "join") == 0)
-            return agent_join(arguments, words[1]);
-        fprintf(stderr, "stead agent: too many arguments; see 'stead agent --help'\n");
-        return EXIT_REFUSED;
-    }
-    g_autoptr(Session) session = session_open(arguments);
-    if (!session || !session_find_kinds(session, words[0]) ||
-        !session_open_ledger(session, LEDGER_WRITE, "agent"))
-        return EXIT_REFUSED;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(Loop) loop = loop_new(&error);
-    if (!loop) {
-        printer_error(session->printer, error);
-        return EXIT_REFUSED;
-    }
-    g_auto(ExchangeOf) exchange = { .host = NULL };
-    if (!exchange_of_session(session, loop, &exchange))
-        return EXIT_REFUSED;
-    g_autofree char *configuration = session_configuration(session, words[0]);
+static bool open_fleet(Watch *watch) {
+    const char *state = watch->session->machine->state_dir;
+    watch->membership = g_build_filename(state, JOIN_DIRECTORY, NULL);
+    watch->pinned = g_build_filename(watch->membership, PIN_FILE, NULL);
+    watch->deploys = g_build_filename(state, DEPLOYS, NULL);
+    if (!exchange_of_session(watch->session, watch->loop, &watch->exchange))
+        return false;
+    if (watch->file || watch->exchange.options.store)
+        return true;
+    g_autoptr(GError) error = g_error_new_literal(
+        STEAD_ERROR, STEAD_ERROR_CONFIG,
+        "stead agent: this machine has joined no hub: 'stead agent join URL' makes it follow one, "
+        "'stead agent FILE' keeps it as FILE says");
+    printer_error(watch->session->printer, error);
+    return false;
+}
+
+static int start(Watch *watch, const Arguments *arguments) {
+    Session *session = watch->session;
+    g_autofree char *configuration = watch->file ? session_configuration(session, watch->file)
+                                                 : g_canonicalize_filename(watch->deploys, NULL);
+    const char *shown = !watch->file    ? "what is deployed"
+                        : configuration ? configuration
+                                        : watch->file;
     uint64_t converged_timeout = (uint64_t)(arguments->converged_timeout * 1e6);
     printer_be_log(session->printer, arguments);
-    g_autoptr(AgentLog) log = agent_log_new(
-        session->printer, configuration ? configuration : words[0], converged_timeout);
-    Watch watch = { .session = session,
-                    .log = log,
-                    .hub = exchange.is_hub ? exchange.options.store : NULL };
+    g_autoptr(AgentLog) log = agent_log_new(session->printer, shown, converged_timeout);
     g_autofree char *socket = g_build_filename(session->machine->state_dir, "agent.sock", NULL);
+    watch->log = log;
     AgentOptions options = {
-        .loop = loop,
+        .loop = watch->loop,
         .host = session->machine->host,
         .ledger = session->machine->ledger,
-        .file = words[0],
+        .file = watch->file,
         .socket = socket,
         .inputs = session_inputs(session),
         .values_file = arguments->values,
         .secrets_file = arguments->secrets,
-        .exchange = exchange.options,
+        .exchange = watch->exchange.options,
         .engine = {
             .parallel = (unsigned)MAX(0, arguments->parallel),
             .noop = arguments->noop,
@@ -149,10 +242,51 @@ static int run(const Arguments *arguments, char **words) {
             .event = on_event,
             .problems = on_problems,
             .warning = on_warning,
-            .data = &watch,
+            .taken = on_taken,
+            .more = on_more,
+            .data = watch,
         },
     };
-    return keep(&watch, loop, &options);
+    return keep(watch, &options);
+}
+
+static int run_keeping(const Arguments *arguments, const char *file) {
+    g_autoptr(Session) session = session_open(arguments);
+    if (!session || !session_find_kinds(session, file) ||
+        !session_open_ledger(session, LEDGER_WRITE, "agent"))
+        return EXIT_REFUSED;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Loop) loop = loop_new(&error);
+    g_auto(Watch) watch = { .session = session, .loop = loop, .file = file };
+    if (!loop)
+        printer_error(session->printer, error);
+    return loop && open_fleet(&watch) ? start(&watch, arguments) : EXIT_REFUSED;
+}
+
+static const struct {
+    Verb verb;
+    int (*run)(const Arguments *arguments, const char *word);
+} verbs[] = {
+    { { "join", "URL", 1, 1, false }, agent_join },
+    { { "pin", "KEY", 1, 1, false }, agent_pin },
+};
+
+static bool is_verb(const char *word) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++)
+        if (strcmp(verbs[i].verb.name, word) == 0)
+            return true;
+    return false;
+}
+
+static int run(const Arguments *arguments, char **words) {
+    if (!words[0] || (!words[1] && !is_verb(words[0])))
+        return run_keeping(arguments, words[0]);
+    g_autoptr(GError) error = NULL;
+    int verb = VERB_FIND("agent", verbs, words, &error);
+    if (verb >= 0)
+        return verbs[verb].run(arguments, words[1]);
+    fprintf(stderr, "%s\n", error->message);
+    return EXIT_REFUSED;
 }
 
 static const Option *const options[] = {
@@ -180,6 +314,7 @@ static const Option *const options[] = {
     &option_replace,
     &option_join_token,
     &option_ca_fingerprint,
+    &option_deploy_key,
     &option_json,
     &option_quiet,
     &option_verbose,
@@ -189,8 +324,8 @@ static const Option *const options[] = {
 
 const Command command_agent = {
     .name = "agent",
-    .arguments = "FILE | join URL",
-    .min_arguments = 1,
+    .arguments = "[FILE] | join URL | pin KEY",
+    .min_arguments = 0,
     .max_arguments = 2,
     .summary = "Converge and keep converged",
     .help =
@@ -200,11 +335,16 @@ const Command command_agent = {
         "one\n"
         "with problems is reported and the running configuration kept. SIGHUP evaluates again and\n"
         "retries what failed. `stead status` and `stead why` ask the running agent.\n\n"
+        "Without FILE it runs what is deployed to this machine: by the hub that it has joined, or "
+        "in the store\n"
+        "that --exchange names. It begins with what it had last, whether or not the hub is in "
+        "reach; a deploy\n"
+        "that nobody with a pinned key has signed is refused, and what runs goes on.\n\n"
         "join URL makes this machine a member of the fleet whose hub is at URL, as `stead token "
         "new --host`\n"
         "says: the key is made here and never sent, the hub's certificate for it is kept in hub/ "
         "of the state\n"
-        "directory.",
+        "directory. --deploy-key, and later pin KEY, say whose deploys are accepted.",
     .example = "stead agent /etc/stead/site.lua",
     .options = options,
     .run = run,

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "agent/control.h"
-#include "cli/change-text.h"
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "cli/time-text.h"
+#include "cli/why-text.h"
 
 /* --- where answers come from ------------------------------------------------------------------ */
 
@@ -98,21 +98,9 @@ static Style style_of(const char *state) {
     return STYLE_CHANGE;
 }
 
-/* "by file '/x' and 2 more", or NULL; caller frees. */
-static char *blocked_text(const Value *status) {
-    const Value *roots = value_map_get(status, "blocked_by");
-    size_t n = value_type(roots) == VALUE_LIST ? value_size(roots) : 0;
-    if (n == 0)
-        return NULL;
-    const char *first = value_string(value_list_at(roots, 0));
-    return n == 1 ? g_strdup_printf("by %s", first)
-                  : g_strdup_printf("by %s and %zu more", first, n - 1);
-}
-
 static void print_short(Printer *printer, const Value *status) {
     const char *state = value_map_string(status, "state", "?");
-    g_autofree char *blocked = blocked_text(status);
-    const char *error = blocked ? blocked : value_map_string(status, "error", NULL);
+    g_autofree char *error = why_reason(status);
     printer_line(printer, STYLE_PLAIN, "%s%-9s%s %s '%s'%s%s",
                  printer_style(printer, style_of(state)), state,
                  printer_style(printer, STYLE_PLAIN), value_map_string(status, "kind", ""),
@@ -168,14 +156,56 @@ static void print_refused(Printer *printer, const Value *refused) {
                  since, value_map_string(refused, "error", ""), others);
 }
 
+/* "hub: as 'web1', connected since ..." */
+static void print_hub(Printer *printer, const Value *hub) {
+    const char *error = value_map_string(hub, "error", NULL);
+    g_autofree char *since = time_show(value_map_int(hub, "since", 0) * (int64_t)G_USEC_PER_SEC);
+    bool known = value_map_get(hub, "since") != NULL;
+    if (value_map_bool(hub, "connected", false))
+        printer_line(printer, STYLE_PLAIN, "hub: as '%s', connected since %s",
+                     value_map_string(hub, "host", ""), since);
+    else
+        printer_line(printer, STYLE_BAD, "hub: as '%s', out of reach%s%s%s%s",
+                     value_map_string(hub, "host", ""), known ? " since " : " so far",
+                     known ? since : "", error ? ": " : "", error ? error : "");
+}
+
+/* "deploy: record 12 (sha256:...), from the hub: why" */
+static void print_deploy(Printer *printer, const Value *deploy) {
+    const char *error = value_map_string(deploy, "error", NULL);
+    int64_t record = value_map_int(deploy, "record", 0),
+            wanted = value_map_int(deploy, "wanted", 0);
+    if (record == 0)
+        printer_line(printer, STYLE_PLAIN, "deploy: nothing is deployed here so far");
+    else
+        printer_line(
+            printer, STYLE_PLAIN, "deploy: record %" G_GINT64_FORMAT " (sha256:%.12s), %s%s: %s",
+            record, value_map_string(deploy, "digest", ""),
+            strcmp(value_map_string(deploy, "from", ""), "hub") == 0 ? "from the hub"
+                                                                     : "as kept on the disk",
+            value_map_bool(deploy, "good", false) ? ", good" : "",
+            value_map_string(deploy, "message", ""));
+    if (error)
+        printer_line(printer, STYLE_BAD, "deploy: %s", error);
+    else if (wanted != 0 && wanted != record)
+        printer_line(printer, STYLE_CHANGE, "deploy: record %" G_GINT64_FORMAT " is on its way",
+                     wanted);
+}
+
+static bool has_error(const Value *value) {
+    return value_map_get(value, "error") != NULL;
+}
+
 /* What the agent itself has to tell: members of its summary. */
 static const struct {
     const char *member;
     void (*print)(Printer *printer, const Value *value);
-    bool is_bad;
+    bool (*is_bad)(const Value *value); /* NULL: never */
 } own_members[] = {
-    { "refused", print_refused, true },
-    { "exchange", print_exchange, false },
+    { "refused", print_refused, has_error },
+    { "deploy", print_deploy, has_error },
+    { "hub", print_hub, NULL },
+    { "exchange", print_exchange, NULL },
 };
 
 /* True: something of it is wrong. */
@@ -187,7 +217,7 @@ static bool show_agent(Session *session, const GPtrArray *answer) {
             const Value *value = value_map_get(summary, own_members[j].member);
             if (value_type(value) != VALUE_MAP)
                 continue;
-            bad |= own_members[j].is_bad;
+            bad |= own_members[j].is_bad && own_members[j].is_bad(value);
             if (printer_is_json(session->printer))
                 printer_json(session->printer, own_members[j].member, copy_of(value));
             else
@@ -236,82 +266,20 @@ static int run_status(const Arguments *arguments, char **words) {
     return bad ? EXIT_FAILURES : code;
 }
 
-static void print_list(Printer *printer, const char *title, const Value *list) {
-    for (size_t i = 0; value_type(list) == VALUE_LIST && i < value_size(list); i++)
-        printer_line(printer, STYLE_PLAIN, "  %s %s", title, value_string(value_list_at(list, i)));
-}
-
-/* "blocked by file '/x', through exec 'y': why it failed" */
-static void print_causes(Printer *printer, const Value *causes) {
-    for (size_t i = 0; value_type(causes) == VALUE_LIST && i < value_size(causes); i++) {
-        const Value *cause = value_list_at(causes, i), *through = value_map_get(cause, "through");
-        const char *error = value_map_string(cause, "error", NULL);
-        g_autoptr(GString) text = g_string_new(value_map_string(cause, "name", ""));
-        for (size_t j = 0; value_type(through) == VALUE_LIST && j < value_size(through); j++)
-            g_string_append_printf(text, "%s%s", j ? ", " : ", through ",
-                                   value_string(value_list_at(through, j)));
-        printer_line(printer, STYLE_PLAIN, "  blocked by %s%s%s", text->str, error ? ": " : "",
-                     error ? error : "");
-    }
-}
-
-static void print_time(Printer *printer, const char *title, const Value *status, const char *key) {
-    int64_t at = value_map_int(status, key, 0);
-    if (at == 0)
-        return;
-    g_autofree char *text = time_show(at);
-    printer_line(printer, STYLE_PLAIN, "  %s %s", title, text);
-}
-
-static void print_journal(void *data, const JournalEntry *entry) {
-    g_autofree char *when = time_show(entry->time);
-    printer_line(data, STYLE_PLAIN, "  last change: %s %s, %s", when, change_journal_action(entry),
-                 entry->corrective ? "drift" : "configuration");
-}
-
-/* Why a command did not run is known to who keeps it: see exec-run.c. */
-static void add_idle(Session *session, Value *status) {
-    const char *state = value_map_string(status, "state", "");
-    if (strcmp(state, "ok") != 0 ||
-        (!session->machine->ledger && !session_open_ledger(session, LEDGER_READ, "why")))
-        return;
-    const LedgerEntry *entry =
-        ledger_find(session->machine->ledger, value_map_string(status, "kind", ""),
-                    value_map_string(status, "name", ""));
-    const char *idle = entry && value_type(entry->kept) == VALUE_MAP
-                           ? value_map_string(entry->kept, KIND_KEPT_IDLE, NULL)
-                           : NULL;
-    if (idle)
-        value_map_set(status, "idle", value_new_string(idle));
+/* The ledger is opened when there is something to ask it. */
+static Ledger *ledger_of(Session *session) {
+    if (!session->machine->ledger)
+        (void)session_open_ledger(session, LEDGER_READ, "why"); /* a detail */
+    return session->machine->ledger;
 }
 
 static void explain(Session *session, const Value *status) {
-    Printer *printer = session->printer;
-    print_short(printer, status);
-    const char *origin = value_map_string(status, "origin", NULL);
-    if (origin && *origin)
-        printer_line(printer, STYLE_PLAIN, "  declared %s %s",
-                     origin_parse(origin).line > 0 ? "at" : "in", origin);
-    print_causes(printer, value_map_get(status, "causes"));
-    const char *idle = value_map_string(status, "idle", NULL);
-    if (idle)
-        printer_line(printer, STYLE_PLAIN, "  did not run: %s", idle);
-    print_list(printer, "waits for", value_map_get(status, "waits_for"));
-    const char *semaphore = value_map_string(status, "semaphore", NULL);
-    if (semaphore)
-        printer_line(printer, STYLE_PLAIN, "  waits for a permit of semaphore '%s'", semaphore);
-    const char *unwatched = value_map_string(status, "unwatched", NULL);
-    if (unwatched)
-        printer_line(printer, STYLE_PLAIN, "  polled instead of watched: %s", unwatched);
-    print_time(printer, "last looked at:", status, "checked");
-    if (session->machine->ledger || session_open_ledger(session, LEDGER_READ, "why")) {
-        JournalFilter filter = { .kind = value_map_string(status, "kind", ""),
-                                 .name = value_map_string(status, "name", ""),
-                                 .limit = 1 };
-        (void)ledger_read_journal(session->machine->ledger, &filter, print_journal, printer,
-                                  NULL); /* a detail */
-    }
-    print_time(printer, "next try:", status, "next");
+    g_autoptr(GString) text = g_string_new(NULL);
+    why_append(text, status, ledger_of(session));
+    print_short(session->printer, status);
+    g_auto(GStrv) lines = g_strsplit(text->str, "\n", -1);
+    for (char **line = lines; *line && **line; line++)
+        printer_line(session->printer, STYLE_PLAIN, "%s", *line);
 }
 
 static int run_why(const Arguments *arguments, char **words) {
@@ -337,7 +305,8 @@ static int run_why(const Arguments *arguments, char **words) {
         return EXIT_REFUSED;
     }
     Value *status = g_ptr_array_index(answer, 0);
-    add_idle(session, status);
+    if (strcmp(value_map_string(status, "state", ""), "ok") == 0)
+        why_add_idle(status, ledger_of(session));
     if (printer_is_json(session->printer))
         printer_json(session->printer, "why", g_steal_pointer(&g_ptr_array_index(answer, 0)));
     else

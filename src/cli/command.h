@@ -25,7 +25,7 @@ typedef struct {
         *store_key, *store_user, *store_password_file, *lease, *data, *listen, *hub, *ca,
         *token_file, *token, *fingerprint, *host, *role, *ttl, *lab, *ssh, *exchange,
         *exchange_host, *to, *strategy, *fact, *etcd;
-    char **labels, **may_publish, **names, **env, **force, **kinds;
+    char **labels, **may_publish, **deploy_keys, **names, **env, **force, **kinds;
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
     gboolean verbose, yes, junit, replace, all_files, all_packages, with_secrets, overwrite, check;
     gboolean prefix, keys_only, keep, watch;

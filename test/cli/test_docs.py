@@ -108,7 +108,7 @@ def test_install_brings_manual_completion_and_unit(tmp_path):
         assert (prefix / name).stat().st_size > 0, name
     unit = (prefix / "lib/systemd/system/stead-agent.service").read_text()
     installed = "/" + str((prefix / "bin/stead").relative_to(tmp_path))
-    assert f"ExecStart={installed} agent /etc/stead/site.lua $STEAD_OPTIONS" in unit and "@bindir@" not in unit
+    assert f'exec {installed} agent "$$@"' in unit and "@bindir@" not in unit
 
 
 @pytest.fixture

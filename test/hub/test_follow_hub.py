@@ -1,0 +1,128 @@
+"""Machines that joined a hub, with real agents: what is deployed there with `stead deploy` runs on them."""
+import re
+import signal
+import subprocess
+
+import pytest
+from fleet import PATIENCE, eventually
+from scratch import STEAD, Site
+
+QUICK = "batch=2,soak=1s,timeout=60s"
+
+
+class Member(Site):
+    """A machine that joined, and follows."""
+
+    def __init__(self, directory, hub, *words: str):
+        directory.mkdir()
+        super().__init__(directory)
+        self.name, self.hub, self.state = directory.name, hub, self.root / "var/lib/stead"
+        self.told = self.join(*words)
+
+    def join(self, *words: str) -> str:
+        call = self.hub.stead("token", "new", "--host", self.name, "--data", str(self.hub.data))
+        done = self.hub.stead(*call.stdout.split()[1:], "--state", str(self.state), *words)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def command(self, command: str, *arguments: str, file=None) -> list[str]:
+        words = super().command(command, *arguments, file=file)
+        return [word for word in words if command != "agent" or word != str(self.file)]
+
+    def motd(self) -> str | None:
+        path = self.path("/etc/motd")
+        return path.read_text() if path.exists() else None
+
+    def status(self, part: str) -> dict:
+        return (self.run("status", "--json").of(part) or [{}])[0]
+
+    def runs(self, record: int, good: bool = False):
+        eventually(lambda: (status := self.status("deploy")).get("record") == record and (status["good"] or not good),
+                   f"record {record} to run on {self.name}")
+
+
+class Operator:
+    def __init__(self, directory, hub):
+        self.directory, self.hub = directory, hub
+        (directory / "site").mkdir(parents=True)
+        self.stead("key", "new", "ada.key", data=False)
+        self.public = str(directory / "ada.key.pub")
+
+    def stead(self, *words: str, data: bool = True) -> str:
+        where = ("--data", str(self.hub.data)) if data else ()
+        done = subprocess.run([STEAD, *words, *where], cwd=self.directory, capture_output=True, text=True,
+                              timeout=3 * PATIENCE, stdin=subprocess.DEVNULL, check=False)
+        self.code = done.returncode
+        return done.stdout + done.stderr
+
+    def deploy(self, text: str, strategy: str = QUICK, **others: str) -> str:
+        for name, content in {"main.lua": text, **{f"{name}.yaml": text for name, text in others.items()}}.items():
+            (self.directory / "site" / name).write_text(content)
+        said = self.stead("deploy", "site", "-m", "why", "--key", "ada.key", "--strategy", strategy, "--yes")
+        assert self.code == 0, said
+        return self.stead("deploy", "status", "--watch")
+
+
+@pytest.fixture
+def operator(tmp_path, hub):
+    return Operator(tmp_path / "operator", hub)
+
+
+def motd(text: str) -> str:
+    return f'file "/etc/motd" {{ content = "{text}" }}\n'
+
+
+def restart(hub):
+    hub.options = ("--listen", f"127.0.0.1:{hub.port}")
+    hub.start()
+
+
+def test_joined_machines_run_what_is_deployed(hub, operator, tmp_path):
+    sites = [Member(tmp_path / name, hub, "--deploy-key", operator.public) for name in ("web1", "web10")]
+    with sites[0].agent() as first, sites[1].agent():
+        for site in sites:
+            eventually(lambda site=site: operator.hub.get("/v1/fleet/facts").body.decode().count("hostname") or
+                       site.status("hub").get("connected"), "facts")
+        said = operator.deploy('file "/etc/motd" { content = values.motd }', values="motd: one\n")
+        assert "2 hosts ('all'): 2 passed" in said
+        assert [site.motd() for site in sites] == ["one", "one"]
+        assert sites[0].status("hub")["host"] == "web1"
+        shown = operator.stead("fleet", "why", "web1", "file", "/etc/motd")
+        assert shown.splitlines()[0] == sites[0].run("why", "file", "/etc/motd").out.splitlines()[0]
+        sites[0].runs(1, good=True)
+        sites[1].runs(1, good=True)
+
+        hub.stop(signal.SIGKILL)
+        sites[0].path("/etc/motd").write_text("drift")
+        eventually(lambda: sites[0].motd() == "one", "the repair without a hub")
+        eventually(lambda: "hub: as 'web1', out of reach since " in sites[0].run("status").out)
+        restart(hub)
+        said = operator.deploy(motd("two"))
+        assert "2 hosts ('all'): 2 passed" in said
+        assert [site.motd() for site in sites] == ["two", "two"]
+        shown = sites[0].run("status").out
+        assert re.search(r"^deploy: record 2 \(sha256:[0-9a-f]{12}\), from the hub(, good)?: why$", shown, re.MULTILINE)
+        assert re.search(r"^hub: as 'web1', connected since ", shown, re.MULTILINE)
+        assert "file '/etc/motd'" in operator.stead("fleet", "drift", "--since", "1h")
+
+        for site in sites:
+            site.runs(2, good=True)
+        sick = 'health "web" { tcp = "127.0.0.1:1", interval = 0.2 }\n'
+        said = operator.deploy(motd("sick") + sick, strategy="batch=2,soak=5s,timeout=5s,on-failure=revert")
+        assert "reverted" in said
+        eventually(lambda: [site.motd() for site in sites] == ["two", "two"], "all to be back")
+        sites[0].runs(2)
+        assert not [event for event in first.find("warning") if "report to the hub" in event["message"]]
+
+
+def test_joining_says_that_no_key_is_pinned(hub, operator, tmp_path):
+    site = Member(tmp_path / "db1", hub)
+    assert "no deploy will be accepted here until a key is pinned: 'stead agent pin KEY'" in site.told
+    with site.agent():
+        eventually(lambda: site.status("hub").get("connected"), "the hub")
+        said = operator.deploy(motd("one"))
+        assert "is pinned on this machine" in said and operator.code == 4
+        assert site.motd() is None
+    assert site.join("--deploy-key", operator.public) == ""  # joining again
+    with site.agent():
+        eventually(lambda: site.motd() == "one", "the deploy")
