@@ -84,7 +84,7 @@ static bool status(Context *context, char **words, GError **error) {
 
 static void show_record(Printer *printer, const Value *deploy, bool whole) {
     if (printer_is_json(printer)) {
-        printer_json(printer, "deploy", hub_copy(deploy));
+        printer_json(printer, "deploy", hub_copy_at(deploy, G_USEC_PER_SEC));
         return;
     }
     const Value *outcome = value_map_get(deploy, "outcome");

@@ -127,7 +127,7 @@ static bool drift(Context *context, char **words, GError **error) {
     g_ptr_array_sort(sorted, compare_times);
     for (unsigned i = 0; i < sorted->len; i++)
         if (printer_is_json(context->printer))
-            printer_json(context->printer, "drift", hub_copy(sorted->pdata[i]));
+            printer_json(context->printer, "drift", hub_copy_at(sorted->pdata[i], 1));
         else
             print_drift(context->printer, sorted->pdata[i]);
     if (rows && !printer_is_json(context->printer))

@@ -118,7 +118,7 @@ static int64_t print_log(Printer *printer, const Value *rollout, int64_t after, 
         int64_t number = value_map_int(entry, "number", 0);
         bool is_told = number > after && value_map_int(entry, "record", 0) >= record;
         if (is_told && printer_is_json(printer))
-            printer_json(printer, "decision", hub_copy(entry));
+            printer_json(printer, "decision", hub_copy_at(entry, G_USEC_PER_SEC));
         else if (is_told)
             print_decision(printer, entry);
         after = MAX(after, number);

@@ -195,6 +195,12 @@ Value *hub_copy(const Value *map) {
     return copy;
 }
 
+Value *hub_copy_at(const Value *map, int64_t unit) {
+    Value *copy = hub_copy(map);
+    value_map_set(copy, "at", value_new_int(value_map_int(map, "time", 0) * unit));
+    return copy;
+}
+
 int hub_exit_code(const GError *error) {
     bool unreachable = g_error_matches(error, STEAD_ERROR, STEAD_ERROR_IO) ||
                        g_error_matches(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT);

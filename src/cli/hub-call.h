@@ -32,6 +32,8 @@ Value *hub_list(const HubLink *link, const char *path, const char *name, GError 
 
 /* A map of its own, for printer_json(). */
 Value *hub_copy(const Value *map);
+/* The same of what has a time of its own, in units of so many microseconds: it becomes "at". */
+Value *hub_copy_at(const Value *map, int64_t unit);
 
 /* What a command ends with. */
 int hub_exit_code(const GError *error);

@@ -205,6 +205,7 @@ def test_reports(site):
     assert drift[0].endswith(" web1 file '/etc/motd': content") and drift[1].endswith(" db1 svc 'db': restarted")
     assert drift[2] == "2 repairs"
     assert site.good("fleet", "drift", "role=web").splitlines()[-1] == "1 repair"
+    assert [event["at"] for event in site.json("fleet", "drift")] == [1700000000000000, 1700000500000000]
     assert site.good("fleet", "drift", "--since", "1h") == "0 repairs\n"
     assert site.good("fleet", "facts", "--fact", "os.name") == "db1 arch\nweb1 debian\nweb2 debian\n"
     assert site.good("fleet", "facts", "site=ams1", "--fact", "os.kind") == "web1 (none)\n"
