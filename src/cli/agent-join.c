@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/agent-pin.h"
@@ -24,12 +25,23 @@ bool join_write(const char *directory, const char *name, const char *text, GErro
     return false;
 }
 
+/* What was sent to a hub whose answer did not come. */
+static char *request_path(const char *directory) {
+    return g_build_filename(directory, "request.pem", NULL);
+}
+
+static void forget_request(const char *directory) {
+    g_autofree char *path = request_path(directory);
+    (void)unlink(path); /* mostly there is none */
+}
+
 /* The key of this machine, made when there is none. It is kept when joining fails: a later try
  * goes on with it. */
 static PkiKey *host_key(const char *directory, GError **error) {
     g_autofree char *path = g_build_filename(directory, "key.pem", NULL);
     if (g_file_test(path, G_FILE_TEST_EXISTS))
         return pki_key_load(path, error);
+    forget_request(directory); /* of another key */
     g_autoptr(PkiKey) key = pki_key_new(error);
     return key && pki_key_save(key, path, error) ? g_steal_pointer(&key) : NULL;
 }
@@ -53,9 +65,20 @@ char *join_fetch_authority(const char *url, const char *fingerprint, GError **er
     return NULL;
 }
 
-static Value *ask_certificate(const char *url, const char *authority, const PkiKey *key,
-                              const char *token, GError **error) {
-    g_autofree char *request = pki_request_new(key, g_get_host_name(), error);
+/* The same for each try, so that the hub knows us again when its answer was lost. */
+static char *host_request(const char *directory, const PkiKey *key, GError **error) {
+    g_autofree char *path = request_path(directory);
+    g_autofree char *text = NULL;
+    if (g_file_get_contents(path, &text, NULL, NULL))
+        return g_steal_pointer(&text);
+    text = pki_request_new(key, g_get_host_name(), error);
+    return text && join_write(directory, "request.pem", text, error) ? g_steal_pointer(&text)
+                                                                     : NULL;
+}
+
+static Value *ask_certificate(const char *directory, const char *url, const char *authority,
+                              const PkiKey *key, const char *token, GError **error) {
+    g_autofree char *request = host_request(directory, key, error);
     if (!request)
         return NULL;
     g_auto(HubLink) link = { .url = g_strdup(url), .ca = g_strdup(authority) };
@@ -100,13 +123,17 @@ static Value *join(const Arguments *arguments, const char *url, const char *dire
     g_autofree char *authority = key ? join_fetch_authority(url, fingerprint, error) : NULL;
     if (!authority)
         return NULL;
-    g_autoptr(Value) answer = ask_certificate(url, authority, key, arguments->token, error);
+    g_autoptr(Value) answer =
+        ask_certificate(directory, url, authority, key, arguments->token, error);
     if (!answer)
         return NULL;
     const char *pem = value_map_string(answer, "certificate", "");
     bool kept =
         join_check_certificate(pem, key, error) && keep(directory, url, authority, pem, error);
-    return kept ? g_steal_pointer(&answer) : NULL;
+    if (!kept)
+        return NULL;
+    forget_request(directory);
+    return g_steal_pointer(&answer);
 }
 
 static bool has_pinned(const char *directory) {

@@ -1,6 +1,7 @@
 /* Hosts: joining, renewing, revoking. */
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "hub/hub-private.h"
 
@@ -138,22 +139,51 @@ static void write_certificate(Write *write, Ask *ask, const StoreEntry *entry, c
 
 /* --- joining ---------------------------------------------------------------------------------- */
 
+/* A token lets in one machine: the one whose request it was used with, and that again for as long
+ * as it lives, because the answer may have been lost. The request is signed with the machine's key,
+ * so nobody else has another of it. */
+static char *request_digest(const Ask *ask) {
+    const char *request = value_map_string(ask->body, "request", "");
+    char digest[DIGEST_HEX_SIZE];
+    digest_bytes(request, strlen(request), digest);
+    return g_strdup(digest);
+}
+
+static bool used_by_another(const Ask *ask, const Value *token) {
+    const char *used = value_map_string(token, "used", NULL);
+    g_autofree char *digest = request_digest(ask);
+    return used && strcmp(used, digest) != 0;
+}
+
+static Value *used_token(const Ask *ask, const Value *token) {
+    Value *used = value_new_map();
+    for (size_t i = 0; i < value_size(token); i++) {
+        const char *name;
+        const Value *member = value_map_at(token, i, &name);
+        value_map_set(used, name, value_ref(member));
+    }
+    g_autofree char *digest = request_digest(ask);
+    value_map_set(used, "used", value_new_string(digest));
+    return used;
+}
+
 static void on_join_host(Ask *ask, StoreAnswer *answer) {
     const StoreResult *tokens = store_answer_result(answer, 0),
                       *hosts = store_answer_result(answer, 1);
     const StoreEntry *token = tokens->entries->len ? tokens->entries->pdata[0] : NULL;
     const StoreEntry *host = hosts->entries->len ? hosts->entries->pdata[0] : NULL;
-    if (!token) {
+    g_autoptr(Value) old = entry_value(host), wish = entry_value(token);
+    bool returns = wish && value_map_get(wish, "used") && old;
+    if (!wish || used_by_another(ask, wish) || (returns && value_map_bool(old, "revoked", false))) {
         guess_failed(ask, "the token was used by somebody else just now");
         return;
     }
     if (!sign(ask, ask->other))
         return;
-    g_autoptr(Value) old = entry_value(host), wish = entry_value(token);
     g_autofree char *id = entry_name(token, KEY_TOKENS);
     ask->who = (g_free(ask->who), g_strconcat("host:", ask->other, NULL));
     Write *write = write_new(ask, "host.join", ask->other);
-    write_change(write, KEY_TOKENS, id, token, NULL);
+    write_change(write, KEY_TOKENS, id, token, used_token(ask, wish));
     write_certificate(write, ask, host, old, wish, 0);
     write_commit(write, on_certified);
 }
@@ -163,6 +193,8 @@ static void on_join_token(Ask *ask, StoreAnswer *answer) {
     const char *why, *host = record ? value_map_string(record, "host", NULL) : NULL;
     if (!token_fits(record, ask->text, wall_seconds(ask->hub), &why)) {
         guess_failed(ask, why);
+    } else if (used_by_another(ask, record)) {
+        guess_failed(ask, "the token is not known: it was used or removed, or is mistyped");
     } else if (!host) {
         http_answer_error(ask->request, 403, "'stead token new --host NAME' makes one that is",
                           "this token is not for joining");

@@ -8,6 +8,8 @@ Value *show_token(const StoreEntry *entry, const Value *value) {
     static const char *const members[] = { "role",    "name", "host",   "created",
                                            "expires", "by",   "labels", "grants" };
     g_autofree char *id = entry_name(entry, KEY_TOKENS);
+    if (value_map_get(value, "used"))
+        return NULL; /* it lets nobody else in */
     Value *shown = value_new_map();
     value_map_set(shown, "id", value_new_string(id));
     for (unsigned i = 0; i < G_N_ELEMENTS(members); i++) {

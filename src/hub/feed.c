@@ -143,10 +143,12 @@ static Value *event_value(const StoreEntry *entry, unsigned kind, const char *na
     g_autoptr(Value) value = entry_value(entry);
     value_map_set(map, "type", value_new_string(kinds[kind].type));
     value_map_set(map, "name", value_new_string(name));
-    value_map_set(map, "change", value_new_string(entry->value ? "put" : "delete"));
+    Value *shown = value ? kinds[kind].show(entry, value) : NULL;
+    bool gone = !entry->value || (value && !shown); /* or is nobody's business any more */
+    value_map_set(map, "change", value_new_string(gone ? "delete" : "put"));
     value_map_set(map, "revision", value_new_int(entry->mod_revision));
-    if (value)
-        value_map_set(map, "value", kinds[kind].show(entry, value));
+    if (shown)
+        value_map_set(map, "value", shown);
     return map;
 }
 

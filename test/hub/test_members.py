@@ -52,6 +52,30 @@ def test_token_is_good_once(hub, tmp_path):
     assert not (tmp_path / "two/hub/certificate.pem").exists()
 
 
+def test_joining_goes_on_when_the_answer_was_lost(hub, tmp_path):
+    call = hub.stead("token", "new", "--host", "web1", "--data", str(hub.data)).stdout.split()[1:]
+    state = tmp_path / "web1"
+    (state / "hub/certificate.pem").mkdir(parents=True)  # the hub has answered, and nothing came of it
+    assert hub.stead(*call, "--state", str(state)).returncode == 1
+    assert hub.get("/v1/tokens").json["tokens"] == []
+    assert hub.stead(*call, "--state", str(tmp_path / "other")).returncode == 1  # nobody else
+    (state / "hub/certificate.pem").rmdir()
+    again = hub.stead(*call, "--state", str(state))
+    assert again.returncode == 0 and again.stdout.startswith("joined as web1, "), again
+    assert (state / "hub/certificate.pem").is_file()
+    assert not (state / "hub/request.pem").exists()
+    assert hub.stead(*call, "--state", str(state)).returncode == 1  # once it was heard
+
+
+def test_who_was_revoked_does_not_come_back_with_an_old_token(hub, tmp_path):
+    call = hub.stead("token", "new", "--host", "web1", "--data", str(hub.data)).stdout.split()[1:]
+    (tmp_path / "hub2/hub/certificate.pem").mkdir(parents=True)
+    assert hub.stead(*call, "--state", str(tmp_path / "hub2")).returncode == 1
+    assert hub.stead("host", "revoke", "web1", "--data", str(hub.data)).returncode == 0
+    (tmp_path / "hub2/hub/certificate.pem").rmdir()
+    assert hub.stead(*call, "--state", str(tmp_path / "hub2")).returncode == 1
+
+
 def test_token_expires_and_is_removed(hub, tmp_path):
     call = hub.stead("token", "new", "--host", "web1", "--ttl", "1s", "--data", str(hub.data)).stdout.split()[1:]
     expires = max(token["expires"] for token in hub.get("/v1/tokens").json["tokens"])
