@@ -11,6 +11,7 @@ typedef struct {
     char *key;
     GBytes *value; /* NULL: deleted */
     bool sent;     /* by the transaction that is under way, and not changed since */
+    bool tried;    /* by any: it may be in the store */
 } Item;
 
 struct Outbox {
@@ -87,7 +88,7 @@ static void send(void *data) {
             store_txn_put(txn, STORE_THEN, key, item->value, 0);
         else
             store_txn_delete(txn, STORE_THEN, key, false);
-        item->sent = true;
+        item->sent = item->tried = true;
         count++;
     }
     outbox->call = store_commit(outbox->store, txn, on_sent, outbox);
@@ -109,6 +110,15 @@ void outbox_put(Outbox *outbox, const char *key, GBytes *value) {
     if (outbox->items.length > OUTBOX_MAX)
         drop(outbox, outbox->items.head);
     send(outbox);
+}
+
+bool outbox_take_back(Outbox *outbox, const char *key) {
+    GList *link = g_hash_table_lookup(outbox->links, key);
+    const Item *item = link ? link->data : NULL;
+    if (!item || item->tried)
+        return false;
+    drop(outbox, link);
+    return true;
 }
 
 Outbox *outbox_new(Loop *loop, Store *store, void (*refused)(void *data, const GError *error),

@@ -16,3 +16,5 @@ void outbox_free(Outbox *outbox); /* what was not sent never is; accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Outbox, outbox_free)
 /* value NULL deletes. */
 void outbox_put(Outbox *outbox, const char *key, GBytes *value);
+/* A write that waits, and was never sent, is not sent at all. False: there is none. */
+bool outbox_take_back(Outbox *outbox, const char *key);

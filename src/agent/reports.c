@@ -125,9 +125,10 @@ static char *drift_prefix(const Reports *reports) {
 }
 
 static void forget_oldest(Reports *reports) {
-    while (reports->drift_known && reports->drift.length > REPORTS_DRIFT_KEPT) {
+    while (reports->drift.length > REPORTS_DRIFT_KEPT) {
         g_autofree char *key = g_queue_pop_head(&reports->drift);
-        outbox_put(reports->outbox, key, NULL);
+        if (!outbox_take_back(reports->outbox, key))
+            outbox_put(reports->outbox, key, NULL);
     }
 }
 
@@ -135,7 +136,7 @@ static void on_drift_keys(void *data, StoreAnswer *answer, const GError *error) 
     Reports *reports = data;
     reports->drift_call = NULL;
     if (error)
-        return; /* the next repair asks again */
+        return; /* it is asked again when the store is in reach */
     reports->drift_known = true;
     GPtrArray *entries = store_answer_result(answer, 0)->entries;
     for (unsigned i = entries->len; i > 0; i--) {
@@ -168,8 +169,6 @@ static void put_drift(Reports *reports, const char *resource, const char *what) 
     value_map_set(value, "what", value_new_string(what));
     put(reports, key, value);
     g_queue_push_tail(&reports->drift, key);
-    if (!reports->drift_known && reports->drift.length > OUTBOX_MAX)
-        g_free(g_queue_pop_head(&reports->drift)); /* it has left the outbox too */
     look_for_drift(reports);
     forget_oldest(reports);
 }
@@ -235,6 +234,8 @@ static void on_questions(void *data) {
 
 static void on_reached(void *data, const GError *error) {
     Reports *reports = data;
+    if (!error && reports->drift.length > 0)
+        look_for_drift(reports);
     reports->listener.reached(reports->listener.data, error);
 }
 
