@@ -126,3 +126,28 @@ def test_joining_says_that_no_key_is_pinned(hub, operator, tmp_path):
     assert site.join("--deploy-key", operator.public) == ""  # joining again
     with site.agent():
         eventually(lambda: site.motd() == "one", "the deploy")
+
+
+def test_a_bad_deploy_ends_at_its_canary(hub, operator, tmp_path):
+    sites = [Member(tmp_path / name, hub, "--deploy-key", operator.public) for name in ("db1", "web1", "web2")]
+    for site in sites:
+        operator.stead("host", "label", site.name, f"role={site.name[:-1]}")
+    one_by_one = "batch=1,soak=0s,timeout=60s,order=name"
+    with sites[0].agent(), sites[1].agent(), sites[2].agent():
+        eventually(lambda: [row["facts"] != {} for row in hub.get("/v1/fleet/facts").json["hosts"]] == [True] * 3, "facts")
+        assert "3 hosts ('all'): 3 passed" in operator.deploy(motd("one"), strategy=one_by_one)
+        assert [site.motd() for site in sites] == ["one"] * 3
+        for site in sites:
+            site.runs(1, good=True)  # a machine goes back only to what it has found good
+
+        (operator.directory / "site/deploy.yaml").write_text("to: role=web\n")
+        (operator.directory / "site/main.lua").write_text(motd("two") + 'exec "it breaks" { command = "false" }\n')
+        plan = operator.stead("deploy", "site", "-m", "worse", "--key", "ada.key", "--strategy", one_by_one, "--yes")
+        assert "web1, web2:\n  + exec 'it breaks'\n  ~ file '/etc/motd': content\n" in plan and "db1" not in plan, plan
+        halted = operator.stead("deploy", "status", "--watch")
+        assert operator.code == 4 and "1 host failed, of them a canary, the last of them 'web1': " in halted, halted
+        assert [site.motd() for site in sites] == ["one", "two", "one"]
+        assert "web1                 failing    deploy 2" in operator.stead("fleet", "status") and operator.code == 4
+        operator.stead("deploy", "revert", "-m", "it breaks")
+        assert "reverted since" in operator.stead("deploy", "status", "--watch")
+        assert [site.motd() for site in sites] == ["one"] * 3
