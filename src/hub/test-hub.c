@@ -263,9 +263,30 @@ static PkiCertificate *join_host(Site *site, const char *host) {
     g_autofree char *body = with_request("token", token);
     g_assert_cmpuint(ask_as(site, "POST", "/v1/join", NULL, NULL, body), ==, 201);
     PkiCertificate *certificate = given_certificate(site);
-    g_assert_cmpuint(ask_as(site, "POST", "/v1/join", NULL, NULL, body), ==, 401);
+    g_autofree char *other = with_request("token", token);
+    g_assert_cmpuint(ask_as(site, "POST", "/v1/join", NULL, NULL, other), ==, 401);
     expect(site, "it was used or removed");
     return certificate;
+}
+
+/* The same request once more, because its answer was lost. */
+static void joining_again(void) {
+    g_auto(Site) site = site_new();
+    g_autofree char *token = new_token(&site, "{\"host\":\"web1\",\"ttl\":60}");
+    g_autofree char *body = with_request("token", token);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, body), ==, 201);
+    g_autoptr(PkiCertificate) lost = given_certificate(&site);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, body), ==, 201);
+    g_autoptr(PkiCertificate) web1 = given_certificate(&site);
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", NULL, lost, NULL), ==, 403);
+    expect(&site, "revoked");
+    g_assert_cmpuint(ask_as(&site, "GET", "/v1/hosts", NULL, web1, NULL), ==, 403);
+    expect(&site, "host:web1 may not do this");
+    g_assert_cmpuint(ask(&site, "POST", "/v1/hosts/web1/revoke", "{}"), ==, 200);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, body), ==, 401);
+    pass(&site, 61);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, body), ==, 401);
+    expect(&site, "the token has expired");
 }
 
 static void joining(void) {
@@ -656,6 +677,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/hub/tokens-end", tokens_end);
     g_test_add_func("/hub/guesses", guesses);
     g_test_add_func("/hub/joining", joining);
+    g_test_add_func("/hub/joining-again", joining_again);
     g_test_add_func("/hub/certificates-end", certificates_end);
     g_test_add_func("/hub/unknown-certificate", unknown_certificate);
     g_test_add_func("/hub/renewed-while-revoked", renewed_while_revoked);
