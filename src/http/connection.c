@@ -60,11 +60,27 @@ static ssize_t pull(gnutls_transport_ptr_t transport, void *buffer, size_t size)
     return n;
 }
 
-static void damp_handshake(struct MHD_Connection *connection) {
+static ssize_t pull_at_once(gnutls_transport_ptr_t transport, void *buffer, size_t size) {
+    return recv((int)(intptr_t)transport, buffer, size, 0);
+}
+
+static void *session_of(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *tls =
         mhd.get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    if (tls && tls->tls_session)
-        gnutls.transport_set_pull_function(tls->tls_session, pull);
+    return tls ? tls->tls_session : NULL;
+}
+
+static void damp_handshake(struct MHD_Connection *connection) {
+    void *session = session_of(connection);
+    if (session)
+        gnutls.transport_set_pull_function(session, pull);
+}
+
+/* It is over. A stream that is woken looks for something to read each time, which is no waiting. */
+static void end_damping(struct MHD_Connection *connection) {
+    void *session = session_of(connection);
+    if (session)
+        gnutls.transport_set_pull_function(session, pull_at_once);
 }
 
 static Peer *peer_new(HttpServer *server, struct MHD_Connection *connection) {
@@ -106,11 +122,9 @@ static void take_certificate(Peer *peer, struct MHD_Connection *connection) {
     if (peer->certificate_asked)
         return;
     peer->certificate_asked = true;
-    const union MHD_ConnectionInfo *tls =
-        mhd.get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    void *session = session_of(connection);
     unsigned n = 0;
-    const gnutls_datum_t *chain =
-        tls && tls->tls_session ? gnutls.certificate_get_peers(tls->tls_session, &n) : NULL;
+    const gnutls_datum_t *chain = session ? gnutls.certificate_get_peers(session, &n) : NULL;
     if (chain && n > 0)
         peer->certificate = g_bytes_new(chain[0].data, chain[0].size);
 }
@@ -140,6 +154,8 @@ static HttpRequest *request_begin(HttpServer *server, struct MHD_Connection *con
         mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     g_atomic_int_inc(&request->peer->refs);
     request->refs = 1;
+    if (!request->peer->certificate_asked)
+        end_damping(connection);
     take_certificate(request->peer, connection);
     (void)mhd.get_connection_values(connection, MHD_HEADER_KIND, add_header, request);
     (void)mhd.get_connection_values(connection, MHD_GET_ARGUMENT_KIND, add_query, request);
