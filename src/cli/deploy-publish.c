@@ -225,7 +225,7 @@ static bool give_keys(const Deploy *deploy, GError **error) {
     if (!printer_is_json(deploy->printer))
         printer_line(deploy->printer, STYLE_PLAIN,
                      "this fleet had no list of keys; '%s' is the first: keep it safe, and away "
-                     "from the hub",
+                     "from the hub, and pin its public half on each machine: 'stead agent pin'",
                      deploy->key_file);
     return true;
 }

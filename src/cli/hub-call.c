@@ -5,8 +5,9 @@
 #include "base/error.h"
 #include "base/json.h"
 
-#define PATIENCE_US (30 * (uint64_t)G_USEC_PER_SEC)
-#define PAGES_MAX   10000u
+#define PATIENCE_US       (30 * (uint64_t)G_USEC_PER_SEC)
+#define BYTES_PATIENCE_US (120 * (uint64_t)G_USEC_PER_SEC) /* for a whole bundle */
+#define PAGES_MAX         10000u
 
 /* --- whom to ask */
 
@@ -57,6 +58,7 @@ bool hub_link_open(HubLink *link, const Arguments *arguments, GError **error) {
 typedef struct {
     Loop *loop;
     bool wants_bytes;
+    uint64_t patience; /* us; 0: PATIENCE_US */
     GBytes *bytes;
     Value *value;
     GError *error;
@@ -126,7 +128,7 @@ static bool ask_hub(const HubLink *link, const char *method, const char *path, c
                     .url = url,
                     .headers = headers,
                     .body = body,
-                    .timeout = PATIENCE_US,
+                    .timeout = wait->patience ? wait->patience : PATIENCE_US,
                     .once = true };
     wait->loop = loop;
     (void)http_client_send(client, &ask, on_replied, wait); /* answers before the loop ends */
@@ -149,14 +151,14 @@ Value *hub_call(const HubLink *link, const char *method, const char *path, const
 }
 
 Value *hub_send_bytes(const HubLink *link, const char *path, GBytes *body, GError **error) {
-    g_auto(Wait) wait = { .loop = NULL };
+    g_auto(Wait) wait = { .patience = BYTES_PATIENCE_US };
     return ask_hub(link, "PUT", path, "application/octet-stream", body, &wait, error)
                ? g_steal_pointer(&wait.value)
                : NULL;
 }
 
 GBytes *hub_fetch_bytes(const HubLink *link, const char *path, GError **error) {
-    g_auto(Wait) wait = { .wants_bytes = true };
+    g_auto(Wait) wait = { .wants_bytes = true, .patience = BYTES_PATIENCE_US };
     return ask_hub(link, "GET", path, "application/json", NULL, &wait, error)
                ? g_steal_pointer(&wait.bytes)
                : NULL;
