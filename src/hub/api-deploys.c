@@ -7,7 +7,7 @@
 #include "fleet/layout.h"
 #include "hub/hub-private.h"
 
-/* The digits in the part {digest} of the path; NULL: answered. */
+/* The digits in the part {digest} of the path; NULL: answered, and ask is gone. */
 static char *digest_of(Ask *ask) {
     char hex[DIGEST_HEX_SIZE];
     g_autoptr(GError) error = NULL;
@@ -87,9 +87,10 @@ static void on_checked(void *data) {
 
 void put_bundle(void *data, HttpRequest *request) {
     Ask *ask = ask_of(request);
-    ask->text = digest_of(ask);
-    if (!ask->text)
-        return;
+    char *digest = digest_of(ask);
+    if (!digest)
+        return; /* answered: ask is gone */
+    ask->text = digest;
     Check *check = g_new0(Check, 1);
     check->hub = ask->hub;
     check->ask = ask;
@@ -110,9 +111,11 @@ static void on_fetched(void *data, GBytes *packed, const GError *error) {
 
 void get_bundle(void *data, HttpRequest *request) {
     Ask *ask = ask_of(request);
-    ask->text = digest_of(ask);
-    if (ask->text)
-        ask_hold(ask, deploy_fetch(ask->hub->state, ask->text, on_fetched, ask), cancel_deploy);
+    char *digest = digest_of(ask);
+    if (!digest)
+        return; /* answered: ask is gone */
+    ask->text = digest;
+    ask_hold(ask, deploy_fetch(ask->hub->state, ask->text, on_fetched, ask), cancel_deploy);
 }
 
 static void on_forgiven(Ask *ask, StoreAnswer *answer) {
@@ -141,11 +144,13 @@ static void cancel_call(void *call) {
 
 void forgive_bundle(void *data, HttpRequest *request) {
     Ask *ask = ask_of(request);
-    ask->text = digest_of(ask);
+    char *digest = digest_of(ask);
+    if (!digest)
+        return; /* answered: ask is gone */
+    ask->text = digest;
     ask->action = "bundle.forgive";
-    if (ask->text)
-        ask_hold(ask, rollout_forgive(ask->hub->state, ask->text, write_note, ask, on_forgive, ask),
-                 cancel_call);
+    ask_hold(ask, rollout_forgive(ask->hub->state, ask->text, write_note, ask, on_forgive, ask),
+             cancel_call);
 }
 
 /* --- deploys ---------------------------------------------------------------------------------- */
