@@ -159,9 +159,13 @@ static bool is_passing(const GError *error) {
            g_error_matches(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND);
 }
 
+static bool is_out_of_reach(const GError *error) {
+    return g_error_matches(error, STORE_ERROR, STORE_ERROR_UNAVAILABLE) ||
+           g_error_matches(error, STORE_ERROR, STORE_ERROR_UNKNOWN_OUTCOME);
+}
+
 static void fail(Follower *follower, const char *digest, const GError *error) {
     const Wanted wanted = wanted_of(follower);
-    bool in_reach = error->domain != STORE_ERROR;
     follower->judged = wanted.revision;
     follower->judged_keys = follower->keys_revision;
     if (!follower->has_keys || is_passing(error)) {
@@ -171,7 +175,7 @@ static void fail(Follower *follower, const char *digest, const GError *error) {
         loop_timer_set(follower->loop, &follower->retry, loop_now(follower->loop) + follower->delay,
                        try_again, follower);
     }
-    if (!in_reach) {
+    if (is_out_of_reach(error)) {
         follower->listener.reached(follower->listener.data, error);
         return;
     }
@@ -536,7 +540,10 @@ static void on_keys_changed(void *data) {
 
 static void on_unreadable(void *data, const GError *error) {
     Follower *follower = data;
-    follower->listener.reached(follower->listener.data, error);
+    if (is_out_of_reach(error))
+        follower->listener.reached(follower->listener.data, error);
+    else
+        note(follower, true, "read what is deployed: %s", error->message);
 }
 
 static void on_held(void *data) {

@@ -120,7 +120,8 @@ static void look(void *data) {
     Member *member = data;
     const Engine *engine = agent_engine(member->agent);
     EngineSummary summary = engine_summary(engine);
-    FollowerStand stand = { .digest = "" };
+    FollowerStand stand = { .digest = "",
+                            .warning = "it keeps a file of its own, and takes no deploys" };
     if (member->follower)
         follower_stand(member->follower, &stand);
     Problems problems = { .problems = value_new_list() };

@@ -151,3 +151,16 @@ def test_a_bad_deploy_ends_at_its_canary(hub, operator, tmp_path):
         operator.stead("deploy", "revert", "-m", "it breaks")
         assert "reverted since" in operator.stead("deploy", "status", "--watch")
         assert [site.motd() for site in sites] == ["one"] * 3
+
+
+def test_a_machine_with_a_file_of_its_own_reports(hub, operator, tmp_path):
+    site = Member(tmp_path / "lb1", hub)
+    site.write(motd("own"))
+    site.command = lambda *words, **options: Site.command(site, *words, **options)
+    with site.agent() as agent:
+        agent.wait("converged")
+        eventually(lambda: "lb1" in (said := operator.stead("fleet", "status")) and "converged" in said, "its report")
+        site.path("/etc/motd").write_text("drift")
+        eventually(lambda: "file '/etc/motd'" in operator.stead("fleet", "drift", "--since", "1h"), "its repair")
+        assert site.status("hub")["connected"] and site.status("deploy") == {}
+    assert site.motd() == "own"
