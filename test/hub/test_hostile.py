@@ -260,12 +260,16 @@ def test_hubs_over_etcd_are_equal(etcd, tmp_path):
         # A token that both get at once is good at one of them.
         call = one.stead("token", "new", "--host", "web2", "--data", str(one.data)).stdout.split()
         made = call[call.index("--token") + 1]
-        request = tmp_path / "request.pem"
-        subprocess.run(["openssl", "req", "-new", "-key", member[1], "-subj", "/CN=x", "-out", request], check=True)
-        body = {"token": made, "request": request.read_text()}
+        bodies = []
+        for number in range(4):  # machines, each with a key of its own
+            request = tmp_path / f"request{number}.pem"
+            subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                            "-keyout", tmp_path / "key.pem", "-subj", "/CN=x", "-out", request], check=True, capture_output=True)
+            bodies.append({"token": made, "request": request.read_text()})
         statuses = []
-        joiners = [threading.Thread(target=lambda hub=hub: statuses.append(hub.ask("POST", "/v1/join", body, token=None).status))
-                   for hub in (one, two) for _ in range(4)]
+        joiners = [threading.Thread(target=lambda hub=hub, body=body: statuses.append(
+            hub.ask("POST", "/v1/join", body, token=None).status))
+            for hub, some in ((one, bodies[:2]), (two, bodies[2:])) for body in some]
         for joiner in joiners:
             joiner.start()
         for joiner in joiners:
