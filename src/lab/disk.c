@@ -93,9 +93,9 @@ static bool make_agent(const char *upper, const Lab *lab, const LabHost *host, G
         host->ttl_s ? g_strdup_printf("--exchange-ttl %u ", host->ttl_s) : g_strdup("");
     g_autofree char *command = g_strconcat(
         "agent ", ttl, host->values ? "--values /etc/stead/values.json " : "", word, NULL);
-    g_autofree char *head =
-        g_strconcat("Description=Keep this host as its lab's file says\n",
-                    lab_hub(lab) ? "ConditionPathExists=" DISK_MEMBERSHIP "\n" : NULL, NULL);
+    g_autofree char *head = g_strconcat(
+        "Description=Keep this host as its lab's file says\n",
+        lab_joins(lab, host) ? "ConditionPathExists=" DISK_MEMBERSHIP "\n" : NULL, NULL);
     return make_unit(upper, DISK_AGENT, head, "exec", command, error);
 }
 

@@ -109,7 +109,7 @@ bool join_all(const Record *record, bool (*stopped)(void *data), void *data, GEr
     const Lab *lab = record->lab;
     for (unsigned i = 0; lab_hub(lab) && i < lab->hosts->len; i++) {
         const LabHost *host = lab_host(lab, i);
-        if (!lab_has_agent(lab, host))
+        if (!lab_joins(lab, host))
             continue;
         g_autofree char *call = first_token(record, host, stopped, data, error);
         if (!call || !join_one(record, host, call, error))

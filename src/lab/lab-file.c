@@ -24,14 +24,16 @@ typedef struct {
 
 /* What a host, or `defaults`, says; nodes are borrowed from the document. */
 typedef struct {
-    const YamlNode *packages, *networks, *configuration, *values, *labels, *grants, *ttl, *hub;
+    const YamlNode *packages, *networks, *configuration, *values, *labels, *grants, *ttl, *hub,
+        *join;
 } Settings;
 
 static const char *const lab_keys[] = {
     "name", "release", "mirror", "deploy-key", "networks", "defaults", "hosts",
 };
-static const char *const settings_keys[] = { "packages", "networks",    "configuration", "values",
-                                             "labels",   "may-publish", "exchange-ttl",  "hub" };
+static const char *const settings_keys[] = { "packages",     "networks", "configuration",
+                                             "values",       "labels",   "may-publish",
+                                             "exchange-ttl", "hub",      "join" };
 
 static void problem(Reader *reader, const YamlNode *node, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -163,7 +165,8 @@ static Settings read_settings(Reader *reader, const YamlNode *map, const char *w
                        .labels = member(map, "labels"),
                        .grants = member(map, "may-publish"),
                        .ttl = member(map, "exchange-ttl"),
-                       .hub = member(map, "hub") };
+                       .hub = member(map, "hub"),
+                       .join = member(map, "join") };
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -228,6 +231,15 @@ static void add_grants(Reader *reader, LabHost *host, const YamlNode *list) {
         else if (path)
             g_ptr_array_add(host->grants, g_strdup(path));
     }
+}
+
+static void set_join(Reader *reader, LabHost *host, const YamlNode *node) {
+    const char *text = node ? expect_text(reader, node, "join") : NULL;
+    if (!text)
+        return;
+    host->stays_out = strcmp(text, "false") == 0;
+    if (!host->stays_out && strcmp(text, "true") != 0)
+        problem(reader, node, "join is true, or false for a host that does not join the hub");
 }
 
 static void set_ttl(Reader *reader, LabHost *host, const YamlNode *node) {
@@ -342,6 +354,7 @@ static void add_host(Reader *reader, const YamlNode *key, const char *name, bool
     host->labels = merge_values(reader, "labels", defaults->labels, own->labels);
     check_labels(reader, own->labels ? own->labels : defaults->labels, host);
     add_grants(reader, host, own->grants ? own->grants : defaults->grants);
+    set_join(reader, host, own->join ? own->join : defaults->join);
     set_ttl(reader, host, own->ttl ? own->ttl : defaults->ttl);
     set_hub(reader, host, own->hub);
 }

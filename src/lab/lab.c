@@ -106,8 +106,12 @@ const LabHost *lab_hub(const Lab *lab) {
     return NULL;
 }
 
+bool lab_joins(const Lab *lab, const LabHost *host) {
+    return lab_hub(lab) && !host->stays_out && (host->configuration || !host->hub);
+}
+
 bool lab_has_agent(const Lab *lab, const LabHost *host) {
-    return host->configuration || (lab_hub(lab) && !host->hub);
+    return host->configuration || lab_joins(lab, host);
 }
 
 const LabPort *lab_port(const LabHost *host, unsigned index) {
@@ -155,6 +159,8 @@ static Value *host_to_value(const LabHost *host) {
         value_map_set(map, "values", value_ref(host->values));
     if (host->labels)
         value_map_set(map, "labels", value_ref(host->labels));
+    if (host->stays_out)
+        value_map_set(map, "join", value_new_bool(false));
     if (host->ttl_s)
         value_map_set(map, "exchange-ttl", value_new_int(host->ttl_s));
     if (host->hub)
@@ -212,6 +218,7 @@ static void read_host(Lab *lab, const Value *map) {
     host->configuration = g_strdup(value_map_string(map, "configuration", NULL));
     host->values = value_ref(value_map_get(map, "values"));
     host->labels = value_ref(value_map_get(map, "labels"));
+    host->stays_out = !value_map_bool(map, "join", true);
     host->ttl_s = (unsigned)value_map_int(map, "exchange-ttl", 0);
     host->hub = g_strdup(value_map_string(map, "hub", NULL));
     size_t n = list_size(map, "ports", &list);

@@ -44,6 +44,7 @@ typedef struct {
     char *configuration; /* absolute path here; NULL: no agent runs */
     Value *values;       /* a map, or NULL */
     char *hub;           /* it runs a hub over this store, "sqlite" or "etcd=..."; NULL: none */
+    bool stays_out;      /* it does not join the lab's hub */
     Value *labels;       /* of a host that joins a hub: a map of texts, or NULL */
     GPtrArray *grants;   /* likewise, of char *: what it may publish beside its own name */
     unsigned ttl_s;      /* of what it publishes, seconds; 0: as usual */
@@ -78,6 +79,7 @@ int lab_find_network(const Lab *lab, const char *name);
 const LabPort *lab_port(const LabHost *host, unsigned index);
 /* The first host that runs a hub, or NULL: all other hosts join it. */
 const LabHost *lab_hub(const Lab *lab);
+bool lab_joins(const Lab *lab, const LabHost *host); /* it joins the lab's hub */
 /* Whether an agent runs there: with a configuration, or for what its hub deploys. */
 bool lab_has_agent(const Lab *lab, const LabHost *host);
 /* The host's port in that network, or NULL. */

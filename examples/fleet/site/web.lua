@@ -7,7 +7,10 @@ unit "www.service" {
     Service = { ExecStart = "/bin/busybox httpd -f -p 80 -h /srv/www", Restart = "always" },
     Install = { WantedBy = "multi-user.target" },
   },
+  notify = svc "www",
 }
 svc "www" { state = "running", enabled = true }
 
+-- That it serves is what counts; and only then is it worth a place behind the balancer.
+health "www" { http = "http://127.0.0.1/", interval = 1 }
 exchange.publish("web/" .. exchange.host, { address = exchange.host, port = 80 })
