@@ -68,6 +68,7 @@ struct Follower {
     uint64_t last, left; /* of the deploys */
     bool has_keys;
     uint64_t good;         /* record; 0: none since we started */
+    uint64_t tried_good;   /* record that was, or could not be, kept as good */
     int64_t keys_revision; /* that was followed, or refused */
     int64_t judged;        /* revision of desired that is done with: it runs, or is refused */
     int64_t judged_keys;   /* with these keys */
@@ -471,6 +472,7 @@ static void tidy(Follower *follower) {
 static void set_good(Follower *follower) {
     Job *job = job_new(follower, JOB_GOOD);
     job->offer.record = follower->running.record;
+    follower->tried_good = follower->running.record;
     follower->proven = false;
     push(job);
 }
@@ -500,6 +502,14 @@ static void follow_wanted(Follower *follower) {
     }
 }
 
+/* What is steady when a newer one comes is what would be gone back to, however short it ran. */
+static bool is_left_steady(const Follower *follower) {
+    const Wanted wanted = wanted_of(follower);
+    uint64_t record = follower->running.record;
+    return follower->steady && record != 0 && wanted.record > record && follower->good != record &&
+           follower->tried_good != record;
+}
+
 static void step(Follower *follower) {
     if (follower->job || follower->switching || follower->closing)
         return;
@@ -509,7 +519,7 @@ static void step(Follower *follower) {
         push(job);
     } else if (follower->untidy) {
         tidy(follower);
-    } else if (follower->proven) {
+    } else if (follower->proven || is_left_steady(follower)) {
         set_good(follower);
     } else if (follow_keys(follower)) {
         return; /* on_job() goes on */

@@ -312,6 +312,20 @@ static void test_back_from_unusable(World *world, gconstpointer data) {
     expect(world, 3, NULL);
 }
 
+/* Deploys in a row: each was fine for less than it takes to be good. */
+static void test_back_from_a_quick_one(World *world, gconstpointer data) {
+    deploy(world, 1);
+    start(world);
+    expect_good(world, 1);
+    deploy(world, 2);
+    expect(world, 2, NULL);
+    fleet_run_for(&world->fleet, FOLLOW_HOLD_US / 3);
+    deploy(world, 3);
+    expect(world, 3, NULL);
+    put_desired(world, 2, true);
+    expect(world, 2, NULL);
+}
+
 /* Killed at any moment, a start goes on with what was good, and gets to what is wanted. */
 static void test_killed_at_any_moment(World *world, gconstpointer data) {
     deploy(world, 1);
@@ -407,6 +421,7 @@ int main(int argc, char **argv) {
     ADD("out-of-reach", test_out_of_reach);
     ADD("unusable", test_unusable);
     ADD("back-from-unusable", test_back_from_unusable);
+    ADD("back-from-a-quick-one", test_back_from_a_quick_one);
     ADD("killed-at-any-moment", test_killed_at_any_moment);
     ADD("disk-is-full", test_disk_is_full);
     ADD("keys-follow", test_keys_follow);

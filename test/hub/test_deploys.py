@@ -255,16 +255,9 @@ def test_another_hub_goes_on(site, etcd, tmp_path):
         assert len(set(site.hosts.running.values())) == 1
 
 
-def as_pattern(lines: list[str]) -> str:
-    """`...` stands for anything in a line, alone for any lines."""
-    parts = ["(.*\n)*" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + "\n" for line in lines]
-    return "".join(parts)
-
-
 def test_page_is_true(site):
     """Runs the console blocks of doc/deploys.md: what the page shows is what comes."""
-    page = (REPOSITORY / "doc/deploys.md").read_text()
-    commands = "".join(re.findall(r"^```console\n(.*?)^```", page, re.DOTALL | re.MULTILINE)).split("$ ")[1:]
+    commands = pages.console("deploys.md")
     assert len(commands) > 15
     script = site.directory / "bin/stead"
     script.parent.mkdir()
@@ -277,8 +270,7 @@ def test_page_is_true(site):
         site.good("host", "grant", host, "lb/-")
     site.write(QUICK_SETTINGS, "deploy.yaml")
     site.write('file "/etc/motd" { content = "one\\n" }\n')
-    for text in commands:
-        command, *expected = text.rstrip("\n").split("\n")
+    for command, expected in commands:
         if command.startswith("export "):
             name, value = command.removeprefix("export ").split("=")
             environment[name] = value
@@ -290,4 +282,4 @@ def test_page_is_true(site):
             continue
         done = subprocess.run(["bash", "-c", command], cwd=site.directory, env=environment, capture_output=True, text=True,
                               timeout=2 * PATIENCE, stdin=subprocess.DEVNULL, check=False)
-        assert re.fullmatch(as_pattern(expected), done.stdout), f"{command}\n{done.stdout}{done.stderr}"
+        assert re.fullmatch(pages.as_pattern(expected), done.stdout), f"{command}\n{done.stdout}{done.stderr}"

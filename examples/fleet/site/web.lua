@@ -11,6 +11,6 @@ unit "www.service" {
 }
 svc "www" { state = "running", enabled = true }
 
--- That it serves is what counts; and only then is it worth a place behind the balancer.
+-- What counts is that it serves; and that others know it.
 health "www" { http = "http://127.0.0.1/", interval = 1 }
 exchange.publish("web/" .. exchange.host, { address = exchange.host, port = 80 })
