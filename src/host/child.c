@@ -45,7 +45,7 @@ static bool spawn(Child *child, const char *const *words, const char *const *env
         return true;
     set_io_error(error, errno, "run '%s': watch the process (Linux 5.3 or later)", path);
     child_signal(child, SIGKILL);
-    g_free(child_reap(child)); /* how it ended is our own doing */
+    g_free(child_reap(child, NULL)); /* how it ended is our own doing */
     return false;
 }
 
@@ -85,7 +85,7 @@ void child_close_input(Child *child) {
     close_fd(&child->in_fd);
 }
 
-char *child_reap(Child *child) {
+char *child_reap(Child *child, int *ret_signal) {
     siginfo_t info = { 0 };
     while (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
         continue;
@@ -97,6 +97,8 @@ char *child_reap(Child *child) {
     close_fd(&child->out_fd);
     close_fd(&child->err_fd);
     *child = CHILD_NONE;
+    if (ret_signal)
+        *ret_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
     if (info.si_code == CLD_EXITED)
         return g_strdup_printf("ended with status %d", info.si_status);
     return g_strdup_printf("was ended by signal %d (%s)", info.si_status,

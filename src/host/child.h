@@ -22,5 +22,6 @@ bool child_start(Child *child, const char *const *words, const char *const *env,
 void child_signal(const Child *child, int signal_number); /* its process group; gone is fine */
 void child_close_input(Child *child);
 /* Waits for the end of the process, ends what is left of its group, closes everything. Returns
- * "ended with status 1" or "was ended by signal 9 (Killed)"; caller frees. */
-char *child_reap(Child *child);
+ * "ended with status 1" or "was ended by signal 9 (Killed)"; caller frees. *ret_signal, which may
+ * be NULL: 9; 0: it ended by itself. */
+char *child_reap(Child *child, int *ret_signal);

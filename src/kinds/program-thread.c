@@ -58,13 +58,15 @@ static GError *death(const Talk *talk, const char *how, const Call *call) {
 }
 
 /* Programs do one thing after the other unless they say otherwise: the oldest request is the one
- * that went wrong, and what stood behind it was not looked at. */
-static void settle_calls(Talk *talk, const char *how) {
+ * that went wrong, and what stood behind it was not looked at. killed: by somebody else, so that
+ * no question was the cause. */
+static void settle_calls(Talk *talk, const char *how, bool killed) {
     bool first = !talk->blameless;
     while (!g_queue_is_empty(&talk->sent)) {
         GList *link = talk->sent.head;
         Call *call = link->data;
-        bool at_fault = first || call->tries >= MAX_TRIES || !talk->described;
+        bool is_cause = first && !(killed && call->sort == TALK_ASKS);
+        bool at_fault = is_cause || call->tries >= MAX_TRIES || !talk->described;
         bool half_done = call->sort == TALK_CHANGES && (talk->parallel > 1 || at_fault);
         talk_unsend(talk, link);
         if (at_fault || half_done)
@@ -200,8 +202,9 @@ static void on_end(Talk *talk) {
         continue;
     if (talk->child.err_fd >= 0)
         talk_hear_words(talk);
-    g_autofree char *how = child_reap(&talk->child);
-    settle_calls(talk, how);
+    int number;
+    g_autofree char *how = child_reap(&talk->child, &number);
+    settle_calls(talk, how, !talk->reason && (number == SIGKILL || number == SIGTERM));
     if (!talk->described)
         fail_waiting(talk, how);
     talk->stopping = false;

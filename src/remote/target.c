@@ -233,7 +233,7 @@ static void on_end(void *data, int fd, uint32_t events) {
     drain(target, target->child.out_fd, false);
     drain(target, target->child.err_fd, true);
     drop_sources(target);
-    g_autofree char *how = child_reap(&target->child);
+    g_autofree char *how = child_reap(&target->child, NULL);
     if (target->error == NULL && !target->greeted)
         ssh_explain(target->host, target->said->str, how, &target->error);
     else if (target->error == NULL && !target->finished)
@@ -316,7 +316,7 @@ void target_free(Target *target) {
     drop_sources(target);
     if (target->child.pid > 0) {
         child_signal(&target->child, SIGKILL);
-        g_free(child_reap(&target->child)); /* how it ended is our own doing */
+        g_free(child_reap(&target->child, NULL)); /* how it ended is our own doing */
     }
     g_queue_clear_full(&target->queue, (GDestroyNotify)g_bytes_unref);
     g_bytes_unref(target->source.packed);

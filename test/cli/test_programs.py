@@ -321,6 +321,17 @@ def test_retry_starts_it_anew(site):
     assert site.path("/srv/a").read_text() == "x"
 
 
+def test_a_question_is_asked_again_when_somebody_killed_the_program(site):
+    """What is asked has no effects, and it was not the question's fault."""
+    install(site, misbehave='def misbehave(r):\n    if r["request"] == "observe" and not os.path.exists(root + "/tmp/once"):\n'
+            '        open(root + "/tmp/once", "w"); os.kill(os.getpid(), 9)')
+    site.write('thing "a" { text = "x" }')
+    assert site.apply().code == 0
+    install(site, misbehave='def misbehave(r):\n    if r["request"] == "observe": os.kill(os.getpid(), 9)')
+    (failed,) = site.apply().of("failed")  # whoever does that again and again
+    assert "was ended by signal 9 (Killed) before it answered to 'observe'" in failed["error"]
+
+
 def test_hang_ends_at_the_timeout_with_its_children(site):
     install(site, misbehave='def misbehave(r):\n    if r["request"] == "apply" and r["name"] == "bad":\n'
             '        signal.signal(signal.SIGTERM, signal.SIG_DFL); os.system("sleep 4711")')
