@@ -71,9 +71,10 @@ typedef struct {
     int sema;                   /* >0: every resource takes one of N permits as well */
     bool watch;                 /* keep watching after the first round (agent, converged timeout) */
     uint64_t converged_timeout; /* us of quiet before ENGINE_CONVERGED */
-    uint64_t recheck_failed;    /* us after which a failed vertex is tried again; 0: never */
-    unsigned flap_limit;        /* corrections a minute before backing off; 0: never */
-    const char *state_dir;      /* for kinds, may be NULL */
+    uint64_t recheck_failed; /* us after which a failed vertex is tried again at the latest: sooner
+                                at first; 0: never */
+    unsigned flap_limit;     /* corrections a minute before backing off; 0: never */
+    const char *state_dir;   /* for kinds, may be NULL */
     /* Absolute path of what the graphs are made from, noted in the ledger; NULL: neither noted nor
      * compared. When the ledger was last applied from another one, and things would be undone
      * because the graph has them not, loading is refused, or with noop and in a plan told by

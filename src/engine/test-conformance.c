@@ -422,6 +422,27 @@ static void test_failure_blocks_its_cone_only(void) {
     test_run_free(run);
 }
 
+/* What failed is tried again by itself: soon, then ever more slowly, up to the limit. */
+static void test_rechecks_slow_down(void) {
+    TestRun *run = test_run_new();
+    run->options.recheck_failed = 60 * SECOND;
+    make_wrong("a");
+    probe("a")->fail = -1;
+    test_graph(run, "a", "");
+    test_load(run);
+    test_advance(run, 9 * SECOND);
+    g_assert_cmpint(probe("a")->applies, ==, 1);
+    test_advance(run, 3 * SECOND); /* 10 s after the first, then 20, 40, 60, 60, ... */
+    g_assert_cmpint(probe("a")->applies, ==, 2);
+    test_advance(run, 600 * SECOND);
+    g_assert_cmpint(probe("a")->applies, <=, 14);
+    g_assert_cmpint(probe("a")->applies, >=, 11);
+    probe("a")->fail = 0;
+    test_advance(run, 60 * SECOND);
+    assert_state(run, "a", "ok");
+    test_run_free(run);
+}
+
 /* The event that would mend it came while it was failing: it is not waited for again. */
 static void test_event_while_failing(void) {
     TestRun *run = test_run_new();
@@ -894,6 +915,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/engine/noop-settles-without-notify", test_noop_settles_without_notify);
     g_test_add_func("/engine/semaphores", test_semaphores);
     g_test_add_func("/engine/global-sema-is-serial", test_global_sema_is_serial);
+    g_test_add_func("/engine/rechecks-slow-down", test_rechecks_slow_down);
     g_test_add_func("/engine/event-while-failing", test_event_while_failing);
     g_test_add_func("/engine/mended-while-failing", test_mended_while_failing);
     g_test_add_func("/engine/told-in-the-wrong-order", test_told_in_the_wrong_order);

@@ -10,6 +10,7 @@
                                      */
 #define FLAP_BACKOFF_MAX_US                                                                        \
     (300 * (uint64_t)G_USEC_PER_SEC) /* longest pause between two fixes of a flapping one */
+#define RECHECK_FIRST_US (5 * (uint64_t)G_USEC_PER_SEC) /* doubled by the first failure */
 #define RETRY_SOON_US                                                                              \
     ((uint64_t)G_USEC_PER_SEC / 40) /* after giving up: first try on an event, then doubled */
 
@@ -235,13 +236,17 @@ static void arm_again(Vertex *vertex) {
     vertex_arm(vertex);
 }
 
+/* Twice as long after each failure in a row. */
+static uint64_t pause_after(const Vertex *vertex, uint64_t first) {
+    return MIN(vertex->engine->options.recheck_failed, first << MIN(vertex->failures, 20u));
+}
+
 /* A vertex that gave up and sees an event tries again, but ever more slowly. */
 static void retry_soon(Vertex *vertex) {
     mark_dirty(vertex);
-    uint64_t recheck = vertex->engine->options.recheck_failed;
-    if (recheck == 0)
+    if (vertex->engine->options.recheck_failed == 0)
         return;
-    uint64_t pause = MIN(recheck, RETRY_SOON_US << MIN(vertex->failures, 30u));
+    uint64_t pause = pause_after(vertex, RETRY_SOON_US);
     if (vertex->timer && loop_timer_deadline(vertex->timer) <= now(vertex) + pause)
         return;
     wait_until(vertex, VERTEX_FAILED, now(vertex) + pause);
@@ -399,10 +404,9 @@ static void fail(Vertex *vertex) {
     }
     vertex->failures++;
     vertex_set_state(vertex, VERTEX_FAILED);
-    uint64_t recheck = vertex->engine->options.recheck_failed;
     vertex->next_try = 0;
-    if (recheck > 0)
-        wait_until(vertex, VERTEX_FAILED, now(vertex) + recheck);
+    if (vertex->engine->options.recheck_failed > 0)
+        wait_until(vertex, VERTEX_FAILED, now(vertex) + pause_after(vertex, RECHECK_FIRST_US));
     if (round->dirty_again || round->poked || round->undone)
         retry_soon(vertex);
     record_failure(vertex, round, ENGINE_FAILED);
