@@ -40,11 +40,12 @@ static bool check_size(int64_t size, GError **error) {
     return false;
 }
 
+/* 0: not given. An election takes two seconds, in which nobody has a leader. */
 static bool check_grace(int grace, GError **error) {
-    if (grace >= 0 && grace <= 86400)
+    if (grace == 0 || (grace >= 3 && grace <= 86400))
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                "read '--grace %d': write seconds, at most 86400", grace);
+                "read '--grace %d': write 3 to 86400 seconds", grace);
     return false;
 }
 
@@ -189,11 +190,26 @@ static bool member(Context *context, char **words, GError **error) {
 
 /* --- what is told to a cluster */
 
+/* Two of one name would take each other for lost. */
+static bool check_name_is_free(Store *store, const char *name, GError **error) {
+    g_autofree char *path = g_strconcat(CLUSTER_HOST, name, NULL);
+    g_autoptr(GBytes) key = layout_bytes(path);
+    g_autoptr(StoreAnswer) answer = store_wait(store_get(store, key, NULL, NULL), error);
+    if (!answer || !store_answer_entry(answer))
+        return answer != NULL;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "make a token for '%s': a host of that name is there; use another name, or stop it "
+                "first when it is to join anew",
+                name);
+    return false;
+}
+
 static bool token(Context *context, char **words, GError **error) {
     int64_t ttl = TOKEN_TTL_S;
     if (context->arguments->ttl && !time_span_parse(context->arguments->ttl, &ttl, error))
         return false;
-    if (!cluster_link_open(&context->link, context->data, error))
+    if (!cluster_link_open(&context->link, context->data, error) ||
+        !check_name_is_free(context->link.store, words[0], error))
         return false;
     g_autofree char *made = cluster_token_new(context->link.store, words[0], now_s(), ttl, error);
     const char *pem = context->link.berth->ca;

@@ -134,7 +134,7 @@ static bool migrate(Migration *migration, Printer *printer, GError **error) {
         return false;
     if (!moved)
         tell(printer, migration, &totals);
-    else
+    else if (!printer_is_json(printer))
         printer_line(printer, STYLE_PLAIN, "the state of this hub is in %s already", to);
     return true;
 }

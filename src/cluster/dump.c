@@ -156,14 +156,27 @@ static bool take_lease(Fill *fill, int64_t lease) {
     return true;
 }
 
+/* By itself: its lease may end meanwhile, which is no failure. */
+static bool put_leased(Fill *fill, GBytes *key, GBytes *value, int64_t lease, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    if (!take_lease(fill, lease))
+        return true;
+    g_autoptr(StoreAnswer) answer =
+        store_wait(store_put(fill->target, key, value, lease, NULL, NULL), &problem);
+    if (answer || g_error_matches(problem, STORE_ERROR, STORE_ERROR_LEASE_GONE))
+        return true;
+    g_propagate_prefixed_error(error, g_steal_pointer(&problem), "fill the store: ");
+    return false;
+}
+
 static bool put_entry(void *data, GBytes *key, GBytes *value, int64_t lease, GError **error) {
     Fill *fill = data;
     size_t size = g_bytes_get_size(key) + g_bytes_get_size(value);
-    if (lease && !take_lease(fill, lease))
-        return true;
+    if (lease)
+        return put_leased(fill, key, value, lease, error);
     if ((fill->ops == BATCH_OPS || fill->bytes + size > BATCH_SIZE) && !flush(fill, error))
         return false;
-    store_txn_put(fill->txn, STORE_THEN, key, value, lease);
+    store_txn_put(fill->txn, STORE_THEN, key, value, 0);
     fill->ops++;
     fill->bytes += size;
     return true;

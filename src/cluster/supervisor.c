@@ -101,7 +101,8 @@ static void on_etcd_ended(void *data, int status) {
     bool ran = loop_now(supervisor->loop) - supervisor->started_at >= SHORT_US;
     supervisor->crashes = ran ? 0 : supervisor->crashes + 1;
     g_autofree char *end = show_end(status);
-    supervisor_tell(supervisor, true, "etcd %s; it is started again", end);
+    if (status != 0) /* 0: it was removed, which the list will tell too */
+        supervisor_tell(supervisor, true, "etcd %s; it is started again", end);
     if (supervisor->crashes >= CRASHES_MAX && !supervisor->broken) {
         supervisor->broken = true;
         supervisor_tell(supervisor, true,

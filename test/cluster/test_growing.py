@@ -1,12 +1,14 @@
 """A cluster of real etcd processes grows, loses members for good, loses its quorum, shrinks. One cluster goes through it all:
 each test begins with what the one before left whole."""
+import json
 import pathlib
 import shutil
 import signal
+import subprocess
 
 import pytest
 from clusters import Cluster, Host, Load, stead
-from scratch import eventually
+from scratch import PATIENCE, STEAD, eventually
 
 ELECTION = 2.0  # seconds: etcd's election timeout is 1 s, and up to as much again by chance
 
@@ -14,7 +16,7 @@ ELECTION = 2.0  # seconds: etcd's election timeout is 1 s, and up to as much aga
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     with Cluster(tmp_path_factory.mktemp("cluster")) as running:
-        running.begin("a", size=3, grace=3)
+        running.begin("a", size=3, grace=5)
         yield running
 
 
@@ -87,12 +89,25 @@ def test_quorum_lost_and_back(cluster):
         assert host.state("get", "greeting").stdout == "hello"
 
 
-def test_resize_live(cluster):
+def test_resize_live(cluster, tmp_path):
     assert "write 1, 3, 5 or 7" in cluster["a"].ask("size", "4").stderr
     cluster.join("e")
     eventually(lambda: len(cluster.roles()) == 5, "five hosts")
-    assert cluster["a"].ask("size", "5").returncode == 0
-    cluster.wait(size=5)
+    told = tmp_path / "told"
+    with told.open("w") as file:
+        watch = subprocess.Popen([STEAD, "cluster", "status", "--watch", "--json", "--data", cluster["a"].data], stdout=file)
+    try:
+        assert cluster["a"].ask("size", "5").returncode == 0
+        cluster.wait(size=5)
+        eventually(lambda: '"members":5' in told.read_text(), "the watch to tell")
+        watch.send_signal(signal.SIGTERM)
+        assert watch.wait(PATIENCE) == 0
+    finally:
+        watch.kill()
+        watch.wait()
+    seen = [json.loads(line) for line in told.read_text().splitlines()]
+    assert {picture["members"] for picture in seen} >= {3, 4, 5}  # one after the other
+    assert all(sum(host["role"] in ("learner", "starting") for host in picture["hosts"]) <= 1 for picture in seen)
     with Load(cluster) as load:
         assert cluster["a"].ask("size", "3").returncode == 0
         cluster.wait(size=3)
@@ -103,6 +118,8 @@ def test_resize_live(cluster):
 
 
 def test_token_is_good_once_and_wrong_authorities_get_nothing(cluster, tmp_path):
+    assert "a host of that name is there" in cluster["a"].ask("token", "b").stderr
+    assert "read '--grace 1': write 3 to 86400 seconds" in cluster["a"].ask("size", "3", "--grace", "1").stderr
     call = cluster.call_to_join("x")
     other = Host(tmp_path, "x")
     wrong = [word if not word.startswith("sha256:") else "sha256:" + "0" * 64 for word in call]
