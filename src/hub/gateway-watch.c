@@ -34,7 +34,7 @@ static void say(Channel *channel, GBytes *message) {
 
 static void create(Channel *channel, int64_t revision) {
     channel->created = true;
-    say(channel, etcd_watch_created(revision));
+    say(channel, etcd_watch_created(revision, store_identity(channel->gateway->hub->state)));
 }
 
 /* Says no more. The stream is closed later, from the loop. */

@@ -14,6 +14,7 @@ typedef struct {
     char *user, *password; /* NULL: without */
     char *token;           /* a header; NULL: none yet */
     HttpCall *login;
+    char *cluster; /* its number, as it answered last; NULL: it has not yet */
 } Etcd;
 
 Etcd *etcd_of(Store *state);

@@ -498,8 +498,12 @@ static GString *begin_message(int64_t revision) {
     return json;
 }
 
-GBytes *etcd_watch_created(int64_t revision) {
-    GString *json = begin_message(revision);
+GBytes *etcd_watch_created(int64_t revision, const char *identity) {
+    GString *json = g_string_new("{\"result\":{\"header\":{");
+    etcd_add_number(json, "revision", revision);
+    if (*identity != '\0')
+        etcd_add_text(json, "cluster_id", identity);
+    g_string_append_c(json, '}');
     etcd_add_flag(json, "created", true);
     return end_of(json, "}}\n");
 }

@@ -47,7 +47,7 @@ void etcd_watch_clear(EtcdWatch *watch);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(EtcdWatch, etcd_watch_clear)
 
 /* Each is a line of the stream. */
-GBytes *etcd_watch_created(int64_t revision);
+GBytes *etcd_watch_created(int64_t revision, const char *identity); /* of store_identity() */
 GBytes *etcd_watch_progress(int64_t revision);
 /* n of StoreEntry; fragment: the last of these revisions goes on in the next message. */
 GBytes *etcd_watch_events(StoreEntry *const *entries, unsigned n, int64_t revision, bool fragment);

@@ -154,12 +154,29 @@ static void on_refused(Attempt *attempt, const HttpReply *reply) {
     finish(attempt, NULL, g_steal_pointer(&error));
 }
 
+static void note_cluster(Etcd *etcd, const Value *value) {
+    const Value *header = value_type(value) == VALUE_MAP ? value_map_get(value, "header") : NULL;
+    const char *cluster =
+        value_type(header) == VALUE_MAP ? value_map_string(header, "cluster_id", "") : "";
+    bool number = *cluster != '\0' && cluster[strspn(cluster, "0123456789")] == '\0';
+    if (!number || g_strcmp0(etcd->cluster, cluster) == 0)
+        return;
+    g_free(etcd->cluster);
+    etcd->cluster = g_strdup(cluster);
+}
+
+static const char *etcd_identity(const Store *state) {
+    const Etcd *etcd = (const Etcd *)(const void *)state;
+    return etcd->cluster != NULL ? etcd->cluster : "";
+}
+
 static void on_answer(Attempt *attempt, const HttpReply *reply) {
     GError *error = NULL;
     gsize size;
     const char *text = g_bytes_get_data(reply->body, &size);
     g_autoptr(Value) value = size > 0 ? json_parse(text, size, "etcd", NULL) : NULL;
     const Value *problem = value_type(value) == VALUE_MAP ? value_map_get(value, "error") : NULL;
+    note_cluster(attempt->etcd, value);
     StoreAnswer *answer = NULL;
     if (value_type(problem) == VALUE_MAP) /* of a stream */
         (void)etcd_fate_of_text(value_map_string(problem, "message", "?"), &error);
@@ -273,6 +290,7 @@ static void etcd_free(Store *state) {
     g_free(etcd->user);
     g_free(etcd->password);
     g_free(etcd->token);
+    g_free(etcd->cluster);
     g_free(etcd);
 }
 
@@ -334,6 +352,7 @@ static const StoreClass etcd_class = {
     .watch = etcd_watch,
     .unwatch = etcd_unwatch,
     .free = etcd_free,
+    .identity = etcd_identity,
 };
 
 static const StoreClass hub_class = {
@@ -343,6 +362,7 @@ static const StoreClass hub_class = {
     .watch = etcd_watch,
     .unwatch = etcd_unwatch,
     .free = etcd_free,
+    .identity = etcd_identity,
 };
 
 Store *store_open_etcd(Loop *loop, const StoreEtcdOptions *options, GError **error) {

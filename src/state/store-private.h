@@ -37,6 +37,7 @@ typedef struct {
     void (*watch)(StoreWatch *watch);
     void (*unwatch)(StoreWatch *watch);
     void (*free)(Store *state); /* after all calls and watches have gone; frees state itself */
+    const char *(*identity)(const Store *state); /* NULL: it has none */
 } StoreClass;
 
 /* The first member of each implementation's own struct. */

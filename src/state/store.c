@@ -313,6 +313,10 @@ void store_free(Store *state) {
     state->class->free(state);
 }
 
+const char *store_identity(const Store *state) {
+    return state->class->identity ? state->class->identity(state) : "";
+}
+
 const char *store_kind(const Store *state) {
     return state->class->kind;
 }

@@ -218,3 +218,6 @@ void store_free(Store *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_free)
 
 const char *store_kind(const Store *state); /* "memory", "sqlite", "etcd", "hub" */
+/* Tells stores apart as far as they say it: revisions of one mean nothing in another. A cluster of
+ * etcd has its own, known with its first answer; others have "". Valid until the next callback. */
+const char *store_identity(const Store *state);

@@ -76,8 +76,8 @@ def test_watch_is_told_that_the_cluster_is_another(tmp_path):
 
 
 class Hub:
-    def __init__(self, data, *options):
-        self.process = subprocess.Popen([STEAD, "hub", "--data", data, "--listen", "127.0.0.1:0", "--json", *options],
+    def __init__(self, data, *options, port=0):
+        self.process = subprocess.Popen([STEAD, "hub", "--data", data, "--listen", f"127.0.0.1:{port}", "--json", *options],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.started = json.loads(self.process.stdout.readline() or "{}")
 
@@ -127,6 +127,27 @@ def test_migrate(hub, target):
     running = Hub(data, "--store", target.store)
     assert running.started["ca_fingerprint"] == started["ca_fingerprint"] and "token" not in running.started
     running.stop()
+
+
+def test_agents_read_anew_after_a_migration(hub, target, tmp_path):
+    """A host's watch at the hub ends when the store behind that is another one, whose revisions mean nothing to it."""
+    running = Hub(hub[0])
+    port = int(running.started["url"].rsplit(":", 1)[1])
+    call = stead("token", "new", "--host", "web1", "--data", hub[0]).stdout.split()[1:]
+    assert stead(*call, "--state", tmp_path / "web1").returncode == 0
+    mine = tmp_path / "web1/hub"
+    store = ["--store", f"etcd=https://127.0.0.1:{port}", "--store-ca", mine / "ca.pem", "--store-cert", mine / "certificate.pem",
+             "--store-key", mine / "key.pem"]
+    assert stead("state", "put", "stead/1/data/web1@web1", "1", *store).returncode == 0
+    watch = subprocess.Popen([STEAD, "state", "watch", "stead/1/data/", "--json", "--revision", "1", *map(str, store)],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert '"event":"put"' in watch.stdout.readline()
+    running.stop()
+    assert migrate(hub[0], target).returncode == 0
+    running = Hub(hub[0], "--store", target.store, port=port)
+    out, err = watch.communicate(timeout=PATIENCE)
+    running.stop()
+    assert watch.returncode == 4 and "this is another cluster of etcd than before" in out, (out, err)
 
 
 def test_migrate_refuses_what_has_something(hub, target):
