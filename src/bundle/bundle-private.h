@@ -2,10 +2,6 @@
 /* Private to bundle: how bundles come to be. */
 #include "bundle/bundle.h"
 
-BundleEntry *bundle_entry_new(BundleType type, const char *path);
-void bundle_entry_free(BundleEntry *entry); /* accepts NULL */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(BundleEntry, bundle_entry_free)
-
 /* Rules for a path, and for where a link at path leads. They hold for what is packed and for what
  * is read alike. */
 bool bundle_check_path(const char *path, GError **error);

@@ -19,7 +19,8 @@
 #include "base/digest.h"
 
 #define BUNDLE_MAIN        "main.lua"
-#define BUNDLE_VALUES      "values.yaml" /* beside it, when there are any */
+#define BUNDLE_VALUES      "values.yaml"   /* beside it, when there are any */
+#define BUNDLE_STATEMENT   ".stead-deploy" /* beside it, not in the bundle: its signature */
 #define BUNDLE_ENTRIES_MAX 20000u
 #define BUNDLE_FILE_MAX    (64u * 1024 * 1024)  /* bytes of one file */
 #define BUNDLE_TOTAL_MAX   (256u * 1024 * 1024) /* bytes of the archive, before compression */
@@ -49,6 +50,15 @@ typedef struct {
  * lead out of the directory, devices, pipes and sockets are refused. */
 Bundle *bundle_of_directory(const char *directory, const char *main, GError **error);
 bool bundle_leaves_out(const char *name); /* of a file or directory; by its last part */
+
+BundleEntry *bundle_entry_new(BundleType type, const char *path);
+void bundle_entry_free(BundleEntry *entry); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BundleEntry, bundle_entry_free)
+/* Of files and links (BundleEntry, taken over) from somewhere else, with the directories that they
+ * are in; the rest is as above. files: made with bundle_entry_free. */
+Bundle *bundle_of_files(GPtrArray *files, GError **error);
+/* What version control keeps of it: without directories that have no file. */
+Bundle *bundle_without_empty(const Bundle *bundle, GError **error);
 
 /* The compressed archive, from outside. digest: what it must be called; NULL: anything. Nothing is
  * read of an archive with another name but its compression. */

@@ -33,6 +33,7 @@ bool bundle_leaves_out(const char *name) {
         ".vscode",
         "*.bundle",
         "*.bundle.signed",
+        BUNDLE_STATEMENT,
     };
     for (size_t i = 0; i < G_N_ELEMENTS(patterns); i++)
         if (fnmatch(patterns[i], name, 0) == 0)
@@ -208,4 +209,65 @@ Bundle *bundle_of_directory(const char *directory, const char *main, GError **er
         return NULL;
     }
     return check_main(bundle, directory, main, error) ? g_steal_pointer(&bundle) : NULL;
+}
+
+/* --- files from elsewhere */
+
+static void add_parents(GPtrArray *entries, GHashTable *known, const char *path) {
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        g_autofree char *parent = g_strndup(path, (size_t)(slash - path));
+        if (g_hash_table_contains(known, parent))
+            continue;
+        g_ptr_array_add(entries, bundle_entry_new(BUNDLE_DIRECTORY, parent));
+        g_hash_table_add(known, g_steal_pointer(&parent));
+    }
+}
+
+static bool check_sizes(const GPtrArray *files, GError **error) {
+    uint64_t total = 0;
+    for (unsigned i = 0; i < files->len; i++) {
+        const BundleEntry *entry = files->pdata[i];
+        size_t size = entry->content ? g_bytes_get_size(entry->content) : 0;
+        Walk walk = { .directory = "." };
+        total += size;
+        if (size > BUNDLE_FILE_MAX || total > BUNDLE_TOTAL_MAX)
+            return too_large(&walk, entry->path, error);
+    }
+    return true;
+}
+
+Bundle *bundle_of_files(GPtrArray *files, GError **error) {
+    g_autoptr(GHashTable) known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    unsigned n = files->len;
+    bool fits = check_sizes(files, error);
+    for (unsigned i = 0; i < n; i++)
+        add_parents(files, known, ((BundleEntry *)files->pdata[i])->path);
+    if (fits && files->len > BUNDLE_ENTRIES_MAX) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT,
+                    "there are more than %u files: put the configuration into a directory of its "
+                    "own",
+                    BUNDLE_ENTRIES_MAX);
+        fits = false;
+    }
+    if (!fits) {
+        g_ptr_array_unref(files);
+        return NULL;
+    }
+    g_autoptr(Bundle) bundle = bundle_new(files, error);
+    return bundle && bundle_has_main(bundle, error) ? g_steal_pointer(&bundle) : NULL;
+}
+
+Bundle *bundle_without_empty(const Bundle *bundle, GError **error) {
+    GPtrArray *files = g_ptr_array_new_with_free_func((GDestroyNotify)bundle_entry_free);
+    for (unsigned i = 0; i < bundle->entries->len; i++) {
+        const BundleEntry *entry = bundle->entries->pdata[i];
+        if (entry->type == BUNDLE_DIRECTORY)
+            continue;
+        BundleEntry *copy = bundle_entry_new(entry->type, entry->path);
+        copy->executable = entry->executable;
+        copy->target = g_strdup(entry->target);
+        copy->content = entry->content ? g_bytes_ref(entry->content) : NULL;
+        g_ptr_array_add(files, copy);
+    }
+    return bundle_of_files(files, error);
 }

@@ -206,7 +206,7 @@ static bool check_name_is_free(Store *store, const char *name, GError **error) {
 
 static bool token(Context *context, char **words, GError **error) {
     int64_t ttl = TOKEN_TTL_S;
-    if (context->arguments->ttl && !time_span_parse(context->arguments->ttl, &ttl, error))
+    if (context->arguments->ttl && !time_span_parse("--ttl", context->arguments->ttl, &ttl, error))
         return false;
     if (!cluster_link_open(&context->link, context->data, error) ||
         !check_name_is_free(context->link.store, words[0], error))

@@ -162,7 +162,13 @@ static bool is_verb(const char *word) {
 /* A directory is no verb; what is neither is told as a verb that there is not. */
 static bool run_words(Context *context, char **words, GError **error) {
     const Arguments *arguments = context->arguments;
-    if (!is_verb(words[0]) && !words[1] && g_file_test(words[0], G_FILE_TEST_IS_DIR)) {
+    bool is_directory =
+        !is_verb(words[0]) && !words[1] && g_file_test(words[0], G_FILE_TEST_IS_DIR);
+    if (is_directory && arguments->sign_only) {
+        context->code = deploy_sign_directory(arguments, context->printer, words[0], error);
+        return context->code == EXIT_DONE;
+    }
+    if (is_directory) {
         if (!hub_link_open(&context->link, arguments, error))
             return false;
         context->code =
@@ -222,6 +228,14 @@ static const Option option_deploy_key = {
 static const Option option_yes = {
     "yes", 'y', G_OPTION_ARG_NONE, TO(yes), NULL, "Publish without asking",
 };
+static const Option option_sign_only = {
+    "sign-only",
+    0,
+    G_OPTION_ARG_NONE,
+    TO(sign_only),
+    NULL,
+    "Sign it into DIR/.stead-deploy, to be committed: a hub that follows the branch deploys it",
+};
 static const Option option_watch = {
     "watch", 0, G_OPTION_ARG_NONE, TO(watch), NULL, "status: until it is over",
 };
@@ -230,12 +244,25 @@ static const Option option_diff_host = {
 };
 
 static const Option *const options[] = {
-    &option_message,    &option_to,         &option_strategy,
-    &option_deploy_key, &option_yes,        &option_values,
-    &option_secrets,    &option_watch,      &option_diff_host,
-    &option_limit,      &option_data,       &option_hub,
-    &option_ca,         &option_token_file, &option_json,
-    &option_quiet,      &option_no_color,   NULL,
+    &option_message,
+    &option_to,
+    &option_strategy,
+    &option_deploy_key,
+    &option_yes,
+    &option_sign_only,
+    &option_values,
+    &option_secrets,
+    &option_watch,
+    &option_diff_host,
+    &option_limit,
+    &option_data,
+    &option_hub,
+    &option_ca,
+    &option_token_file,
+    &option_json,
+    &option_quiet,
+    &option_no_color,
+    NULL,
 };
 
 const Command command_deploy = {
@@ -258,7 +285,12 @@ const Command command_deploy = {
             "had, and marks the bundle as bad until forgive. history, show and diff tell of "
             "earlier "
             "deploys; N is a\n"
-            "number, or the name of a bundle. See doc/deploys.md.",
+            "number, or the name of a bundle. See doc/deploys.md.\n\n"
+            "--sign-only publishes nothing: the signature comes into DIR, to be committed with "
+            "it, and a hub that\n"
+            "follows the branch deploys it (stead hub channel). The number is the next one of the "
+            "hub, or where none is\n"
+            "named the one after the signature that is there.",
     .example = "stead deploy site -m \"a new motd\" --to role=web",
     .options = options,
     .run = run,

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/hub-call.h"
+#include "cli/hub-channel.h"
 #include "cli/hub-migrate.h"
 #include "cli/printer.h"
 #include "cli/store-option.h"
@@ -82,8 +83,6 @@ static bool serve(const Arguments *arguments, Printer *printer, Loop *loop, Stor
     return loop_run(loop, error);
 }
 
-static const struct { Verb verb; } verbs[] = { { { "migrate", "", 0, 0 } } };
-
 static int serve_until_stopped(const Arguments *arguments, Printer *printer, const char *data) {
     g_autoptr(GError) error = NULL;
     raise_descriptors();
@@ -97,14 +96,27 @@ static int serve_until_stopped(const Arguments *arguments, Printer *printer, con
     return served ? EXIT_DONE : EXIT_REFUSED;
 }
 
+static int migrate(const Arguments *arguments, char **words) {
+    return hub_migrate(arguments, arguments->data ? arguments->data : HUB_DATA_DEFAULT);
+}
+
+static const struct {
+    Verb verb;
+    int (*run)(const Arguments *arguments, char **words);
+} verbs[] = {
+    { { "channel", "add NAME URL#BRANCH | list | check NAME | remove NAME", 1, 3 }, hub_channel },
+    { { "migrate", "", 0, 0 }, migrate },
+};
+
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Printer) printer = printer_new(arguments);
     g_autoptr(GError) error = NULL;
     const char *data = arguments->data ? arguments->data : HUB_DATA_DEFAULT;
     if (!words[0])
         return serve_until_stopped(arguments, printer, data);
-    if (VERB_FIND("hub", verbs, words, &error) >= 0)
-        return hub_migrate(arguments, data);
+    int verb = VERB_FIND("hub", verbs, words, &error);
+    if (verb >= 0)
+        return verbs[verb].run(arguments, words + 1);
     printer_error(printer, error);
     return EXIT_REFUSED;
 }
@@ -133,6 +145,32 @@ static const Option option_keep_audit = {
     TO(keep_audit), "DAYS", "How long records of the audit log are kept (default: 365)",
 };
 
+static const Option option_interval = {
+    "interval",   0,      G_OPTION_ARG_STRING,
+    TO(interval), "TIME", "channel add: how often the repository is asked (default: 60s)",
+};
+static const Option option_directory = {
+    "directory",   0,     G_OPTION_ARG_STRING,
+    TO(directory), "SUB", "channel add: where in the repository main.lua is (default: its top)",
+};
+static const Option option_hub_to = {
+    "to",
+    0,
+    G_OPTION_ARG_STRING,
+    TO(to),
+    "TEXT",
+    "channel add: for which hosts: all, web*, 'role=web and site=ams1' (default: all); "
+    "migrate: the empty store that gets everything: etcd=URL[,URL...]",
+};
+static const Option option_channel_strategy = {
+    "strategy",
+    0,
+    G_OPTION_ARG_STRING,
+    TO(strategy),
+    "STRATEGY",
+    "channel add: how it goes from host to host: batch=2,soak=60s,max-failures=1",
+};
+
 static const Option *const options[] = {
     &option_data,
     &option_keep_drift,
@@ -145,7 +183,13 @@ static const Option *const options[] = {
     &option_store_key,
     &option_store_user,
     &option_store_password_file,
-    &option_migrate_to,
+    &option_interval,
+    &option_directory,
+    &option_hub_to,
+    &option_channel_strategy,
+    &option_hub,
+    &option_ca,
+    &option_token_file,
     &option_json,
     &option_quiet,
     &option_no_color,
@@ -154,9 +198,10 @@ static const Option *const options[] = {
 
 const Command command_hub = {
     .name = "hub",
-    .arguments = "[migrate]",
+    .arguments = "[migrate | channel add NAME URL#BRANCH | channel list | channel check NAME | "
+                 "channel remove NAME]",
     .min_arguments = 0,
-    .max_arguments = 1,
+    .max_arguments = 4,
     .summary = "Run the hub of a fleet",
     .help =
         "Lets hosts join, keeps who they are, and tells what happens. The first start makes an "
@@ -167,7 +212,13 @@ const Command command_hub = {
         "are equal.\n"
         "migrate moves it from that file to an empty etcd, --to, with the hub stopped; it may be "
         "run again.\n"
-        "GET /v1/openapi.json describes what it can be asked. See doc/hub.md.",
+        "GET /v1/openapi.json describes what it can be asked. See doc/hub.md.\n\n"
+        "channel add lets a hub that runs follow a branch of a git repository: each commit that "
+        "was signed with\n"
+        "`stead deploy DIR --sign-only` is deployed within --interval. list tells what came of "
+        "the newest commits,\n"
+        "check looks now and says so, remove ends it; what was deployed stays. See "
+        "doc/deploys.md.",
     .example = "stead hub --data /var/lib/stead-hub --listen 192.0.2.1:8440",
     .options = options,
     .run = run,

@@ -19,7 +19,7 @@ typedef struct {
 static Value *wish_of(const Arguments *arguments, const char *name, GError **error) {
     g_autoptr(Value) wish = value_new_map();
     int64_t ttl = 0;
-    if (arguments->ttl && !time_span_parse(arguments->ttl, &ttl, error))
+    if (arguments->ttl && !time_span_parse("--ttl", arguments->ttl, &ttl, error))
         return NULL;
     if (ttl > 0)
         value_map_set(wish, "ttl", value_new_int(ttl));

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/plural.h"
 #include "bundle/sign-statement.h"
@@ -272,4 +273,98 @@ int deploy_publish_directory(const Arguments *arguments, Printer *printer, const
         !is_wanted(&deploy, error) || !publish(&deploy, error))
         return EXIT_REFUSED;
     return EXIT_DONE;
+}
+
+/* --- signing alone ---------------------------------------------------------------------------- */
+
+static bool knows_hub(const Arguments *arguments) {
+    const char *data = arguments->data ? arguments->data : HUB_DATA_DEFAULT;
+    g_autofree char *url = g_build_filename(data, "url", NULL);
+    return arguments->hub || arguments->data || g_getenv("STEAD_HUB") ||
+           g_file_test(url, G_FILE_TEST_EXISTS);
+}
+
+/* Without a hub, the deploy before is the one that was signed here last; none is fine. */
+static bool read_signed(Deploy *deploy, const char *path, GError **error) {
+    g_auto(Statement) last = { 0 };
+    if (!g_file_test(path, G_FILE_TEST_EXISTS))
+        return true;
+    g_autoptr(GBytes) text = disk_read(path, STATEMENT_MAX, error);
+    size_t size = 0;
+    const char *data = text ? g_bytes_get_data(text, &size) : NULL;
+    if (!text || !statement_read(data ? data : "", size, &last, error)) {
+        g_prefix_error(error, "read '%s': ", path);
+        return false;
+    }
+    deploy->newest = value_new_map();
+    value_map_set(deploy->newest, "record", value_new_int((int64_t)last.record));
+    value_map_set(deploy->newest, "digest", value_new_string(last.digest));
+    return true;
+}
+
+/* With a hub it is tried there as any deploy is. */
+static bool prepare(Deploy *deploy, const char *path, GError **error) {
+    if (!deploy->link)
+        return read_signed(deploy, path, error);
+    if (!read_newest(deploy, error) || !check_key(deploy, error))
+        return false;
+    if (!deploy->first_keys)
+        return show_plan(deploy, error);
+    return refuse(error, "stead deploy --sign-only: this fleet has no list of keys, so the hub "
+                         "would refuse it; an admin gives it one: 'stead key publish KEY.pub'");
+}
+
+static bool is_signed_already(const Deploy *deploy) {
+    g_autofree char *name = g_strconcat(BUNDLE_NAME_PREFIX, deploy->bundle->digest, NULL);
+    const char *digest = deploy->newest ? value_map_string(deploy->newest, "digest", "") : "";
+    return strcmp(digest, name) == 0 || strcmp(digest, deploy->bundle->digest) == 0;
+}
+
+static bool write_signed(const Deploy *deploy, const char *path, GError **error) {
+    if (is_signed_already(deploy)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "stead deploy --sign-only: deploy %" G_GUINT64_FORMAT
+                    " is this bundle already, so there is nothing to sign",
+                    number_of(deploy) - 1);
+        return false;
+    }
+    g_autofree char *text = sign(deploy, error);
+    if (!text || !disk_replace(path, text, strlen(text), 0644, error))
+        return false;
+    if (printer_is_json(deploy->printer)) {
+        Value *map = value_new_map();
+        value_map_set(map, "record", value_new_int((int64_t)number_of(deploy)));
+        value_map_set(map, "digest", value_new_string(deploy->bundle->digest));
+        value_map_set(map, "file", value_new_string(path));
+        printer_json(deploy->printer, "signed", map);
+    } else {
+        printer_line(deploy->printer, STYLE_GOOD,
+                     "signed deploy %" G_GUINT64_FORMAT " in %s; commit it with the rest of '%s'",
+                     number_of(deploy), path, deploy->directory);
+    }
+    return true;
+}
+
+static bool sign_with(Deploy *deploy, GError **error) {
+    g_autofree char *path = g_build_filename(deploy->directory, BUNDLE_STATEMENT, NULL);
+    g_autoptr(Bundle) all = bundle_of_directory(deploy->directory, BUNDLE_MAIN, error);
+    deploy->bundle = all ? bundle_without_empty(all, error) : NULL;
+    return deploy->bundle && read_settings(deploy, error) && read_key(deploy, error) &&
+           prepare(deploy, path, error) && write_signed(deploy, path, error);
+}
+
+int deploy_sign_directory(const Arguments *arguments, Printer *printer, const char *directory,
+                          GError **error) {
+    g_auto(HubLink) link = { 0 };
+    g_auto(Deploy) deploy = { .arguments = arguments, .printer = printer, .directory = directory };
+    if (!arguments->message || !*arguments->message) {
+        (void)refuse(error, "stead deploy: say why with -m \"why\"; others read it later");
+        return EXIT_REFUSED;
+    }
+    if (knows_hub(arguments)) {
+        if (!hub_link_open(&link, arguments, error))
+            return EXIT_REFUSED;
+        deploy.link = &link;
+    }
+    return sign_with(&deploy, error) ? EXIT_DONE : EXIT_REFUSED;
 }

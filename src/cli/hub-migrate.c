@@ -163,12 +163,3 @@ int hub_migrate(const Arguments *arguments, const char *data) {
     printer_error(printer, error);
     return error->domain == STORE_ERROR ? EXIT_FAILURES : EXIT_REFUSED;
 }
-
-const Option option_migrate_to = {
-    "to",
-    0,
-    G_OPTION_ARG_STRING,
-    offsetof(Arguments, to),
-    "STORE",
-    "migrate: the empty store that gets everything: etcd=URL[,URL...]",
-};

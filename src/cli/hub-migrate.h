@@ -3,8 +3,6 @@
 #include "cli/command.h"
 #include "state/store.h"
 
-extern const Option option_migrate_to;
-
 int hub_migrate(const Arguments *arguments, const char *data);
 
 /* STEAD_ERROR_REFUSED when the state of this hub is somewhere else by now. */

@@ -50,7 +50,7 @@ char *time_show(int64_t wall_us) {
     return time ? g_date_time_format(time, "%Y-%m-%d %H:%M:%S") : g_strdup("?");
 }
 
-bool time_span_parse(const char *text, int64_t *ret_s, GError **error) {
+bool time_span_parse(const char *option, const char *text, int64_t *ret_s, GError **error) {
     char *end;
     guint64 number = g_ascii_strtoull(text, &end, 10);
     int64_t factor = *end == '\0' ? 1 : 0;
@@ -59,7 +59,7 @@ bool time_span_parse(const char *text, int64_t *ret_s, GError **error) {
             factor = units[i].seconds;
     if (!g_ascii_isdigit(*text) || factor == 0 || number == 0 || number > 31622400) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                    "read '--ttl %s': write seconds, or 15m, 1h, 7d", text);
+                    "read '%s %s': write seconds, or 15m, 1h, 7d", option, text);
         return false;
     }
     *ret_s = (int64_t)number * factor;

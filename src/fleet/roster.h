@@ -23,6 +23,7 @@
  *   rollout         {"record", "digest", "phase", "attempt", "sequence", "since", "why", "by"}:
  *                   every decision changes it, and is made only where it is as it was known
  *   log/NUMBER      {"time", "record", "host", "what", "why"}: the latest decisions
+ *   channel/NAME    a branch that a hub follows: see hub/channel.h
  *
  * What cannot be read counts as not there.
  */

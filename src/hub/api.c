@@ -34,6 +34,13 @@ void get_events(void *data, HttpRequest *request) {
     ",\"previous\":" TEXT ",\"message\":" TEXT ",\"time\":" NUMBER ",\"to\":" TEXT                 \
     ",\"strategy\":" TEXT ",\"by\":" TEXT ",\"outcome\":" OBJECT ",\"bad\":" BOOLEAN               \
     ",\"statement\":" TEXT "}}"
+#define CHANNEL                                                                                    \
+    "{\"type\":\"object\",\"properties\":{\"name\":" TEXT ",\"repository\":" TEXT                  \
+    ",\"branch\":" TEXT ",\"directory\":" TEXT ",\"interval\":" NUMBER ",\"to\":" TEXT             \
+    ",\"strategy\":" TEXT ",\"by\":" TEXT ",\"created\":" NUMBER ",\"commit\":" TEXT               \
+    ",\"outcome\":{\"enum\":[\"deployed\",\"current\",\"unsigned\",\"refused\",\"stale\"]}"        \
+    ",\"why\":" TEXT ",\"record\":" NUMBER ",\"since\":" NUMBER ",\"problem\":" TEXT               \
+    ",\"problem_since\":" NUMBER ",\"check\":" TEXT ",\"checked\":" TEXT "}}"
 #define CERTIFIED                                                                                  \
     "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"certificate\":" TEXT                 \
     ",\"authority\":" TEXT ",\"expires\":" NUMBER "}}"
@@ -70,8 +77,9 @@ const HttpRoute hub_routes[] = {
       "{\"type\":\"object\",\"properties\":{\"request\":" TEXT "},\"required\":[\"request\"]}",
       CERTIFIED, NULL, 65536, renew },
     { "GET", "/v1/events", "host reader", "What happens, as it happens",
-      "Server-sent events `host`, `token`, `deploy`, `rollout` (its phases) and `stage` (of one "
-      "host in it); hosts see their own. Resumes after the event of "
+      "Server-sent events `host`, `token`, `deploy`, `rollout` (its phases), `stage` (of one "
+      "host in it) and `channel` (what came of a branch); hosts see their own. Resumes after the "
+      "event of "
       "`after` or the header Last-Event-ID; `reset` says that this is not possible: read all "
       "again.",
       NULL, NULL, "after", 0, get_events },
@@ -132,6 +140,25 @@ const HttpRoute hub_routes[] = {
       "`pause`, `resume`, `abort` or `revert`; 409 says what is possible instead.",
       "{\"type\":\"object\",\"properties\":{\"why\":" TEXT "}}", OBJECT, NULL, 4096,
       order_rollout },
+    { "GET", "/v1/channels", "reader", "The branches that are followed",
+      "What came of the commit seen last, and why. `next` is the `after` of the next page.", NULL,
+      PAGE("channels"), "limit after", 0, get_channels },
+    { "POST", "/v1/channels", "operator", "Follow a branch",
+      "Each commit of `branch` of the git `repository` that is signed in its `.stead-deploy` is "
+      "deployed. `directory` is where the deploy is in it (default: its top), `interval` seconds "
+      "(default: 60), `to` and `strategy` as of a deploy.",
+      "{\"type\":\"object\",\"properties\":{\"name\":" TEXT ",\"repository\":" TEXT
+      ",\"branch\":" TEXT ",\"directory\":" TEXT ",\"interval\":" NUMBER ",\"to\":" TEXT
+      ",\"strategy\":" TEXT "},\"required\":[\"name\",\"repository\",\"branch\"]}",
+      CHANNEL, NULL, 65536, post_channel },
+    { "GET", "/v1/channels/{name}", "reader", "A branch that is followed",
+      "Times are seconds since 1970.", NULL, CHANNEL, NULL, 0, get_channel },
+    { "DELETE", "/v1/channels/{name}", "operator", "Follow a branch no longer",
+      "What it deployed stays.", NULL, OBJECT, NULL, 0, delete_channel },
+    { "POST", "/v1/channels/{name}/check", "operator", "Look at a branch now",
+      "Also at a commit that was refused before. It is over when `checked` is as `check` in the "
+      "answer.",
+      OBJECT, CHANNEL, NULL, 4096, check_channel },
     { "GET", "/v1/keys", "reader", "The keys that sign deploys", "As the file of lists is.", NULL,
       "{\"type\":\"object\",\"properties\":{\"keys\":" TEXT ",\"revision\":" NUMBER "}}", NULL, 0,
       get_keys },

@@ -52,9 +52,12 @@ static const struct {
     ShowEntry show;
     bool of_host; /* its name is a host's, who may see it */
 } kinds[] = {
-    { KEY_HOSTS, "host", show_host, true },          { KEY_TOKENS, "token", show_token, false },
-    { LAYOUT_RECORD, "deploy", show_deploy, false }, { LAYOUT_ROLLOUT, "rollout", show_all, false },
+    { KEY_HOSTS, "host", show_host, true },
+    { KEY_TOKENS, "token", show_token, false },
+    { LAYOUT_RECORD, "deploy", show_deploy, false },
+    { LAYOUT_ROLLOUT, "rollout", show_all, false },
     { LAYOUT_STAGE, "stage", show_all, true },
+    { LAYOUT_CHANNEL, "channel", show_channel, false },
 };
 
 static int place_compare(Place a, Place b) {

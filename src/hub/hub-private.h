@@ -19,10 +19,11 @@
 #define TTL_DEFAULT 3600
 #define TTL_MAX     (366 * 86400)
 
-typedef struct Guesses Guesses; /* access.c */
-typedef struct Feed Feed;       /* feed.c */
-typedef struct Gateway Gateway; /* gateway.h */
-typedef struct Upkeep Upkeep;   /* upkeep.c */
+typedef struct Guesses Guesses;   /* access.c */
+typedef struct Feed Feed;         /* feed.c */
+typedef struct Gateway Gateway;   /* gateway.h */
+typedef struct Upkeep Upkeep;     /* upkeep.c */
+typedef struct Channels Channels; /* channels.c */
 
 struct Hub {
     Loop *loop;
@@ -40,6 +41,7 @@ struct Hub {
     Rollout *rollout;
     WorkerPool *workers; /* of bundles that are verified */
     Upkeep *upkeep;
+    Channels *channels;
     Value *openapi;
     uint64_t last_record; /* the time in the name of our last audit record */
 };
@@ -124,6 +126,10 @@ Write *write_new(Ask *ask, const char *action, const char *subject);
 /* before: as it was read; NULL: it must not be there. after: owned; NULL deletes. */
 void write_change(Write *write, const char *prefix, const char *name, const StoreEntry *before,
                   Value *after);
+/* The same of what is in the log as show makes it (a new value): without passwords. */
+typedef Value *(*ShowNamed)(const char *name, const Value *value);
+void write_change_shown(Write *write, const char *prefix, const char *name,
+                        const StoreEntry *before, Value *after, ShowNamed show);
 /* Deletes whatever is there; not in the log. */
 void write_delete(Write *write, const char *prefix, const char *name, bool all_below);
 /* Puts whatever was there before; not in the log's before. after: owned. */
@@ -133,6 +139,12 @@ void write_commit(Write *write, AskNext next);
 /* For changes that fleet/ makes: a TxnAddition that adds the record of ask->action, about
  * ask->text, after which it is as ask->body (may be NULL). */
 void write_note(void *ask, StoreTxn *txn);
+/* Where nobody asked: adds the record of what the hub does by itself. */
+typedef struct {
+    const char *who, *from;
+} Actor;
+void write_note_of(Hub *hub, const Actor *actor, const char *action, const char *subject,
+                   const Value *after, StoreTxn *txn);
 
 /* --- members.c -------------------------------------------------------------------------------- */
 
@@ -152,6 +164,12 @@ Value *map_copy(const Value *map, const char *except);
 Upkeep *upkeep_new(Hub *hub, unsigned keep_drift_days, unsigned keep_audit_days);
 void upkeep_free(Upkeep *upkeep); /* accepts NULL */
 void upkeep_run(Upkeep *upkeep);  /* now, whether we lead or not: for tests */
+
+/* --- channels.c: branches that are followed --------------------------------------------------- */
+
+Channels *channels_new(Hub *hub);
+void channels_free(Channels *channels); /* as in a crash; another hub goes on. Accepts NULL */
+void channels_metrics(const Channels *channels, GString *text); /* for Prometheus */
 
 /* --- access.c --------------------------------------------------------------------------------- */
 
@@ -224,6 +242,13 @@ void get_drift(void *data, HttpRequest *request);
 void get_why(void *data, HttpRequest *request);
 void get_sd(void *data, HttpRequest *request);
 
+void get_channels(void *data, HttpRequest *request);
+void get_channel(void *data, HttpRequest *request);
+void post_channel(void *data, HttpRequest *request);
+void delete_channel(void *data, HttpRequest *request);
+void check_channel(void *data, HttpRequest *request);
+
+Value *show_channel(const StoreEntry *entry, const Value *value);
 Value *show_host(const StoreEntry *entry, const Value *value);
 Value *show_token(const StoreEntry *entry, const Value *value);
 Value *show_deploy(const StoreEntry *entry, const Value *value);

@@ -91,6 +91,7 @@ static bool start_rollout(Hub *hub, const HubOptions *options, GError **error) {
     hub->rollout = rollout_new(hub->loop, hub->state, name);
     hub->workers = worker_pool_new(hub->loop, 2);
     hub->upkeep = upkeep_new(hub, options->keep_drift_days, options->keep_audit_days);
+    hub->channels = channels_new(hub);
     return true;
 }
 
@@ -117,6 +118,7 @@ void hub_free(Hub *hub) {
     http_server_free(hub->server);
     worker_pool_free(hub->workers);
     upkeep_free(hub->upkeep);
+    channels_free(hub->channels);
     rollout_free(hub->rollout);
     feed_free(hub->feed);
     gateway_free(hub->gateway);

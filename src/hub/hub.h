@@ -1,6 +1,7 @@
 #pragma once
 /*
- * hub: what a fleet meets at. Uses base, pki, loop, http, state, bundle and fleet.
+ * hub: what a fleet meets at. Uses base, pki, loop, host, http, state, bundle
+ * and fleet.
  *
  * A hub keeps nothing in memory that matters: all is in the state store, so several hubs over one
  * etcd are equal, and a hub that was killed goes on where it was. Its data directory has what is
@@ -13,6 +14,7 @@
  *   gateway*.c     the store of the fleet, for its hosts; which keys they may touch: permit.c
  *   members.c      what a member's labels and grants are, and where they are kept
  *   upkeep.c       now and then: what is old is forgotten
+ *   channel*.c     branches of git repositories whose signed commits are deployed; git.c reads them
  *   setup.c        the first start
  *
  * Deploys and reports are those of fleet/ (roster.h says which keys), and the rollout runs here.

@@ -6,23 +6,31 @@
 #define TRIES_MAX 10u
 
 struct Write {
-    Ask *ask;
+    Hub *hub;
+    Ask *ask; /* NULL: nobody asked */
     StoreTxn *txn;
     Value *record, *before, *after;
 };
 
-Write *write_new(Ask *ask, const char *action, const char *subject) {
+static Write *write_start(Hub *hub, const Actor *actor, const char *action, const char *subject) {
     Write *write = g_new0(Write, 1);
-    write->ask = ask;
+    write->hub = hub;
     write->txn = store_txn_new();
     write->before = value_new_map();
     write->after = value_new_map();
     write->record = value_new_map();
-    value_map_set(write->record, "who", value_new_string(ask->who));
-    value_map_set(write->record, "from", value_new_string(http_request_peer(ask->request)));
+    value_map_set(write->record, "who", value_new_string(actor->who));
+    value_map_set(write->record, "from", value_new_string(actor->from));
     value_map_set(write->record, "action", value_new_string(action));
     value_map_set(write->record, "subject", value_new_string(subject));
-    value_map_set(write->record, "time", value_new_int(wall_seconds(ask->hub)));
+    value_map_set(write->record, "time", value_new_int(wall_seconds(hub)));
+    return write;
+}
+
+Write *write_new(Ask *ask, const char *action, const char *subject) {
+    Actor actor = { .who = ask->who, .from = http_request_peer(ask->request) };
+    Write *write = write_start(ask->hub, &actor, action, subject);
+    write->ask = ask;
     return write;
 }
 
@@ -32,21 +40,35 @@ static GBytes *text_of(const Value *value) {
     return g_string_free_to_bytes(text);
 }
 
-void write_change(Write *write, const char *prefix, const char *name, const StoreEntry *before,
-                  Value *after) {
+/* Takes value over. */
+static Value *shown_as(const char *name, Value *value, ShowNamed show) {
+    if (!show || !value)
+        return value;
+    Value *shown = show(name, value);
+    value_unref(value);
+    return shown;
+}
+
+void write_change_shown(Write *write, const char *prefix, const char *name,
+                        const StoreEntry *before, Value *after, ShowNamed show) {
     g_autoptr(GBytes) key = key_of(prefix, name);
     g_autofree char *title = g_strconcat(prefix, name, NULL);
     store_txn_compare(write->txn, key, STORE_MOD_REVISION, STORE_EQUAL,
                       before ? before->mod_revision : 0);
     if (before)
-        value_map_set(write->before, title, entry_value(before));
+        value_map_set(write->before, title, shown_as(name, entry_value(before), show));
     if (after) {
         g_autoptr(GBytes) text = text_of(after);
         store_txn_put(write->txn, STORE_THEN, key, text, 0);
-        value_map_set(write->after, title, after);
+        value_map_set(write->after, title, shown_as(name, after, show));
     } else {
         store_txn_delete(write->txn, STORE_THEN, key, false);
     }
+}
+
+void write_change(Write *write, const char *prefix, const char *name, const StoreEntry *before,
+                  Value *after) {
+    write_change_shown(write, prefix, name, before, after, NULL);
 }
 
 void write_delete(Write *write, const char *prefix, const char *name, bool all_below) {
@@ -82,7 +104,7 @@ static void on_written(Ask *ask, StoreAnswer *answer) {
 static void add_record(Write *write, StoreTxn *txn) {
     value_map_set(write->record, "before", write->before);
     value_map_set(write->record, "after", write->after);
-    g_autofree char *name = record_name(write->ask->hub);
+    g_autofree char *name = record_name(write->hub);
     g_autoptr(GBytes) key = key_of(KEY_AUDIT, name), text = text_of(write->record);
     store_txn_compare(txn, key, STORE_MOD_REVISION, STORE_EQUAL, 0);
     store_txn_put(txn, STORE_THEN, key, text, 0);
@@ -107,6 +129,15 @@ void write_note(void *data, StoreTxn *txn) {
     Write *write = write_new(ask, ask->action, ask->text);
     value_unref(write->after);
     write->after = ask->body ? value_ref(ask->body) : value_new_map();
+    add_record(write, txn);
+    write_free(write);
+}
+
+void write_note_of(Hub *hub, const Actor *actor, const char *action, const char *subject,
+                   const Value *after, StoreTxn *txn) {
+    Write *write = write_start(hub, actor, action, subject);
+    value_unref(write->after);
+    write->after = value_ref(after);
     add_record(write, txn);
     write_free(write);
 }

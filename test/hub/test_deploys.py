@@ -264,7 +264,9 @@ def test_page_is_true(site):
     script.symlink_to(pathlib.Path(STEAD).resolve())
     data = site.hub.data
     environment = dict(os.environ, PATH=f"{script.parent}:{os.environ['PATH']}", STEAD_HUB=site.hub.url,
-                       STEAD_HUB_CA=str(data / "ca.pem"), STEAD_HUB_TOKEN_FILE=str(data / "admin-token"))
+                       STEAD_HUB_CA=str(data / "ca.pem"), STEAD_HUB_TOKEN_FILE=str(data / "admin-token"),
+                       GIT_CONFIG_GLOBAL="/dev/null", **{f"GIT_{who}_{what}": "ada@example.org" for who in
+                                                         ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")})
     for host in "web1", "web2":
         site.good("host", "label", host, "site-")
         site.good("host", "grant", host, "lb/-")
