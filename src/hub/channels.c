@@ -82,10 +82,20 @@ static void look_free(Look *look) {
     g_free(look);
 }
 
-/* Ends it, for now. */
+static bool is_wanted_now(const StoreEntry *entry) {
+    g_autoptr(Value) value = entry_value(entry);
+    return value && strcmp(value_map_string(value, "check", ""),
+                           value_map_string(value, "checked", "")) != 0;
+}
+
+/* Ends it, for now: until again_us are over, or soon, where somebody wanted it meanwhile. */
 static void look_end(Look *look, uint64_t again_us) {
-    if (look->channel)
-        look->channel->due = loop_now(look->channels->hub->loop) + again_us;
+    Channels *channels = look->channels;
+    if (look->channel) {
+        g_autofree char *key = g_strconcat(LAYOUT_CHANNEL, look->name, NULL);
+        bool is_wanted = is_wanted_now(mirror_get(channels->mirror, key));
+        look->channel->due = loop_now(channels->hub->loop) + (is_wanted ? TICK_US : again_us);
+    }
     look_free(look);
 }
 
@@ -252,9 +262,9 @@ static void note_refusal(const Look *look, StoreTxn *txn, const Value *value) {
                   txn);
 }
 
-/* Writes value (taken over) unless it is what is there. */
-static void note(Look *look, Value *value) {
-    g_autoptr(Value) owned = value;
+/* Writes wanted (taken over) unless it is what is there. */
+static void note(Look *look, Value *wanted) {
+    g_autoptr(Value) value = wanted;
     bool is_verdict =
         strcmp(value_map_string(value, "commit", ""),
                value_map_string(look->value, "commit", "")) != 0 ||
@@ -282,7 +292,7 @@ static void on_published(void *data, const GError *error) {
         refuse_commit(look, VERDICT_REFUSED, error);
         note(look, with_verdict(look, VERDICT_REFUSED, look->why));
     } else {
-        look_end(look, error ? TICK_US : interval_of(look));
+        look_end(look, interval_of(look));
     }
 }
 
@@ -458,13 +468,10 @@ static void sweep(Channels *channels) {
         if (!g_hash_table_contains(channels->all, name))
             g_ptr_array_add(old, g_build_filename(directory, file, NULL));
     }
-    worker_pool_push(channels->workers, remove_mirrors, on_removed, old);
-}
-
-static bool is_wanted_now(const StoreEntry *entry) {
-    g_autoptr(Value) value = entry_value(entry);
-    return value && strcmp(value_map_string(value, "check", ""),
-                           value_map_string(value, "checked", "")) != 0;
+    if (old->len > 0)
+        worker_pool_push(channels->workers, remove_mirrors, on_removed, old);
+    else
+        g_ptr_array_unref(old);
 }
 
 static void on_entry(void *data, const char *key, const StoreEntry *before,

@@ -343,6 +343,20 @@ static bool read_commit_of(GBytes *output, char ret_commit[GIT_COMMIT_SIZE]) {
     return text && read_commit(text, size, ret_commit);
 }
 
+/* In lines of "ID\tNAME": git lists every ref whose name ends so. */
+static bool find_ref(GBytes *output, const char *ref, char ret_commit[GIT_COMMIT_SIZE]) {
+    size_t size;
+    const char *data = g_bytes_get_data(output, &size);
+    g_autofree char *text = g_strndup(data ? data : "", size);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        const char *tab = strchr(*line, '\t');
+        if (tab && strcmp(tab + 1, ref) == 0)
+            return read_commit(*line, strlen(*line), ret_commit);
+    }
+    return false;
+}
+
 bool git_tip(const GitSource *source, char ret_commit[GIT_COMMIT_SIZE], GError **error) {
     g_autofree char *ref = g_strconcat("refs/heads/", source->branch, NULL);
     const char *const words[] = { "ls-remote", "--quiet", REMOTE, ref, NULL };
@@ -352,7 +366,7 @@ bool git_tip(const GitSource *source, char ret_commit[GIT_COMMIT_SIZE], GError *
         g_prefix_error(error, "ask '%s' for its branch '%s': ", shown, source->branch);
         return false;
     }
-    if (read_commit_of(output, ret_commit))
+    if (find_ref(output, ref, ret_commit))
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
                 "ask '%s' for its branch '%s': it has none of that name", shown, source->branch);

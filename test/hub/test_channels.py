@@ -123,6 +123,8 @@ def repository(tmp_path, hub):
 def test_signed_commits_are_deployed(repository):
     """Also: signed again on top, what is not signed, and what somebody else signed."""
     assert "signed deploy 1 in " in repository.sign("the first one")
+    repository.git("push", "-q", str(repository.bare), f"{repository.push()}:refs/a/refs/heads/main")  # ends like it
+    repository.change("one")
     first = repository.push()
     repository.follow()
     channel = repository.came(first, "deployed")
