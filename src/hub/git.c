@@ -311,10 +311,12 @@ static GBytes *run_git(const GitSource *source, const char *const *words, const 
     talk(&run);
     if (run.error)
         child_signal(&run.child, SIGKILL);
-    g_autofree char *how = child_reap(&run.child);
+    int ended_by;
+    g_autofree char *how = child_reap(&run.child, &ended_by);
     if (!run.error && strcmp(how, "ended with status 0") != 0) {
         g_autofree char *why = complaint_of(&run, how);
-        g_set_error(&run.error, STEAD_ERROR, STEAD_ERROR_FAILED, "%s", why);
+        SteadError code = ended_by ? STEAD_ERROR_IO : STEAD_ERROR_FAILED; /* not its own doing */
+        g_set_error(&run.error, STEAD_ERROR, (int)code, "%s", why);
     }
     if (run.error) {
         g_propagate_error(error, run.error);

@@ -6,10 +6,11 @@ import re
 import subprocess
 
 import etcd as real_etcd
+import pages
 import pytest
 from fleet import Hub, next_event
 from hosts import FLEET, Hosts
-from scratch import PATIENCE, REPOSITORY, STEAD, eventually
+from scratch import PATIENCE, STEAD, eventually
 
 pytestmark = pytest.mark.skipif(not real_etcd.AVAILABLE, reason="needs etcd: install etcd-server")
 
