@@ -89,8 +89,9 @@ static bool make_agent(const char *upper, const Lab *lab, const LabHost *host, G
         g_autofree char *path = g_build_filename(DISK_SITE, name, NULL);
         word = unit_word(path);
     }
-    g_autofree char *ttl =
-        host->ttl_s ? g_strdup_printf("--exchange-ttl %u ", host->ttl_s) : g_strdup("");
+    g_autofree char *ttl = host->ttl_s && lab_joins(lab, host)
+                               ? g_strdup_printf("--exchange-ttl %u ", host->ttl_s)
+                               : g_strdup("");
     g_autofree char *command = g_strconcat(
         "agent ", ttl, host->values ? "--values /etc/stead/values.json " : "", word, NULL);
     g_autofree char *head = g_strconcat(

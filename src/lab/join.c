@@ -49,8 +49,12 @@ static bool run_in(const Record *record, const char *host, char *const *words, c
 /* The command by which a host joins, as the hub says it. */
 static char *new_token(const Record *record, const LabHost *host, GError **error) {
     g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
-    const char *const first[] = { "stead",    "token",  "new",    "--host",
-                                  host->name, "--data", DISK_HUB, "--quiet" };
+    /* Until it answers it is said what it says itself. */
+    static const char when_ready[] =
+        "test -e " DISK_HUB "/url || { journalctl -q -u stead-hub -n 6 -o cat >&2; exit 75; }; "
+        "exec \"$0\" \"$@\"";
+    const char *const first[] = { "sh",     "-c",       when_ready, "stead",  "token",  "new",
+                                  "--host", host->name, "--data",   DISK_HUB, "--quiet" };
     for (unsigned i = 0; i < G_N_ELEMENTS(first); i++)
         g_ptr_array_add(words, g_strdup(first[i]));
     for (size_t i = 0; host->labels && i < value_size(host->labels); i++) {

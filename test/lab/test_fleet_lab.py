@@ -1,0 +1,113 @@
+"""The classic uses of the exchange on real hosts with a real hub, over a file of SQLite and over etcd: a load balancer that
+follows its web servers, and a service on two of four hosts."""
+import shutil
+import time
+
+import pytest
+
+from labs import PREFIX, ROOT, lab, wait_for, write
+
+SITE = r"""
+local role = exchange.label("role")
+if role == "web" then import "web" end
+if role == "lb" then import "balancer" end
+import "worker"
+"""
+# What it listens at is nobody's business but its own host's until somebody says otherwise.
+ETCD = r"""
+file "/etc/default/etcd" {
+  content = 'ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:2379"\nETCD_ADVERTISE_CLIENT_URLS="http://store:2379"\n',
+  notify = svc "etcd",
+}
+svc "etcd" { state = "running" }
+"""
+FILE = """
+defaults:
+  configuration: site.lua
+  may-publish: ["web/{{host}}"]
+  values: {{ ttl: 2 }}
+  exchange-ttl: 2
+hosts:
+  hub: {{ hub: {hub}, configuration: }}
+  lb: {{ labels: {{ role: lb }}, packages: [busybox, curl, haproxy] }}
+  web[1-3]: {{ labels: {{ role: web }} }}
+{more}
+"""
+STORE = "  store: { packages: [etcd-server], configuration: etcd.lua, join: false }\n"
+HOSTS = ("lb", "web1", "web2", "web3")
+
+
+class Fleet:
+    def __init__(self, directory, name, file):
+        self.name = f"{PREFIX}-{name}"
+        for example in ("balancer.lua", "web.lua", "worker.lua", "haproxy.cfg.tmpl"):
+            shutil.copy(ROOT / "examples/exchange" / example, directory)
+        (directory / "site.lua").write_text(SITE)
+        (directory / "etcd.lua").write_text(ETCD)
+        lab("up", write(directory, name, file))
+
+    def do(self, verb, *words, code=0):
+        return lab(verb, "--lab", self.name, *words, code=code).stdout
+
+    def at(self, host, *command):
+        return self.do("exec", host, *command, code=None)
+
+    def servers(self):
+        return [line.split("# ")[1] for line in self.at("lb", "cat", "/etc/web-servers.list").splitlines()]
+
+    def working(self, *hosts):
+        """Those that have a seat, of hosts that are there."""
+        return [host for host in hosts if self.at(host, "cat", "/etc/worker.on")]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "etcd"])
+def fleet(request, tmp_path_factory):
+    is_etcd = request.param == "etcd"
+    if is_etcd and not shutil.which("etcd"):
+        pytest.skip("needs etcd: apt install etcd-server")
+    file = FILE.format(hub="etcd=http://store:2379" if is_etcd else "true", more=STORE if is_etcd else "")
+    made = Fleet(tmp_path_factory.mktemp(request.param), request.param, file)
+    yield made
+    made.do("down", made.name)
+
+
+def test_balancer_follows(fleet):
+    wait_for("all servers", lambda: fleet.servers() == ["web1", "web2", "web3"])
+    start = time.monotonic()
+    fleet.at("web2", "systemctl", "stop", "stead-agent")
+    wait_for("web2 to leave", lambda: fleet.servers() == ["web1", "web3"])
+    left = time.monotonic() - start
+    start = time.monotonic()
+    fleet.at("web2", "systemctl", "start", "stead-agent")
+    wait_for("web2 to be back", lambda: fleet.servers() == ["web1", "web2", "web3"])
+    print(f"\n{fleet.name}: a server leaves the list {left:.2f} s after its agent is told to stop, is back in "
+          f"{time.monotonic() - start:.2f} s, start of the agent included")
+    assert "server web2" in fleet.at("lb", "cat", "/etc/haproxy/haproxy.cfg")
+
+
+def test_list_survives_the_hub(fleet):
+    wait_for("all servers", lambda: fleet.servers() == ["web1", "web2", "web3"])
+    fleet.do("kill", "hub")
+    fleet.at("lb", "systemctl", "restart", "stead-agent")
+    end = time.monotonic() + 6  # three times as long as what is published lives without a sign of its host
+    while time.monotonic() < end:
+        assert fleet.servers() == ["web1", "web2", "web3"]
+    fleet.do("start", "hub")
+    fleet.do("kill", "web3")
+    wait_for("news by way of the new hub", lambda: fleet.servers() == ["web1", "web2"])
+    fleet.do("start", "web3")
+    wait_for("web3 to be back", lambda: fleet.servers() == ["web1", "web2", "web3"])
+
+
+def test_service_on_two_hosts_moves(fleet):
+    wait_for("two that work", lambda: len(fleet.working(*HOSTS)) == 2)
+    first = fleet.working(*HOSTS)[0]
+    others = [host for host in HOSTS if host != first]
+    start = time.monotonic()
+    fleet.do("kill", first)
+    wait_for("another one", lambda: len(fleet.working(*others)) == 2)
+    print(f"\n{fleet.name}: what ran on {first} runs elsewhere {time.monotonic() - start:.2f} s after that died")
+    fleet.do("start", first)
+    # It has the mark of before on its disk until its agent knows better.
+    wait_for("two again", lambda: len(fleet.working(*HOSTS)) == 2)
+    assert sorted(fleet.working(*HOSTS)) == sorted(fleet.working(*others))
