@@ -88,6 +88,7 @@ bench-fleet: $(BUILD)/build.ninja
 	@$(BUILD)/bench/bench-state
 	@bench/hub $(BUILD)
 	@bench/cluster $(BUILD)
+	@bench/lab $(BUILD)
 
 # The program, its manual pages, completion, a unit for the agent, and libstead.
 install: $(BUILD)/build.ninja

@@ -1,24 +1,10 @@
-import os
 import pathlib
-import shutil
 
 import pytest
 
-from labs import DATA, PREFIX, STEAD, lab, traces, write
+from labs import DATA, PREFIX, lab, missing, traces, write
 
 HERE = pathlib.Path(__file__).parent
-
-
-def missing() -> str | None:
-    """Why these tests cannot run here; None when they can."""
-    if os.geteuid() != 0:
-        return "needs root"
-    for program in ("systemd-nspawn", "mmdebstrap", "unshare"):
-        if not shutil.which(program):
-            return f"needs {program}"
-    if not STEAD.exists():
-        return f"needs {STEAD}: build it first"
-    return None
 
 
 def pytest_collection_modifyitems(items):

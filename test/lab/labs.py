@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import time
 
@@ -13,6 +14,18 @@ STEAD = pathlib.Path(os.environ.get("STEAD", ROOT / "build" / "stead")).resolve(
 DATA = pathlib.Path(os.environ.get("STEAD_TEST_CACHE", "/var/tmp")) / "stead-test-lab"
 PREFIX = f"t{os.getpid()}"  # of the names of labs: other sessions may use the same data
 PATIENCE = 120  # seconds: the machine may be busy
+
+
+def missing() -> str | None:
+    """Why there can be no labs here; None when there can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in ("systemd-nspawn", "mmdebstrap", "unshare"):
+        if not shutil.which(program):
+            return f"needs {program}"
+    if not STEAD.exists():
+        return f"needs {STEAD}: build it first"
+    return None
 
 
 def lab(*words, code=0, data=DATA, **options):
