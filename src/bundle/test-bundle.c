@@ -78,6 +78,7 @@ static void test_left_out(Fixture *f, gconstpointer data) {
     put(f->site, "main.lua~", "x", 0644);
     put(f->site, "templates/.a.tmpl.swp", "x", 0644);
     put(f->site, "#main.lua#", "x", 0644);
+    put(f->site, BUNDLE_STATEMENT, "x", 0644);
     put(f->site, "old.bundle", "x", 0644);
     g_autoptr(Bundle) after = pack(f->site);
     g_assert_cmpstr(before->digest, ==, after->digest);
@@ -303,11 +304,27 @@ static void test_bombs_and_damage(Fixture *f, gconstpointer data) {
     assert_not_unpacked(empty, NULL, "not compressed with zstd");
 }
 
+/* As version control has it: no directories without a file, also where only such are in one. */
+static void test_without_empty(Fixture *f, gconstpointer data) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Bundle) before = pack(f->site);
+    g_autoptr(Bundle) same = bundle_without_empty(before, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(same->digest, ==, before->digest);
+    put(f->site, "empty/inner/.gitignore", "*", 0644);
+    g_autoptr(Bundle) all = pack(f->site);
+    g_assert_nonnull(bundle_find(all, "empty/inner"));
+    g_autoptr(Bundle) kept = bundle_without_empty(all, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(kept->digest, ==, before->digest);
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
     ADD("/bundle/name", test_name);
     ADD("/bundle/left-out", test_left_out);
+    ADD("/bundle/without-empty", test_without_empty);
     ADD("/bundle/there-and-back", test_there_and_back);
     ADD("/bundle/unpack-fails", test_unpack_fails);
     ADD("/bundle/pack-refuses", test_pack_refuses);
