@@ -274,7 +274,14 @@ static char *complaint_of(const Run *run, const char *how) {
     }
     if (found && g_str_has_prefix(found, "fatal: "))
         found += strlen("fatal: ");
-    return found ? printable_text(found, PRINTABLE_PLAIN) : g_strdup(how);
+    g_autofree char *shown = found ? printable_text(found, PRINTABLE_PLAIN) : g_strdup(how);
+    /* The remedy that git names is a setting, of which it gets only ours. */
+    bool is_of_others = strstr(shown, "dubious ownership") != NULL;
+    return g_strconcat(shown,
+                       is_of_others ? "; give it to the user that the hub runs as, or name it by "
+                                      "ssh or https"
+                                    : "",
+                       NULL);
 }
 
 static bool start(Run *run, const char *const *words, const char *repository, GError **error) {

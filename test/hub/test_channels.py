@@ -249,6 +249,12 @@ def test_gone_and_back(repository):
     repository.change("two")
     repository.sign("two")
     assert repository.came(repository.push(), "deployed")["record"] == 2
+    if os.geteuid() == 0:
+        os.chown(repository.bare, 65534, 65534)
+        problem = eventually(lambda: repository.channel().get("problem"))
+        assert "; give it to the user that the hub runs as, or name it by ssh or https" in problem, problem
+        os.chown(repository.bare, 0, 0)
+        eventually(lambda: "problem" not in repository.channel())
     repository.git("branch", "-m", "main", "other", cwd=repository.bare)
     assert "it has none of that name" in eventually(lambda: repository.channel().get("problem"))
     repository.on_hub("hub", "channel", "remove", "prod")
