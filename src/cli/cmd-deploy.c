@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "bundle/bundle.h"
 #include "cli/commands.h"
 #include "cli/deploy-diff.h"
@@ -94,9 +95,11 @@ static void show_record(Printer *printer, const Value *deploy, bool whole) {
                   : strcmp(over, "done") == 0       ? STYLE_PLAIN
                   : strcmp(over, "superseded") == 0 ? STYLE_DIM
                                                     : STYLE_BAD;
+    g_autofree char *message =
+        printable_text(value_map_string(deploy, "message", ""), PRINTABLE_PLAIN);
     printer_line(printer, style, "%" G_GINT64_FORMAT " %s %.19s %s by %s: %s",
                  value_map_int(deploy, "record", 0), when, value_map_string(deploy, "digest", ""),
-                 over, value_map_string(deploy, "by", ""), value_map_string(deploy, "message", ""));
+                 over, value_map_string(deploy, "by", ""), message);
     if (!whole)
         return;
     printer_line(printer, STYLE_PLAIN, "  bundle %s%s", value_map_string(deploy, "digest", ""),

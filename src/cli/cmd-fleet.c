@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/hub-call.h"
 #include "cli/printer.h"
@@ -25,6 +26,12 @@ static Value *list_of(const Context *context, const char *path, const char *name
     g_autofree char *escaped = g_uri_escape_string(selector ? selector : "all", NULL, FALSE);
     g_autofree char *url = g_strconcat(path, "?selector=", escaped, more, NULL);
     return hub_list(&context->link, url, name, error);
+}
+
+/* What a host says cannot look like a line of ours. */
+static char *one_line(const Value *value) {
+    return value_type(value) == VALUE_STRING ? printable_text(value_string(value), PRINTABLE_PLAIN)
+                                             : value_show(value, 0);
 }
 
 /* --- status */
@@ -52,11 +59,12 @@ static char *deploy_text(const Value *row) {
 
 static void print_row(Printer *printer, const Value *row) {
     const char *state = value_map_string(row, "state", ""),
-               *message = value_map_string(row, "message", ""),
                *health = value_map_string(row, "health", "");
     int64_t since = value_map_int(row, "since", 0);
     bool silent = strcmp(state, "silent") == 0, ill = strcmp(health, "unhealthy") == 0;
     g_autofree char *deploy = deploy_text(row);
+    g_autofree char *message =
+        printable_text(value_map_string(row, "message", ""), PRINTABLE_PLAIN);
     g_autofree char *when = since > 0 ? time_show(since * G_USEC_PER_SEC) : NULL;
     printer_line(printer,
                  is_well(row) ? strcmp(state, "converged") == 0 ? STYLE_PLAIN : STYLE_CHANGE
@@ -105,11 +113,7 @@ static int compare_times(const void *a, const void *b) {
 static void print_drift(Printer *printer, const Value *row) {
     const Value *resource = value_map_get(row, "resource"), *what = value_map_get(row, "what");
     g_autofree char *when = time_show(value_map_int(row, "time", 0));
-    g_autofree char *shown = what && value_type(what) == VALUE_STRING ? g_strdup(value_string(what))
-                                                                      : value_show(what, 0);
-    g_autofree char *name = resource && value_type(resource) == VALUE_STRING
-                                ? g_strdup(value_string(resource))
-                                : value_show(resource, 0);
+    g_autofree char *shown = one_line(what), *name = one_line(resource);
     printer_line(printer, STYLE_PLAIN, "%s %s %s: %s", when, value_map_string(row, "host", ""),
                  name, shown);
 }
@@ -162,9 +166,7 @@ static void print_facts(const Context *context, const Value *row) {
         return;
     }
     if (path) {
-        g_autofree char *shown = value && value_type(value) == VALUE_STRING
-                                     ? g_strdup(value_string(value))
-                                     : value_show(value, 0);
+        g_autofree char *shown = one_line(value);
         printer_line(context->printer, value ? STYLE_PLAIN : STYLE_DIM, "%s %s", host,
                      value ? shown : "(none)");
         return;

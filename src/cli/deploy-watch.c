@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/plural.h"
+#include "base/printable.h"
 #include "cli/time-text.h"
 
 #define LOOK_EVERY_US (G_USEC_PER_SEC / 4)
@@ -36,10 +37,11 @@ static unsigned row_of(const Value *rollout) {
 static void print_decision(Printer *printer, const Value *entry) {
     const char *host = value_map_string(entry, "host", NULL);
     g_autofree char *when = time_show(value_map_int(entry, "time", 0) * G_USEC_PER_SEC);
+    g_autofree char *why = printable_text(value_map_string(entry, "why", ""), PRINTABLE_PLAIN);
     printer_line(printer, STYLE_PLAIN, "%s%s%s deploy %" G_GINT64_FORMAT " %s%s%s: %s",
                  printer_style(printer, STYLE_DIM), when, printer_style(printer, STYLE_PLAIN),
                  value_map_int(entry, "record", 0), host ? host : "", host ? " " : "",
-                 value_map_string(entry, "what", ""), value_map_string(entry, "why", ""));
+                 value_map_string(entry, "what", ""), why);
 }
 
 static char *stages_text(const Value *rollout) {
@@ -58,8 +60,9 @@ static void print_failed(Printer *printer, const Value *rollout) {
     const Value *failed = value_map_get(rollout, "failed");
     for (size_t i = 0; failed && i < value_size(failed); i++) {
         const Value *row = value_list_at(failed, i);
+        g_autofree char *why = printable_text(value_map_string(row, "why", ""), PRINTABLE_PLAIN);
         printer_line(printer, STYLE_BAD, "  %s %s: %s", value_map_string(row, "host", ""),
-                     value_map_string(row, "stage", ""), value_map_string(row, "why", ""));
+                     value_map_string(row, "stage", ""), why);
     }
 }
 

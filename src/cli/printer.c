@@ -101,12 +101,35 @@ bool printer_is_verbose(const Printer *printer) {
     return printer->verbose;
 }
 
+static const char *const codes[] = {
+    [STYLE_PLAIN] = "\033[0m", [STYLE_GOOD] = "\033[32m", [STYLE_CHANGE] = "\033[33m",
+    [STYLE_BAD] = "\033[31m",  [STYLE_DIM] = "\033[2m",   [STYLE_STRONG] = "\033[1m",
+};
+
 const char *printer_style(const Printer *printer, Style style) {
-    static const char *const codes[] = {
-        [STYLE_PLAIN] = "\033[0m", [STYLE_GOOD] = "\033[32m", [STYLE_CHANGE] = "\033[33m",
-        [STYLE_BAD] = "\033[31m",  [STYLE_DIM] = "\033[2m",   [STYLE_STRONG] = "\033[1m",
-    };
     return printer->color ? codes[style] : "";
+}
+
+/* The bytes of the style that text begins with; 0: none of ours. */
+static size_t style_size(const Printer *printer, const char *text) {
+    for (unsigned i = 0; printer->color && i < G_N_ELEMENTS(codes); i++)
+        if (g_str_has_prefix(text, codes[i]))
+            return strlen(codes[i]);
+    return 0;
+}
+
+/* Texts may come from a command that drives the terminal it thinks it has, or from a hostile
+ * machine: of all that a terminal obeys only our styles stay. Caller frees. */
+static char *clean_styled(const Printer *printer, const char *text) {
+    GString *out = g_string_new(NULL);
+    while (*text != '\0') {
+        size_t plain = strcspn(text, "\033"), style = style_size(printer, text + plain);
+        bool foreign = style == 0 && text[plain] != '\0';
+        printable_append(out, text, plain + foreign, PRINTABLE_LINES | PRINTABLE_TABS);
+        g_string_append_len(out, text + plain, (gssize)style);
+        text += plain + foreign + style;
+    }
+    return g_string_free(out, FALSE);
 }
 
 /* The journal takes every line for a message of its own. */
@@ -124,8 +147,9 @@ void printer_log(Printer *printer, int priority, Style style, const char *format
     hide_progress(printer);
     va_list args;
     va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
+    g_autofree char *raw = g_strdup_vprintf(format, args);
     va_end(args);
+    g_autofree char *text = clean_styled(printer, raw);
     g_autofree char *styled =
         g_strconcat(printer_style(printer, style), text, printer_style(printer, STYLE_PLAIN), NULL);
     put(printer, printer->out, priority, style == STYLE_PLAIN ? text : styled);
@@ -139,7 +163,6 @@ void printer_line(Printer *printer, Style style, const char *format, ...) {
     printer_log(printer, LOG_INFO, style, "%s", text);
 }
 
-/* Texts may come from a command that drives the terminal it thinks it has; caller frees. */
 static char *clean(const char *text) {
     return printable_text(text, PRINTABLE_LINES | PRINTABLE_TABS);
 }
@@ -180,7 +203,8 @@ void printer_warning(Printer *printer, const char *format, ...) {
         printer_json(printer, "warning", map);
         return;
     }
-    g_autofree char *line = g_strconcat("stead: warning: ", text, NULL);
+    g_autofree char *shown = clean(text);
+    g_autofree char *line = g_strconcat("stead: warning: ", shown, NULL);
     put(printer, stderr, LOG_WARNING, line);
 }
 
@@ -229,8 +253,9 @@ void printer_progress(Printer *printer, const char *format, ...) {
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
+    g_autofree char *shown = printable_text(text, PRINTABLE_PLAIN);
     fflush(stdout);
-    fprintf(stderr, "\r\033[K%s", text);
+    fprintf(stderr, "\r\033[K%s", shown);
     fflush(stderr);
     printer->progress_shown = true;
 }
