@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/exchange-key.h"
+
 /* --- answering -------------------------------------------------------------------------------- */
 
 /* Its transaction is also the call's, which the loop frees: what is left of it goes here, not in
@@ -111,7 +113,20 @@ static void on_granted(Ask *ask, StoreAnswer *from) {
     ask_wait(ask, store_put(ask->hub->state, key, host, from->lease, on_asked, ask), on_recorded);
 }
 
+static bool is_too_long(Ask *ask) {
+    if (ask->asked->number <= (int64_t)EXCHANGE_MAX_TTL)
+        return false;
+    g_autoptr(GError) error =
+        g_error_new(STORE_ERROR, STORE_ERROR_TOO_LARGE,
+                    "host '%s' asks for a lease of more than EXCHANGE_MAX_TTL (%u) seconds",
+                    ask->host, EXCHANGE_MAX_TTL);
+    gateway_refuse(ask, error);
+    return true;
+}
+
 static void grant(Ask *ask) {
+    if (is_too_long(ask))
+        return;
     if (leases_of(ask->hub->gateway, ask->host) >= GATEWAY_LEASES) {
         g_autoptr(GError) error = g_error_new(
             STORE_ERROR, STORE_ERROR_TOO_LARGE,
@@ -297,6 +312,20 @@ static bool lease_of(const StoreEntry *entry, int64_t *ret_lease) {
     return true;
 }
 
+/* Nothing is left to do when it does not work: who may not keep a lease loses it. */
+static void on_lease_ended(void *data, StoreAnswer *answer, const GError *error) {
+}
+
+/* What the host published goes with it. */
+static void end_leases(const Gateway *gateway, const char *host) {
+    GHashTableIter iter;
+    void *lease, *owner;
+    g_hash_table_iter_init(&iter, gateway->leases);
+    while (g_hash_table_iter_next(&iter, &lease, &owner))
+        if (strcmp(owner, host) == 0)
+            (void)store_lease_revoke(gateway->hub->state, *(int64_t *)lease, on_lease_ended, NULL);
+}
+
 void gateway_hear(Gateway *gateway, const StoreEntry *entry) {
     g_autofree char *key = entry_name(entry, "");
     int64_t lease;
@@ -306,8 +335,11 @@ void gateway_hear(Gateway *gateway, const StoreEntry *entry) {
         return;
     }
     g_autoptr(Value) value = entry_value(entry);
-    if (!value || value_map_bool(value, "revoked", false))
-        gateway_turn_away(gateway, key);
+    if (value && !value_map_bool(value, "revoked", false))
+        return;
+    gateway_turn_away(gateway, key);
+    if (g_str_has_prefix(key, KEY_HOSTS))
+        end_leases(gateway, key + strlen(KEY_HOSTS));
 }
 
 void gateway_reset(Gateway *gateway) {

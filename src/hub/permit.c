@@ -8,7 +8,8 @@
 typedef enum {
     READ = 1,
     WRITE = 2,
-    SEAT = 4, /* to be written where it is free or the host's own */
+    SEAT = 4,   /* to be written where it is free or the host's own */
+    LEASED = 8, /* is put with a lease only: it is not there for longer than the host */
 } Right;
 
 /* Below stead/1/. "{host}" is the host's name, "{key}" what it may publish, "*" a word without
@@ -20,26 +21,26 @@ typedef struct {
 
 static const Rule rules[] = {
     { "data/**", READ },
-    { "data/{key}@{host}", WRITE },
+    { "data/{key}@{host}", WRITE | LEASED },
     { "export/**", READ },
-    { "export/*/{host}/**", WRITE },
+    { "export/*/{host}/**", WRITE | LEASED },
     { "schedule/**", READ },
-    { "schedule/*/pool/{host}", WRITE },
+    { "schedule/*/pool/{host}", WRITE | LEASED },
     { "schedule/*/seat/#", SEAT },
     { "host/**", READ },
-    { "host/{host}", WRITE },
+    { "host/{host}", WRITE | LEASED },
     { "kv/**", READ },
     { "kv/{key}", WRITE },
     { "fleet/keys", READ },
     { "fleet/member/{host}", READ },
     { "fleet/desired/{host}", READ },
     { "fleet/record/**", READ },
-    { "fleet/reported/{host}", READ | WRITE },
+    { "fleet/reported/{host}", READ | WRITE | LEASED },
     { "fleet/facts/{host}", READ | WRITE },
     { "fleet/run/{host}", READ | WRITE },
     { "fleet/drift/{host}/**", READ | WRITE },
     { "fleet/ask/{host}/**", READ },
-    { "fleet/answer/{host}/**", READ | WRITE },
+    { "fleet/answer/{host}/**", READ | WRITE | LEASED },
     { "bundle/head/**", READ },
     { "bundle/chunk/**", READ },
 };
@@ -231,14 +232,27 @@ static bool check_seat(const Permit *permit, const StoreTxn *txn, StoreBranch br
     return false;
 }
 
+/* Whoever is revoked or lost would else be there for ever. */
+static bool check_lease(const Permit *permit, const Op *op, GError **error) {
+    bool lasts = permit->host && op->kind == OP_PUT && op->lease == 0;
+    if (!lasts || !may(permit, LEASED, op->key, NULL))
+        return true;
+    g_autofree char *name = shown(op->key);
+    g_set_error(error, STORE_ERROR, STORE_ERROR_DENIED,
+                "host '%s' may not write '%s': only with a lease, so that it ends with the host",
+                permit->host, name);
+    return false;
+}
+
 static bool check_op(const Permit *permit, const StoreTxn *txn, StoreBranch branch, const Op *op,
                      GError **error) {
     if (op->kind == OP_RANGE)
         return permit_read(permit, op->key, op->end, error);
     if (is_seat(permit, op))
         return check_seat(permit, txn, branch, op, error);
-    return may(permit, WRITE, op->key, op->end) ||
-           refuse(permit, "write", op->key, op->end, WRITE | SEAT, error);
+    if (!may(permit, WRITE, op->key, op->end))
+        return refuse(permit, "write", op->key, op->end, WRITE | SEAT, error);
+    return check_lease(permit, op, error);
 }
 
 bool permit_txn(const Permit *permit, const StoreTxn *txn, GError **error) {

@@ -616,10 +616,18 @@ static void upkeep(void) {
     g_autofree char *young = g_strdup_printf(LAYOUT_DRIFT "web1/%" G_GINT64_FORMAT "000000", start);
     put(&site, old, "{}");
     put(&site, young, "{}");
+    g_autofree char *soon =
+        g_strdup_printf(LAYOUT_DRIFT "web1/%" G_GINT64_FORMAT "000000", start + 3600);
+    put(&site, soon, "{}"); /* of a clock that is an hour ahead */
+    put(&site, LAYOUT_DRIFT "web1/9000000000000000", "{}");
     pass(&site, day);
     g_autofree char *gone = look(&site, old), *there = look(&site, young);
+    g_autofree char *ahead = look(&site, soon),
+                    *never = look(&site, LAYOUT_DRIFT "web1/9000000000000000");
     g_assert_null(gone);
     g_assert_nonnull(there);
+    g_assert_nonnull(ahead);
+    g_assert_null(never);
     g_assert_cmpuint(ask(&site, "GET", "/v1/audit", NULL), ==, 200);
     expect(&site, "host.join");
     pass(&site, 2 * day + 7200);

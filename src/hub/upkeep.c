@@ -16,6 +16,7 @@ typedef struct {
     const char *prefix;
     unsigned base; /* of the digits */
     unsigned days; /* that are kept */
+    bool of_hosts; /* their clocks say the time */
 } Part;
 
 struct Upkeep {
@@ -61,7 +62,9 @@ static bool is_old(const Upkeep *upkeep, const StoreEntry *entry) {
     g_autofree char *name = entry_name(entry, part->prefix);
     const char *slash = strrchr(name, '/');
     uint64_t time = g_ascii_strtoull(slash ? slash + 1 : name, NULL, part->base);
-    return time + part->days * DAY_US < loop_wall_now(upkeep->hub->loop);
+    uint64_t now = loop_wall_now(upkeep->hub->loop);
+    /* A host that says what is to come would keep it here for ever. */
+    return time + part->days * DAY_US < now || (part->of_hosts && time > now + DAY_US);
 }
 
 static void on_page(void *data, StoreAnswer *answer, const GError *error) {
@@ -120,9 +123,9 @@ Upkeep *upkeep_new(Hub *hub, unsigned keep_drift_days, unsigned keep_audit_days)
     Upkeep *upkeep = g_new0(Upkeep, 1);
     upkeep->hub = hub;
     upkeep->parts[0] =
-        (Part){ LAYOUT_DRIFT, 10, keep_drift_days ? keep_drift_days : HUB_KEEP_DRIFT_DAYS };
+        (Part){ LAYOUT_DRIFT, 10, keep_drift_days ? keep_drift_days : HUB_KEEP_DRIFT_DAYS, true };
     upkeep->parts[1] =
-        (Part){ KEY_AUDIT, 16, keep_audit_days ? keep_audit_days : HUB_KEEP_AUDIT_DAYS };
+        (Part){ KEY_AUDIT, 16, keep_audit_days ? keep_audit_days : HUB_KEEP_AUDIT_DAYS, false };
     upkeep->old = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     loop_timer_set(hub->loop, &upkeep->timer, loop_now(hub->loop) + EVERY_US / 60, run, upkeep);
     return upkeep;

@@ -91,7 +91,7 @@ def expect(answer: tuple[int, dict], allowed: bool, what: str):
 
 
 def test_what_a_host_may_touch(world):
-    ask = world.web1
+    ask, lease = world.web1, world.web1.grant()
     for key, rights in KEYS.items():
         full = ROOT + key
         for what, answer, allowed in (
@@ -99,8 +99,8 @@ def test_what_a_host_may_touch(world):
             ("compare", ask.txn([value_is(full, "x")]), "r" in rights),
             ("read in a transaction", ask.txn([], [get(full)]), "r" in rights),
             ("read below", ask.range(full, prefix=True), key.startswith(READS)),
-            ("put", ask.put(full), "w" in rights),
-            ("put otherwise", ask.txn([], [], [put(full)]), "w" in rights),
+            ("put", ask.put(full, lease=lease), "w" in rights),
+            ("put otherwise", ask.txn([], [], [put(full, lease=lease)]), "w" in rights),
             ("delete", ask.delete(full), "w" in rights),
             ("delete below", ask.delete(full, prefix=True), key.startswith(DELETES)),
         ):
@@ -109,6 +109,24 @@ def test_what_a_host_may_touch(world):
         assert (status == 200) == key.startswith(READS), f"watch '{key}': {stream}"
         if status == 200:
             stream.close()
+
+
+def test_what_a_host_publishes_ends_with_it(world, tmp_path):
+    """Without a lease it would be there when the host is lost, or is revoked because it lies."""
+    for key, lasts in {"data/web3@web3": False, "export/file/web3/a": False, "host/web3": False, "schedule/s/pool/web3": False,
+                       "fleet/reported/web3": False, "fleet/answer/web3/1": False, "kv/web3": True, "fleet/facts/web3": True,
+                       "fleet/run/web3": True, "fleet/drift/web3/1": True}.items():
+        if key == "data/web3@web3":
+            web3 = Gateway(world.hub, *world.hub.join("web3", tmp_path / "web3"))
+        for status, said in (web3.put(ROOT + key), web3.txn([], [], [put(ROOT + key)])):
+            assert status == (200 if lasts else 403), key
+            assert lasts or said["error"].endswith(f"may not write '{ROOT}{key}': only with a lease, so that it ends with the host")
+    status, said = web3.ask("lease/grant", {"TTL": "86401"})
+    assert status == 400 and "host 'web3' asks for a lease of more than EXCHANGE_MAX_TTL (86400) seconds" in said["error"]
+    assert web3.put(ROOT + "data/web3/http@web3", lease=web3.grant(86400))[0] == 200
+    assert world.hub.ask("POST", "/v1/hosts/web3/revoke", {}).status == 200
+    web3.close()
+    eventually(lambda: world.admin.get(ROOT + "data/web3/http@web3") is None)
 
 
 def test_nobody_reaches_the_keys_of_the_hub(world):
@@ -130,7 +148,8 @@ def test_nobody_reaches_the_keys_of_the_hub(world):
 
 
 def test_a_refused_part_refuses_the_whole(world):
-    status, said = world.web1.txn([], [put(ROOT + "host/web1", "mine"), put(ROOT + "host/web2", "theirs")])
+    lease = world.web1.grant()
+    status, said = world.web1.txn([], [put(ROOT + "host/web1", "mine", lease), put(ROOT + "host/web2", "theirs")])
     assert status == 403
     assert said["error"] == ("etcdserver: permission denied: host 'web1' may not write 'stead/1/host/web2': only 'host/web1'")
     assert world.admin.get(ROOT + "host/web1") is None
@@ -282,14 +301,14 @@ def test_malformed_and_oversized(world):
         assert world.admin.ask(path, {})[0] == 404, path
 
     large = "v" * (1024 * 1024)
-    assert web1.put(ROOT + "host/web1", large)[0] == 200
-    status, said = web1.put(ROOT + "host/web1", large + "v")
+    assert web1.put(ROOT + "kv/web1", large)[0] == 200
+    status, said = web1.put(ROOT + "kv/web1", large + "v")
     assert status == 400 and "STORE_LIMIT_VALUE" in said["error"]
-    status, said = web1.txn([], [put(ROOT + "host/web1", large), put(ROOT + "data/web1@web1", large)])
+    status, said = web1.txn([], [put(ROOT + "kv/web1", large), put(ROOT + "kv/web1/a", large)])
     assert status == 400 and "STORE_LIMIT_TXN_BYTES" in said["error"] or status == 413
     web1.close()
-    assert world.admin.get(ROOT + "host/web1") == large
-    assert world.web1.delete(ROOT + "host/web1")[1]["deleted"] == "1"
+    assert world.admin.get(ROOT + "kv/web1") == large
+    assert world.web1.delete(ROOT + "kv/web1")[1]["deleted"] == "1"
 
 
 def test_pipelined_requests_are_answered_in_order(world):
