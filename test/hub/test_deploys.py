@@ -256,6 +256,26 @@ def test_another_hub_goes_on(site, etcd, tmp_path):
         assert len(set(site.hosts.running.values())) == 1
 
 
+def test_killed_at_every_step(site):
+    """kill -9 of the hub whenever it has decided something: the next one goes on, and decides nothing twice."""
+    assert site.deploy("first", "--strategy", "batch=1,soak=0s,timeout=60s").returncode == 0
+    site.good("deploy", "status", "--watch")
+    site.write(GOOD.replace("one", "two"))
+    seen, kills = len(site.hub.get("/v1/rollout?after=0").json["log"]), 0
+    first = seen
+    assert site.deploy("second", "--strategy", "batch=1,soak=0s,timeout=60s").returncode == 0
+    while site.phase() != "done":
+        log = site.hub.get("/v1/rollout?after=0").json["log"]
+        if len(log) > seen:
+            seen, kills = len(log), kills + 1
+            site.hub.stop(9)
+            site.hub.start()
+    log = site.hub.get("/v1/rollout?after=0").json["log"][first:]
+    decisions = [(one.get("host"), one["what"]) for one in log]
+    assert kills >= 3 and len(decisions) == len(set(decisions)), (kills, log)
+    assert len(set(site.hosts.running.values())) == 1 and log[-1]["record"] == 2
+
+
 def test_page_is_true(site):
     """Runs the console blocks of doc/deploys.md: what the page shows is what comes."""
     commands = pages.console("deploys.md")
