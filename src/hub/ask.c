@@ -16,6 +16,7 @@ static void ask_free(void *data) {
     pki_certificate_free(ask->certificate);
     etcd_asked_free(ask->asked);
     store_answer_unref(ask->answer);
+    gateway_unload(ask->load, ask->load_kib);
     g_free(ask);
 }
 

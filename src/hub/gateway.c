@@ -42,8 +42,60 @@ static void fail(Ask *ask, const GError *error) {
     http_answer(ask->request, 200, "application/json", gone);
 }
 
+/* --- what is not sent yet --------------------------------------------------------------------- */
+
+static Load *load_of(const Gateway *gateway, const char *host) {
+    Load *load = g_hash_table_lookup(gateway->loads, host);
+    if (!load) {
+        load = g_atomic_rc_box_new0(Load);
+        g_hash_table_insert(gateway->loads, g_strdup(host), load);
+    }
+    return load;
+}
+
+static int kib_of(const StoreAnswer *answer) {
+    size_t bytes = 0;
+    for (unsigned i = 0; answer->results && i < answer->results->len; i++) {
+        const StoreResult *result = store_answer_result(answer, i);
+        for (unsigned j = 0; result->entries && j < result->entries->len; j++) {
+            const StoreEntry *entry = result->entries->pdata[j];
+            bytes += g_bytes_get_size(entry->key);
+            bytes += entry->value ? g_bytes_get_size(entry->value) : 0;
+        }
+    }
+    return (int)(bytes / 1024);
+}
+
+/* False: it was refused. One answer is always allowed, however large. */
+static bool take_load(Ask *ask, const StoreAnswer *from) {
+    int kib = kib_of(from);
+    Load *load = ask->host && kib > 0 ? load_of(ask->hub->gateway, ask->host) : NULL;
+    int before = load ? g_atomic_int_add(&load->kib, kib) : 0;
+    if (load && before > 0 && before + kib > GATEWAY_UNSENT_KIB) {
+        g_atomic_int_add(&load->kib, -kib);
+        g_autoptr(GError) error =
+            g_error_new(STORE_ERROR, STORE_ERROR_UNAVAILABLE,
+                        "host '%s' has GATEWAY_UNSENT_KIB (%d) of answers to take first", ask->host,
+                        GATEWAY_UNSENT_KIB);
+        gateway_refuse(ask, error);
+        return false;
+    }
+    ask->load = load ? g_atomic_rc_box_acquire(load) : NULL;
+    ask->load_kib = kib;
+    return true;
+}
+
+void gateway_unload(Load *load, int kib) {
+    if (!load)
+        return;
+    g_atomic_int_add(&load->kib, -kib);
+    g_atomic_rc_box_release(load);
+}
+
 static void answer(Ask *ask, const StoreAnswer *from) {
     Gateway *gateway = ask->hub->gateway;
+    if (!take_load(ask, from))
+        return;
     g_autoptr(GBytes) body = etcd_asked_answer(ask->asked, from);
     gateway->revision = MAX(gateway->revision, from->revision);
     forget_asked(ask);
@@ -351,6 +403,8 @@ Gateway *gateway_new(Hub *hub) {
     gateway->hub = hub;
     gateway->channels = g_ptr_array_new();
     gateway->leases = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+    gateway->loads =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_atomic_rc_box_release);
     gateway->said = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     return gateway;
 }
@@ -361,6 +415,7 @@ void gateway_free(Gateway *gateway) {
     g_assert(gateway->channels->len == 0);
     g_ptr_array_unref(gateway->channels);
     g_hash_table_unref(gateway->leases);
+    g_hash_table_unref(gateway->loads);
     g_ptr_array_unref(gateway->said);
     g_clear_pointer(&gateway->message, g_bytes_unref);
     g_free(gateway);

@@ -11,15 +11,23 @@
 #include "hub/hub-private.h"
 #include "hub/permit.h"
 
-#define GATEWAY_PATH     "/v3/"
-#define GATEWAY_WATCHES  64u /* of a host, at a hub */
-#define GATEWAY_LEASES   64u /* of a host, at a hub */
-#define GATEWAY_BEHIND_S 30u
+#define GATEWAY_PATH       "/v3/"
+#define GATEWAY_WATCHES    64u /* of a host, at a hub */
+#define GATEWAY_LEASES     64u /* of a host, at a hub */
+#define GATEWAY_BEHIND_S   30u
+#define GATEWAY_UNSENT_KIB (64 * 1024) /* of answers to a host that it has not taken, at a hub */
 
 typedef struct Channel Channel; /* a watch */
 
+/* Of a host. Requests end in the threads of their connections: kib is atomic, and it outlives us.
+ */
+struct Load {
+    int kib; /* that were answered, and are not sent */
+};
+
 struct Gateway {
     Hub *hub;
+    GHashTable *loads;   /* name of a host -> Load */
     GPtrArray *channels; /* of Channel */
     GHashTable *leases;  /* int64_t -> name of the host: those that are known here */
     uint64_t refused, requests;

@@ -22,6 +22,7 @@
 typedef struct Guesses Guesses;   /* access.c */
 typedef struct Feed Feed;         /* feed.c */
 typedef struct Gateway Gateway;   /* gateway.h */
+typedef struct Load Load;         /* gateway.h */
 typedef struct Upkeep Upkeep;     /* upkeep.c */
 typedef struct Channels Channels; /* channels.c */
 
@@ -82,6 +83,8 @@ struct Ask {
     PkiCertificate *certificate;
     EtcdAsked *asked;    /* of the gateway */
     StoreAnswer *answer; /* the same: of a step before */
+    Load *load;          /* the same: what of it the host has yet to take; or NULL */
+    int load_kib;
 };
 
 Ask *ask_of(HttpRequest *request);
@@ -208,6 +211,11 @@ void feed_free(Feed *feed); /* accepts NULL */
  */
 void feed_attach(Feed *feed, Ask *ask, const char *after);
 int64_t feed_revision(const Feed *feed);
+
+/* --- gateway.c -------------------------------------------------------------------------------- */
+
+/* Takes load (may be NULL) over: so much of it was sent, or will never be. From any thread. */
+void gateway_unload(Load *load, int kib);
 
 /* --- api-*.c ---------------------------------------------------------------------------------- */
 

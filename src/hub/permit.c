@@ -42,7 +42,7 @@ static const Rule rules[] = {
     { "fleet/ask/{host}/**", READ },
     { "fleet/answer/{host}/**", READ | WRITE | LEASED },
     { "bundle/head/**", READ },
-    { "bundle/chunk/**", READ },
+    { "bundle/chunk/*/*/*", READ },
 };
 
 #define ALL_BELOW "**"

@@ -71,12 +71,12 @@ KEYS = {
     "fleet/answer/web1/1": "rw", "fleet/answer/web2/1": "",
     "fleet/stage/web1": "", "fleet/outcome/000000000001": "", "fleet/rollout": "",
     "fleet/bad/x": "", "fleet/log/": "",
-    "bundle/": "", "bundle/head/": "r", "bundle/head/x": "r", "bundle/chunk/x/1": "r", "bundle/upload/x/1": "",
+    "bundle/": "", "bundle/head/": "r", "bundle/head/x": "r", "bundle/chunk/": "", "bundle/chunk/x/1/2": "r", "bundle/chunk/x/1": "", "bundle/chunk/x/1/": "", "bundle/upload/x/1": "",
     "other": "", "": "",
 }
 # What it may read as a whole, or delete.
 READS = ("data/", "export/", "schedule/", "host/", "kv/", "fleet/record/", "fleet/drift/web1/", "fleet/ask/web1/",
-         "fleet/answer/web1/", "bundle/head/", "bundle/chunk/")
+         "fleet/answer/web1/", "bundle/head/")
 DELETES = ("fleet/drift/web1/", "fleet/answer/web1/")
 # And of the whole store.
 OUTSIDE = ["hub/", "hub/authority", "hub/hosts/web1", "hub/leases/0000000000000001", "stead/", "stead/2/data/web1@web1",
@@ -247,6 +247,32 @@ def test_limits_of_a_host(world):
             stream.close()
     eventually(again)
     streams[-1][1].close()
+
+
+def test_answers_that_a_host_does_not_take(world):
+    """A host that asks for much, often, and reads none of it: the hub holds so much of it, and serves others."""
+    for number in range(30):
+        assert world.admin.put(f"{ROOT}kv/web2/{number}", "v" * 1000000)[0] == 200
+    ask = world.web2.request("kv/range", {"key": b64(ROOT + "kv/web2/"), "range_end": b64(ROOT + "kv/web20")})
+
+    def start() -> tuple:
+        connection = world.hub.connect(*world.web2.certificate)
+        connection.send(ask)
+        return connection, connection.until(b"\r\n\r\n").split()[1]  # and nothing of the body
+
+    greedy = [start() for _ in range(6)]
+    assert [status for _, status in greedy] == [b"200"] * 2 + [b"503"] * 4
+    assert world.web1.range(ROOT + "kv/web2/1")[0] == 200
+    for connection, _ in greedy:
+        connection.close()
+
+    def again() -> bool:
+        connection, status = start()
+        connection.close()
+        return status == b"200"
+
+    eventually(again)
+    assert world.admin.delete(ROOT + "kv/web2/", prefix=True)[0] == 200
 
 
 def test_watch_tells_in_order_and_resumes(world):
