@@ -173,6 +173,11 @@ static void tell_warnings(Agent *agent, LangResult *result) {
     agent->warned = g_steal_pointer(&result->warnings);
 }
 
+static void tell_refusal(const Agent *agent) {
+    if (agent->options.listener.refusal)
+        agent->options.listener.refusal(agent->options.listener.data);
+}
+
 /* Tells them, and keeps the first for who asks later. */
 static void tell_problems(Agent *agent, GPtrArray *problems) {
     const GError *first = problems->pdata[0];
@@ -184,6 +189,7 @@ static void tell_problems(Agent *agent, GPtrArray *problems) {
     value_map_set(refused, "problems", value_new_int(problems->len));
     value_unref(agent->refused);
     agent->refused = refused;
+    tell_refusal(agent);
     agent->options.listener.problems(agent->options.listener.data, problems);
 }
 
@@ -205,7 +211,10 @@ static Outcome evaluate(Agent *agent, GError **error) {
     tell_warnings(agent, &result);
     if (!engine_load(agent->engine, result.graph, error))
         return REFUSED;
-    g_clear_pointer(&agent->refused, value_unref);
+    if (agent->refused) {
+        g_clear_pointer(&agent->refused, value_unref);
+        tell_refusal(agent);
+    }
     value_unref(agent->health);
     agent->health = value_ref(result.health);
     if (agent->exchange)
@@ -503,6 +512,10 @@ bool agent_run(Agent *agent, GError **error) {
 
 const Value *agent_health(const Agent *agent) {
     return agent->health;
+}
+
+const char *agent_refusal(const Agent *agent) {
+    return agent->refused ? value_map_string(agent->refused, "error", "") : NULL;
 }
 
 Engine *agent_engine(Agent *agent) {

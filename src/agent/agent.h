@@ -20,7 +20,8 @@ typedef struct {
     void (*warning)(void *data, const char *text);
     /* What came of agent_set_file(): error NULL: it runs. NULL: nobody asks. */
     void (*taken)(void *data, const GError *error);
-    Value *(*more)(void *data); /* a map of members for the summary of status; NULL: none */
+    void (*refusal)(void *data); /* agent_refusal() is another; NULL: nobody asks */
+    Value *(*more)(void *data);  /* a map of members for the summary of status; NULL: none */
     void *data;
 } AgentListener;
 
@@ -54,6 +55,8 @@ void agent_stop(Agent *agent);
 void agent_set_file(Agent *agent, const char *file);
 /* The checks of the configuration that runs: LangResult.health; NULL: none. Borrowed. */
 const Value *agent_health(const Agent *agent);
+/* Why the configuration is not taken as it is now, and what was taken before is kept; or NULL. */
+const char *agent_refusal(const Agent *agent);
 Engine *agent_engine(Agent *agent);
 void agent_reload(Agent *agent); /* soon; several calls in a row are one */
 /* Whether a file or a call asked for the last evaluation; else the clock, or it is the first. */

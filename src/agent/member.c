@@ -132,7 +132,11 @@ static void look(void *data) {
     Report report = { .state = state_of(engine, &summary, &stand),
                       .health = health_state(member->health, &ailing) };
     g_strlcpy(report.digest, stand.digest, sizeof report.digest);
+    const char *refusal = agent_refusal(member->agent);
+    if (refusal)
+        report.state = REPORT_FAILING;
     const char *message = stand.error      ? stand.error
+                          : refusal        ? refusal
                           : problems.first ? problems.first
                           : ailing         ? ailing
                                            : stand.warning;
@@ -227,6 +231,10 @@ void member_taken(Member *member, const GError *error) {
     if (!error)
         health_reset(member->health);
     follower_taken(member->follower, error);
+    look_soon(member);
+}
+
+void member_refusal(Member *member) {
     look_soon(member);
 }
 

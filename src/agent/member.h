@@ -29,5 +29,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Member, member_free)
 /* To be called by the agent's listener. */
 void member_event(Member *member, const EngineEvent *event);
 void member_taken(Member *member, const GError *error);
+void member_refusal(Member *member);
 void member_add_status(const Member *member, Value *more); /* members "hub" and "deploy" */
 void member_retry(Member *member);                         /* SIGHUP */

@@ -150,6 +150,8 @@ int agent_join(const Arguments *arguments, const char *url) {
     g_autoptr(Printer) printer = printer_new(arguments);
     g_autoptr(GError) error = NULL;
     g_autofree char *directory = join_directory(arguments);
+    g_autofree char *certificate = g_build_filename(directory, "certificate.pem", NULL);
+    bool was_member = g_file_test(certificate, G_FILE_TEST_EXISTS);
     g_autoptr(Value) joined = NULL;
     if (!arguments->token || !arguments->fingerprint)
         g_set_error_literal(&error, STEAD_ERROR, STEAD_ERROR_CONFIG,
@@ -171,6 +173,10 @@ int agent_join(const Arguments *arguments, const char *url) {
     } else {
         printer_line(printer, STYLE_GOOD, "joined as %s, certificate until %s",
                      value_map_string(joined, "host", ""), until);
+        if (was_member)
+            printer_line(printer, STYLE_PLAIN,
+                         "this machine had joined before: an agent that runs uses that until it "
+                         "is started again: 'systemctl restart stead-agent'");
         if (!has_pinned(directory))
             printer_warning(printer, "no deploy will be accepted here until a key is pinned: "
                                      "'stead agent pin KEY'");

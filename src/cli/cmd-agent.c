@@ -68,6 +68,12 @@ static void on_taken(void *data, const GError *error) {
     member_taken(watch->member, error);
 }
 
+static void on_refusal(void *data) {
+    Watch *watch = data;
+    if (watch->member)
+        member_refusal(watch->member);
+}
+
 static Value *on_more(void *data) {
     const Watch *watch = data;
     Value *more = value_new_map();
@@ -243,6 +249,7 @@ static int start(Watch *watch, const Arguments *arguments) {
             .problems = on_problems,
             .warning = on_warning,
             .taken = on_taken,
+            .refusal = on_refusal,
             .more = on_more,
             .data = watch,
         },

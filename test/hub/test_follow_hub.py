@@ -23,7 +23,7 @@ class Member(Site):
         call = self.hub.stead("token", "new", "--host", self.name, "--data", str(self.hub.data))
         done = self.hub.stead(*call.stdout.split()[1:], "--state", str(self.state), *words)
         assert done.returncode == 0, done.stderr
-        return done.stderr
+        return done.stdout + done.stderr
 
     def command(self, command: str, *arguments: str, file=None) -> list[str]:
         words = super().command(command, *arguments, file=file)
@@ -123,7 +123,7 @@ def test_joining_says_that_no_key_is_pinned(hub, operator, tmp_path):
         said = operator.deploy(motd("one"))
         assert "is pinned on this machine" in said and operator.code == 4
         assert site.motd() is None
-    assert site.join("--deploy-key", operator.public) == ""  # joining again
+    assert "a key is pinned" not in site.join("--deploy-key", operator.public)  # joining again
     with site.agent():
         eventually(lambda: site.motd() == "one", "the deploy")
 
@@ -164,3 +164,29 @@ def test_a_machine_with_a_file_of_its_own_reports(hub, operator, tmp_path):
         eventually(lambda: "file '/etc/motd'" in operator.stead("fleet", "drift", "--since", "1h"), "its repair")
         assert site.status("hub")["connected"] and site.status("deploy") == {}
     assert site.motd() == "own"
+
+
+def test_joining_again_says_what_an_agent_that_runs_needs(hub, tmp_path):
+    site = Member(tmp_path / "db1", hub)
+    assert "joined before" not in site.told
+    hub.stead("host", "revoke", "db1", "--data", str(hub.data))
+    assert "until it is started again: 'systemctl restart stead-agent'" in site.join()
+
+
+def test_a_label_that_breaks_the_configuration_is_told(hub, operator, tmp_path):
+    site = Member(tmp_path / "web1", hub, "--deploy-key", operator.public)
+
+    def says(*words: str) -> bool:
+        shown = operator.stead("fleet", "status")
+        return all(word in shown for word in words)
+
+    with site.agent():
+        eventually(lambda: site.status("hub").get("connected"), "the hub to be reached")
+        operator.stead("host", "label", "web1", "role=web")
+        role = 'local role = exchange.label("role")\nassert(role == "web", "nothing is known of " .. role)\n'
+        assert "1 passed" in operator.deploy(role + motd("one"))
+        operator.stead("host", "label", "web1", "role=bd")
+        eventually(lambda: says("failing", "nothing is known of bd", "1 not well"), "the refusal to be told")
+        assert site.motd() == "one"
+        operator.stead("host", "label", "web1", "role=web")
+        eventually(lambda: says("1 converged", "0 not well"), "it to be well again")
