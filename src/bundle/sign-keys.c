@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "base/error.h"
 #include "base/disk.h"
+#include "base/error.h"
 #include "bundle/sign-text.h"
 
 #define KIND "stead keys 1\n"
@@ -233,6 +233,11 @@ KeyList *key_list_of_chain(const char *text, size_t size, GError **error) {
     return read_chain(text, size, NULL, NULL, error);
 }
 
+KeyList *key_list_of_text(const char *text, GError **error) {
+    return g_str_has_prefix(text, KIND) ? key_list_of_chain(text, strlen(text), error)
+                                        : key_list_of_lines(text, error);
+}
+
 KeyList *key_list_load(const char *file_or_line, GError **error) {
     PublicKey key;
     if (public_key_parse(file_or_line, &key, NULL, NULL))
@@ -249,6 +254,14 @@ KeyList *key_list_load(const char *file_or_line, GError **error) {
     if (list == NULL)
         g_prefix_error(error, "public keys '%s': ", file_or_line);
     return list;
+}
+
+char *key_comment_beside(const char *file, const PublicKey *key) {
+    g_autofree char *path = g_strconcat(file, ".pub", NULL);
+    g_autoptr(KeyList) list = key_list_load(path, NULL);
+    const ListedKey *first = list != NULL ? key_list_at(list, 0) : NULL;
+    return first != NULL && public_key_equal(&first->key, key) ? g_strdup(first->comment)
+                                                               : g_path_get_basename(file);
 }
 
 /* --- going on */

@@ -35,8 +35,13 @@ KeyList *key_list_of_lines(const char *text, GError **error);
 /* A chain as it is trusted: each list but the first must be signed by a key of the one before.
  * Whether the first is the right one is for the caller to know: see key_list_advance(). */
 KeyList *key_list_of_chain(const char *text, size_t size, GError **error);
-/* Either of them, from a file, or a public key itself. */
+/* Either of them. */
+KeyList *key_list_of_text(const char *text, GError **error);
+/* The same from a file, or a public key itself. */
 KeyList *key_list_load(const char *file_or_line, GError **error);
+/* Who has the private key in file, as the .pub beside it says; else the file's name. All first
+ * lists of one key are made with it, so that they are the same list. */
+char *key_comment_beside(const char *file, const PublicKey *key);
 KeyList *key_list_ref(KeyList *list);
 void key_list_unref(KeyList *list); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KeyList, key_list_unref)

@@ -67,15 +67,6 @@ static bool new_key(const Context *context, char **words, GError **error) {
     return true;
 }
 
-/* What the .pub file beside a private key says about who has it. */
-static char *comment_beside(const char *file, const PublicKey *key) {
-    g_autofree char *path = g_strconcat(file, PUBLIC_SUFFIX, NULL);
-    g_autoptr(KeyList) list = key_list_load(path, NULL);
-    if (list != NULL && public_key_equal(&key_list_at(list, 0)->key, key))
-        return g_strdup(key_list_at(list, 0)->comment);
-    return g_path_get_basename(file);
-}
-
 static Value *key_value(const ListedKey *key, const char *line) {
     Value *map = value_new_map();
     value_map_set(map, "public", value_new_string(line));
@@ -129,7 +120,7 @@ static bool show(const Context *context, char **words, GError **error) {
     g_autoptr(SigningKey) key = signing_key_load(words[0], error);
     if (key == NULL)
         return false;
-    g_autofree char *comment = comment_beside(words[0], signing_key_public(key));
+    g_autofree char *comment = key_comment_beside(words[0], signing_key_public(key));
     g_autofree char *line = public_key_line(signing_key_public(key), comment);
     tell_key(context, "key", line, words[0]);
     return true;
@@ -189,7 +180,7 @@ static KeyList *list_of(const char *file, const SigningKey *key, const char *key
     }
     g_clear_error(&problem);
     const PublicKey *public = signing_key_public(key);
-    g_autofree char *comment = comment_beside(key_file, public);
+    g_autofree char *comment = key_comment_beside(key_file, public);
     return key_list_add(NULL, public, comment, key, error);
 }
 
@@ -226,6 +217,74 @@ static bool retire(const Context *context, char **words, GError **error) {
 
 /* --- a hub's list */
 
+/* NULL without an error: it has none yet. */
+static KeyList *list_of_hub(const HubLink *link, GError **error) {
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(Value) map = hub_call(link, "GET", "/v1/keys", NULL, &problem);
+    if (map == NULL) {
+        if (!g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+            g_propagate_error(error, g_steal_pointer(&problem));
+        return NULL;
+    }
+    return key_list_of_text(value_map_string(map, "keys", ""), error);
+}
+
+/* A list that the hub has not is told apart here, where the remedy is known. */
+static bool goes_on(const HubLink *link, const char *chain, const char *file, GError **error) {
+    GError *problem = NULL;
+    g_autoptr(KeyList) known = list_of_hub(link, &problem);
+    g_autoptr(KeyList) next =
+        known && *chain != '\0' ? key_list_advance(known, chain, strlen(chain), &problem) : NULL;
+    if (problem == NULL)
+        return true;
+    if (known != NULL)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "publish '%s': %s; 'stead key fetch FILE' writes the list of the hub to a new "
+                    "file, to add to or retire from",
+                    file, problem->message);
+    else
+        g_propagate_error(error, g_steal_pointer(&problem));
+    g_clear_error(&problem);
+    return false;
+}
+
+/* Only a list that the one of the hub goes on from makes way for it. */
+static bool makes_way(const char *file, const char *chain, GError **error) {
+    if (!g_file_test(file, G_FILE_TEST_EXISTS))
+        return true;
+    g_autoptr(KeyList) mine = key_list_load(file, error);
+    if (mine != NULL && key_list_number(mine) == 0)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                    "'%s' has public keys, but is no signed list; name a new file", file);
+    else if (mine != NULL) {
+        g_autoptr(KeyList) next = key_list_advance(mine, chain, strlen(chain), error);
+        if (next != NULL)
+            return true;
+    }
+    g_prefix_error(error, "fetch the keys of the hub: ");
+    return false;
+}
+
+static bool fetch(const Context *context, char **words, GError **error) {
+    GError *problem = NULL;
+    g_auto(HubLink) link = { 0 };
+    if (!hub_link_open(&link, context->arguments, error))
+        return false;
+    g_autoptr(KeyList) list = list_of_hub(&link, &problem);
+    if (problem != NULL) {
+        g_propagate_error(error, problem);
+        return false;
+    }
+    if (list == NULL || *key_list_chain(list) == '\0') {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                    "fetch the keys of the hub: it has no signed list yet; 'stead key add' makes "
+                    "one, 'stead key publish' gives it to the hub");
+        return false;
+    }
+    return makes_way(words[0], key_list_chain(list), error) &&
+           save_list(context, list, words[0], error);
+}
+
 static bool publish(const Context *context, char **words, GError **error) {
     g_auto(HubLink) link = { 0 };
     g_autoptr(KeyList) list = key_list_load(words[0], error);
@@ -243,6 +302,8 @@ static bool publish(const Context *context, char **words, GError **error) {
                     words[0]);
         return false;
     }
+    if (!goes_on(&link, chain, words[0], error))
+        return false;
     g_autoptr(Value) wish = value_new_map();
     value_map_set(wish, "keys", value_new_string(line != NULL ? line : chain));
     g_autoptr(Value) answer = hub_call(&link, "PUT", "/v1/keys", wish, error);
@@ -257,7 +318,7 @@ static const struct {
 } verbs[] = {
     { { "new", "FILE", 1, 1 }, new_key },     { { "show", "FILE", 1, 1 }, show },
     { { "add", "LIST PUBLIC", 2, 2 }, add },  { { "retire", "LIST PUBLIC", 2, 2 }, retire },
-    { { "publish", "LIST", 1, 1 }, publish },
+    { { "publish", "LIST", 1, 1 }, publish }, { { "fetch", "LIST", 1, 1 }, fetch },
 };
 
 static int run(const Arguments *arguments, char **words) {
@@ -288,7 +349,8 @@ static const Option *const options[] = {
 
 const Command command_key = {
     .name = "key",
-    .arguments = "new FILE | show FILE | add LIST PUBLIC | retire LIST PUBLIC | publish LIST",
+    .arguments =
+        "new FILE | show FILE | add LIST PUBLIC | retire LIST PUBLIC | publish LIST | fetch LIST",
     .min_arguments = 1,
     .max_arguments = 3,
     .summary = "Make keys that sign deploys, and lists of keys that count",
@@ -305,7 +367,7 @@ const Command command_key = {
         "list in LIST\n"
         "follow to its end by themselves. publish gives LIST, or its first key, to the hub, which "
         "takes deploys\n"
-        "of these keys alone.",
+        "of these keys alone; fetch writes the hub's list to LIST.",
     .example = "stead key new deploy.key",
     .options = options,
     .run = run,

@@ -125,7 +125,7 @@ static bool check_key(Deploy *deploy, GError **error) {
     g_autoptr(Value) map = hub_call(deploy->link, "GET", "/v1/keys", NULL, &problem);
     const PublicKey *public = signing_key_public(deploy->key);
     if (g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
-        g_autofree char *who = g_strdup_printf("%s@%s", g_get_user_name(), g_get_host_name());
+        g_autofree char *who = key_comment_beside(deploy->key_file, public);
         g_autoptr(KeyList) first = key_list_add(NULL, public, who, deploy->key, error);
         deploy->first_keys = first ? g_strdup(key_list_chain(first)) : NULL;
         return first != NULL;
@@ -134,10 +134,7 @@ static bool check_key(Deploy *deploy, GError **error) {
         g_propagate_error(error, g_steal_pointer(&problem));
         return false;
     }
-    const char *text = value_map_string(map, "keys", "");
-    g_autoptr(KeyList) list = g_str_has_prefix(text, "stead keys ")
-                                  ? key_list_of_chain(text, strlen(text), error)
-                                  : key_list_of_lines(text, error);
+    g_autoptr(KeyList) list = key_list_of_text(value_map_string(map, "keys", ""), error);
     if (list && key_list_accepts(list, public, number_of(deploy), "the deploy", error))
         return true;
     g_prefix_error(error, "sign with '%s': ", deploy->key_file);
@@ -176,6 +173,11 @@ static bool show_plan(Deploy *deploy, GError **error) {
         printer_json(deploy->printer, "plan", hub_copy(plan));
     else
         deploy_plan_print(deploy->printer, plan);
+    if (deploy->targets == 0)
+        printer_warning(deploy->printer,
+                        "no host is '%s' now: it is for those that will be, and the others get "
+                        "nothing; 'stead host list' shows names, 'stead host show' labels",
+                        deploy->to);
     return true;
 }
 

@@ -129,8 +129,10 @@ static int64_t print_log(Printer *printer, const Value *rollout, int64_t after, 
     return after;
 }
 
+/* One that is meant for nobody goes on when somebody joins, which may be never. */
 static bool is_over(const Value *rollout) {
-    return phases[row_of(rollout)].rests && !value_map_get(rollout, "next");
+    bool rests = phases[row_of(rollout)].rests || value_map_int(rollout, "targets", 0) == 0;
+    return rests && !value_map_get(rollout, "next");
 }
 
 static Value *watch_it(Printer *printer, const HubLink *link, Value *rollout, GError **error) {

@@ -306,3 +306,32 @@ def test_page_is_true(site):
         done = subprocess.run(["bash", "-c", command], cwd=site.directory, env=environment, capture_output=True, text=True,
                               timeout=2 * PATIENCE, stdin=subprocess.DEVNULL, check=False)
         assert re.fullmatch(pages.as_pattern(expected), done.stdout), f"{command}\n{done.stdout}{done.stderr}"
+
+
+def test_a_deploy_for_nobody_says_so_and_is_not_waited_for(site):
+    done = site.deploy("a slip", "--to", "role=wbe")
+    assert done.returncode == 0 and "warning: no host is 'role=wbe' now" in done.stderr, done
+    assert "0 hosts ('role=wbe'): there are none" in site.good("deploy", "status", "--watch")
+
+
+def test_a_second_key_after_the_first_deploy(site):
+    """The list that the first deploy gives the hub is the one that `key add` begins with."""
+    for name in "cy", "bob":
+        site.good("key", "new", f"{name}.key", "--comment", f"{name} of the operators")
+    assert site.deploy("one", "--key", "cy.key").returncode == 0
+    site.good("key", "add", "keys", "bob.key.pub", "--key", "cy.key")
+    assert "list 2, 2 keys" in site.good("key", "publish", "keys")
+
+    site.good("key", "new", "eve.key")
+    site.good("key", "add", "others", "eve.key.pub", "--key", "bob.key")
+    refused = site.stead("key", "publish", "others")
+    assert refused.returncode == 1 and "'stead key fetch FILE' writes the list of the hub" in refused.stderr, refused
+    refused = site.stead("key", "fetch", "others")
+    assert refused.returncode == 1 and "fetch the keys of the hub: refuse the list of keys 2" in refused.stderr, refused
+    assert "name a new file" in site.stead("key", "fetch", "cy.key.pub").stderr
+    site.good("key", "fetch", "fetched")
+    assert (site.directory / "fetched").read_text() == (site.directory / "keys").read_text()
+    site.good("key", "retire", "fetched", "cy.key.pub", "--record", "1", "--key", "bob.key")
+    assert "list 3, 2 keys" in site.good("key", "publish", "fetched")
+    site.good("key", "fetch", "keys")
+    assert "list 3" in site.good("key", "show", "keys")
