@@ -85,6 +85,12 @@ static void set_refusal(Wait *wait, const HttpReply *reply) {
                     "read the hub's answer: status %u and no JSON; is it a hub?", reply->status);
 }
 
+static void add_hint(GError **error, const char *hint) {
+    char *message = g_strconcat((*error)->message, "; ", hint, NULL);
+    g_free((*error)->message);
+    (*error)->message = message;
+}
+
 static void on_replied(void *data, const HttpReply *reply, const GError *error) {
     Wait *wait = data;
     size_t size;
@@ -92,6 +98,8 @@ static void on_replied(void *data, const HttpReply *reply, const GError *error) 
     loop_quit(wait->loop);
     if (error) {
         wait->error = g_error_copy(error);
+        if (strstr(error->message, "certificate problem"))
+            add_hint(&wait->error, "the hub's authority is in its DIR/ca.pem: name it with --ca");
         return;
     }
     if (wait->wants_bytes && reply->status < 300) {

@@ -138,6 +138,8 @@ def test_revoked_at_once(hub, tmp_path):
 
 def test_certificates_of_others(tmp_path):
     with Hub(tmp_path / "a") as one, Hub(tmp_path / "b") as other:
+        wrong = one.stead("host", "list", "--data", str(one.data), "--ca", str(other.data / "ca.pem"))
+        assert wrong.returncode == 1 and "the hub's authority is in its DIR/ca.pem: name it with --ca" in wrong.stderr, wrong
         foreign = other.join("web1", tmp_path / "foreign")
         answer = one.get("/v1/hosts", certificate=foreign)
         assert answer.status == 401 and "it is from another authority" in answer.json["error"]
