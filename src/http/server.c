@@ -113,8 +113,17 @@ static void tls_items(const HttpServerOptions *options, struct MHD_OptionItem it
     items[n] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
 }
 
+/* The limit is of all threads together. libmicrohttpd gives each an equal share of its own, and one
+ * that has filled it turns clients away while another has room. */
+static enum MHD_Result on_accept(void *data, const struct sockaddr *address, socklen_t size) {
+    HttpServer *server = data;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
+    return server->peers.length < server->options.connections ? MHD_YES : MHD_NO;
+}
+
 static struct MHD_Daemon *start(HttpServer *server, const HttpServerOptions *tls, int fd) {
     const HttpServerOptions *options = &server->options;
+    unsigned threads = CLAMP(g_get_num_processors(), 2u, THREADS_MAX);
     struct MHD_OptionItem items[5];
     tls_items(tls, items);
     unsigned flags = MHD_USE_EPOLL_INTERNALLY | MHD_USE_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
@@ -124,11 +133,11 @@ static struct MHD_Daemon *start(HttpServer *server, const HttpServerOptions *tls
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     struct MHD_Daemon *daemon = mhd.start_daemon(
-        flags, 0, NULL, NULL, on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, server,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
-        CLAMP(g_get_num_processors(), 2u, THREADS_MAX), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HTTP_HEADER_LIMIT, MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)1024,
-        MHD_OPTION_CONNECTION_LIMIT, options->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        flags, 0, on_accept, server, on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, server,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, threads,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_LIMIT,
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)1024, MHD_OPTION_CONNECTION_LIMIT,
+        options->connections * threads, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         options->connections_per_address, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_seconds,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,

@@ -341,7 +341,8 @@ static void be_slow(uint16_t port) {
 }
 
 static void slow(void) {
-    HttpServerOptions limits = { .header_seconds = 1, .body_seconds = 1, .idle_seconds = 2 };
+    /* Idle for longer than a sweep may be late, or it would end what was too slow. */
+    HttpServerOptions limits = { .header_seconds = 1, .body_seconds = 1, .idle_seconds = 4 };
     Site site = { 0 };
     site_open(&site, &limits);
     site_run(&site, be_slow);
@@ -369,6 +370,30 @@ static void be_many(uint16_t port) {
 static void too_many(void) {
     HttpServerOptions limits = { .connections_per_address = 3 };
     with_site(&limits, be_many);
+}
+
+enum { ALL_TOGETHER = 16 };
+
+/* However the threads of the server share them. */
+static void be_all(uint16_t port) {
+    int fds[ALL_TOGETHER + 1];
+    for (unsigned i = 0; i < ALL_TOGETHER; i++) {
+        fds[i] = dial(port);
+        say(fds[i], "GET /v1/things/a HTTP/1.1\r\nHost: x\r\n\r\n");
+        g_autofree char *got = hear(fds[i], "\r\n\r\n");
+        expect(got, "200 OK");
+    }
+    fds[ALL_TOGETHER] = dial(port);
+    say(fds[ALL_TOGETHER], "GET /v1/things/a HTTP/1.1\r\nHost: x\r\n\r\n");
+    g_autofree char *refused = hear(fds[ALL_TOGETHER], NULL);
+    g_assert_cmpstr(refused, ==, "");
+    for (unsigned i = 0; i <= ALL_TOGETHER; i++)
+        close(fds[i]);
+}
+
+static void too_many_together(void) {
+    HttpServerOptions limits = { .connections = ALL_TOGETHER };
+    with_site(&limits, be_all);
 }
 
 static void listen_to_events(uint16_t port) {
@@ -480,6 +505,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/server/pipelined", pipelined);
     g_test_add_func("/server/slow", slow);
     g_test_add_func("/server/too-many", too_many);
+    g_test_add_func("/server/too-many-together", too_many_together);
     g_test_add_func("/server/streams", streams);
     g_test_add_func("/server/slow-listener", slow_listener);
     g_test_add_func("/server/ends-with-requests-held", ends_with_requests_held);
