@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/disk.h"
+#include "base/error.h"
 #include "bundle/sign-text.h"
 
 #define KEY_WORD     "stead-ed25519"

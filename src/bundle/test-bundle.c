@@ -7,10 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "bundle/archive-out.h"
 #include "bundle/bundle.h"
-#include "base/disk.h"
 
 typedef struct {
     char *top; /* scratch directory */

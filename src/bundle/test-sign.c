@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/error.h"
 #include "base/disk.h"
+#include "base/error.h"
 #include "bundle/sign-statement.h"
 
 static SigningKey *new_key(void) {

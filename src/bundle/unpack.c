@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "bundle/bundle.h"
-#include "base/disk.h"
 
 typedef struct {
     const char *directory; /* for errors */

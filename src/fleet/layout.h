@@ -23,7 +23,7 @@
 #define LAYOUT_BAD      LAYOUT_FLEET "bad/"
 #define LAYOUT_LOG      LAYOUT_FLEET "log/"
 #define LAYOUT_KEYS     LAYOUT_FLEET "keys"
-#define LAYOUT_CHANNEL  LAYOUT_FLEET "channel/" /* hub/channel.h says what is below */
+#define LAYOUT_CHANNEL  LAYOUT_FLEET "channel/"    /* hub/channel.h says what is below */
 #define LAYOUT_HEAD     LAYOUT_ROOT "bundle/head/" /* deploy.h says what these are */
 #define LAYOUT_CHUNK    LAYOUT_ROOT "bundle/chunk/"
 #define LAYOUT_UPLOAD   LAYOUT_ROOT "bundle/upload/"

@@ -60,10 +60,10 @@ typedef struct Eval {
     char *directory;   /* of entry, "" or with a slash at its end */
     Sources *sources;  /* borrowed, as problems */
     Problems *problems;
-    Value *reads;                                               /* map, as LangResult.reads */
+    Value *reads; /* map, as LangResult.reads */
     bool wants_labels;
     Value *wanted_paths, *published, *wanted_kinds, *schedules; /* maps of LangResult.wants */
-    Value *health;        /* map, as LangResult.health */
+    Value *health;                                              /* map, as LangResult.health */
     GPtrArray *warnings;  /* of char *, as LangResult.warnings */
     GPtrArray *collected; /* of Resource: scratch of collect() */
     uint64_t next_change;

@@ -71,7 +71,8 @@ const LangFunction lang_functions[] = {
     { "health", "(name: string): function",
       "What shows from outside that this host does its work: health \"web\" { http = "
       "\"http://127.0.0.1/\", status = 200 }, or exec = a command, tcp = \"127.0.0.1:5432\", unit "
-      "= \"nginx\". Looked at every interval (10) seconds, each for at most timeout (5); passes (all) "
+      "= \"nginx\". Looked at every interval (10) seconds, each for at most timeout (5); passes "
+      "(all) "
       "of the last of (1) looks must be right. An agent reports it to its hub." },
     { "import", "(name: string): any",
       "The result of the module: \"web.shop\" is web/shop.lua beside the main file, \"std.net\" a "

@@ -42,13 +42,13 @@ typedef struct {
     char **files;         /* every file read: configuration, imports, templates, read(), values;
                              NULL-terminated */
     uint64_t next_change; /* wall us at which clock.* answers would differ; 0: never */
-    Value *reads; /* map of input name -> value as read (facts.os, values.port, env.HOME): for
-                     explaining */
-    Value *wants; /* what it asks of the exchange, and publishes: fleet/exchange.h; also of an
-                     evaluation that failed, as far as it came */
-    Value *health;   /* checks that show that the host does its work: map of names to {"exec": list
-                        of words, "http": URL and "status", "tcp": "ADDRESS:PORT" or "unit": name,
-                        "interval", "timeout" in us, "of", "passes"}; NULL: no program said any */
+    Value *reads;  /* map of input name -> value as read (facts.os, values.port, env.HOME): for
+                      explaining */
+    Value *wants;  /* what it asks of the exchange, and publishes: fleet/exchange.h; also of an
+                      evaluation that failed, as far as it came */
+    Value *health; /* checks that show that the host does its work: map of names to {"exec": list
+                      of words, "http": URL and "status", "tcp": "ADDRESS:PORT" or "unit": name,
+                      "interval", "timeout" in us, "of", "passes"}; NULL: no program said any */
     unsigned auto_edge_count;
     GPtrArray *warnings; /* of char *: `file:line:column: text`, nothing to stop for; never NULL */
 } LangResult;
