@@ -17,6 +17,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -152,7 +153,9 @@ static void be_open(Client *client) {
 static void take_message(Client *client) {
     long long revision;
     char rest[16];
-    if (sscanf(client->line, "{\"result\":{\"header\":{\"revision\":\"%lld\"},%15s", &revision,
+    if (sscanf(client->line, "{\"result\":{\"header\":{\"revision\":\"%lld\"%*[^}]},%15s",
+               &revision, rest) != 2 &&
+        sscanf(client->line, "{\"result\":{\"header\":{\"revision\":\"%lld\"},%15s", &revision,
                rest) != 2)
         return;
     if (strncmp(rest, "\"created\"", 9) == 0)
@@ -199,6 +202,7 @@ static bool wants_more(const Client *client, int result) {
 static void step(Client *client) {
     if (client->stage == IDLE)
         return;
+    ERR_clear_error(); /* or another one's trouble would be taken for this one's */
     if (client->stage == CONNECTING || client->stage == SHAKING) {
         client->stage = SHAKING;
         int result = SSL_connect(client->ssl);

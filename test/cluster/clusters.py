@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import ssl
@@ -155,6 +156,8 @@ class Cluster:
             if host.process:
                 host.signal(signal.SIGCONT)
             host.kill()
+        for logs in self.directory.glob("**/member/wal"):  # 128 MB each
+            shutil.rmtree(logs, ignore_errors=True)
 
 
 class Writer(threading.Thread):
