@@ -138,8 +138,8 @@ def test_agents_read_anew_after_a_migration(hub, target, tmp_path):
     mine = tmp_path / "web1/hub"
     store = ["--store", f"etcd=https://127.0.0.1:{port}", "--store-ca", mine / "ca.pem", "--store-cert", mine / "certificate.pem",
              "--store-key", mine / "key.pem"]
-    assert stead("state", "put", "stead/1/data/web1@web1", "1", *store).returncode == 0
-    watch = subprocess.Popen([STEAD, "state", "watch", "stead/1/data/", "--json", "--revision", "1", *map(str, store)],
+    assert stead("state", "put", "stead/1/kv/web1", "1", *store).returncode == 0
+    watch = subprocess.Popen([STEAD, "state", "watch", "stead/1/kv/", "--json", "--revision", "1", *map(str, store)],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert '"event":"put"' in watch.stdout.readline()
     running.stop()
