@@ -44,7 +44,11 @@ class Fleet:
             shutil.copy(ROOT / "examples/exchange" / example, directory)
         (directory / "site.lua").write_text(SITE)
         (directory / "etcd.lua").write_text(ETCD)
-        lab("up", write(directory, name, file))
+        path = write(directory, name, file)
+        # Debian's etcd, told to restart in the middle of its very first start, sometimes never answers: seen twice, not
+        # understood. Nothing of such a lab is left, and the next one is another machine.
+        if lab("up", path, code=None).returncode != 0:
+            lab("up", path)
 
     def do(self, verb, *words, code=0):
         return lab(verb, "--lab", self.name, *words, code=code).stdout
