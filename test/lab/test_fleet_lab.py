@@ -13,13 +13,21 @@ if role == "web" then import "web" end
 if role == "lb" then import "balancer" end
 import "worker"
 """
-# What it listens at is nobody's business but its own host's until somebody says otherwise.
+# A unit of its own, which begins as it stays. Debian's would have to be restarted at its first start to listen to others,
+# and an etcd that is stopped before it has written down who its cluster is never elects a leader again.
 ETCD = r"""
-file "/etc/default/etcd" {
-  content = 'ETCD_LISTEN_CLIENT_URLS="http://0.0.0.0:2379"\nETCD_ADVERTISE_CLIENT_URLS="http://store:2379"\n',
-  notify = svc "etcd",
+unit "store.service" {
+  settings = {
+    Service = {
+      Type = "notify",
+      ExecStart = "/usr/bin/etcd --name store --data-dir /var/lib/store"
+        .. " --listen-client-urls http://0.0.0.0:2479 --advertise-client-urls http://store:2479"
+        .. " --listen-peer-urls http://127.0.0.1:2480 --initial-advertise-peer-urls http://127.0.0.1:2480"
+        .. " --initial-cluster store=http://127.0.0.1:2480",
+    },
+  },
 }
-svc "etcd" { state = "running" }
+svc "store" { state = "running" }
 """
 FILE = """
 defaults:
@@ -44,11 +52,7 @@ class Fleet:
             shutil.copy(ROOT / "examples/exchange" / example, directory)
         (directory / "site.lua").write_text(SITE)
         (directory / "etcd.lua").write_text(ETCD)
-        path = write(directory, name, file)
-        # Debian's etcd, told to restart in the middle of its very first start, sometimes never answers: seen twice, not
-        # understood. Nothing of such a lab is left, and the next one is another machine.
-        if lab("up", path, code=None).returncode != 0:
-            lab("up", path)
+        lab("up", write(directory, name, file))
 
     def do(self, verb, *words, code=0):
         return lab(verb, "--lab", self.name, *words, code=code).stdout
@@ -69,7 +73,7 @@ def fleet(request, tmp_path_factory):
     is_etcd = request.param == "etcd"
     if is_etcd and not shutil.which("etcd"):
         pytest.skip("needs etcd: apt install etcd-server")
-    file = FILE.format(hub="etcd=http://store:2379" if is_etcd else "true", more=STORE if is_etcd else "")
+    file = FILE.format(hub="etcd=http://store:2479" if is_etcd else "true", more=STORE if is_etcd else "")
     made = Fleet(tmp_path_factory.mktemp(request.param), request.param, file)
     yield made
     made.do("down", made.name)
