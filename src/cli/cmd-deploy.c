@@ -9,21 +9,14 @@
 #include "cli/deploy-diff.h"
 #include "cli/deploy-publish.h"
 #include "cli/deploy-watch.h"
+#include "cli/hub-verbs.h"
 #include "cli/time-text.h"
-#include "cli/verbs.h"
 
 #define HISTORY_SHOWN 20
 
-typedef struct {
-    const Arguments *arguments;
-    Printer *printer;
-    HubLink link;
-    int code; /* of a verb that is done */
-} Context;
-
 /* --- orders */
 
-static bool order(Context *context, const char *command, GError **error) {
+static bool order(HubContext *context, const char *command, GError **error) {
     const char *why = context->arguments->message;
     if (!why && strcmp(command, "resume") != 0) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
@@ -43,23 +36,23 @@ static bool order(Context *context, const char *command, GError **error) {
     return answer != NULL;
 }
 
-static bool pause_it(Context *context, char **words, GError **error) {
+static bool pause_it(HubContext *context, char **words, GError **error) {
     return order(context, "pause", error);
 }
 
-static bool resume(Context *context, char **words, GError **error) {
+static bool resume(HubContext *context, char **words, GError **error) {
     return order(context, "resume", error);
 }
 
-static bool abort_it(Context *context, char **words, GError **error) {
+static bool abort_it(HubContext *context, char **words, GError **error) {
     return order(context, "abort", error);
 }
 
-static bool revert(Context *context, char **words, GError **error) {
+static bool revert(HubContext *context, char **words, GError **error) {
     return order(context, "revert", error);
 }
 
-static bool forgive(Context *context, char **words, GError **error) {
+static bool forgive(HubContext *context, char **words, GError **error) {
     char hex[DIGEST_HEX_SIZE];
     g_autofree char *digest = deploy_digest(&context->link, words[0], error);
     if (!digest || !bundle_parse_name(digest, hex, error))
@@ -77,7 +70,7 @@ static bool forgive(Context *context, char **words, GError **error) {
 
 /* --- looking */
 
-static bool status(Context *context, char **words, GError **error) {
+static bool status(HubContext *context, char **words, GError **error) {
     context->code =
         deploy_show_status(context->printer, &context->link, context->arguments->watch, error);
     return context->code >= 0;
@@ -115,7 +108,7 @@ static void show_record(Printer *printer, const Value *deploy, bool whole) {
         printer_line(printer, STYLE_DIM, "  %s", *line);
 }
 
-static bool history(Context *context, char **words, GError **error) {
+static bool history(HubContext *context, char **words, GError **error) {
     int limit = context->arguments->limit > 0 ? context->arguments->limit : HISTORY_SHOWN;
     g_autoptr(Value) rollout = hub_call(&context->link, "GET", "/v1/rollout", NULL, error);
     if (!rollout)
@@ -130,7 +123,7 @@ static bool history(Context *context, char **words, GError **error) {
     return deploys != NULL;
 }
 
-static bool show(Context *context, char **words, GError **error) {
+static bool show(HubContext *context, char **words, GError **error) {
     g_autofree char *escaped = g_uri_escape_string(words[0], NULL, FALSE);
     g_autofree char *path = g_strconcat("/v1/deploys/", escaped, NULL);
     g_autoptr(Value) deploy = hub_call(&context->link, "GET", path, NULL, error);
@@ -139,15 +132,12 @@ static bool show(Context *context, char **words, GError **error) {
     return deploy != NULL;
 }
 
-static bool diff(Context *context, char **words, GError **error) {
+static bool diff(HubContext *context, char **words, GError **error) {
     return deploy_diff(context->printer, &context->link, words[0], words[1], context->arguments,
                        error);
 }
 
-static const struct {
-    Verb verb;
-    bool (*run)(Context *context, char **words, GError **error);
-} verbs[] = {
+static const HubVerb verbs[] = {
     { { "status", "", 0, 0 }, status },   { { "pause", "", 0, 0 }, pause_it },
     { { "resume", "", 0, 0 }, resume },   { { "abort", "", 0, 0 }, abort_it },
     { { "revert", "", 0, 0 }, revert },   { { "forgive", "N", 1, 1 }, forgive },
@@ -163,7 +153,7 @@ static bool is_verb(const char *word) {
 }
 
 /* A directory is no verb; what is neither is told as a verb that there is not. */
-static bool run_words(Context *context, char **words, GError **error) {
+static bool run_words(HubContext *context, char **words, GError **error) {
     const Arguments *arguments = context->arguments;
     bool is_directory =
         !is_verb(words[0]) && !words[1] && g_file_test(words[0], G_FILE_TEST_IS_DIR);
@@ -178,25 +168,14 @@ static bool run_words(Context *context, char **words, GError **error) {
             deploy_publish_directory(arguments, context->printer, &context->link, words[0], error);
         return context->code == EXIT_DONE;
     }
-    int verb = VERB_FIND("deploy", verbs, words, error);
-    if (verb < 0 && !is_verb(words[0]))
+    bool done = HUB_VERBS_WORK(context, "deploy", verbs, words, error);
+    if (!done && !is_verb(words[0]))
         g_prefix_error(error, "'%s' is no directory: ", words[0]);
-    return verb >= 0 && hub_link_open(&context->link, arguments, error) &&
-           verbs[verb].run(context, words + 1, error);
+    return done;
 }
 
 static int run(const Arguments *arguments, char **words) {
-    g_autoptr(Printer) printer = printer_new(arguments);
-    g_autoptr(GError) error = NULL;
-    Context context = { .arguments = arguments, .printer = printer };
-    bool done = run_words(&context, words, &error);
-    hub_link_clear(&context.link);
-    if (done)
-        return context.code;
-    if (!error)
-        return EXIT_REFUSED; /* told already */
-    printer_error(printer, error);
-    return hub_exit_code(error);
+    return hub_run(arguments, words, run_words);
 }
 
 #define TO(member) offsetof(Arguments, member)

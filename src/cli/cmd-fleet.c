@@ -7,21 +7,12 @@
 #include "base/plural.h"
 #include "base/printable.h"
 #include "cli/commands.h"
-#include "cli/hub-call.h"
-#include "cli/printer.h"
+#include "cli/hub-verbs.h"
 #include "cli/time-text.h"
-#include "cli/verbs.h"
-
-typedef struct {
-    const Arguments *arguments;
-    Printer *printer;
-    HubLink link;
-    int code; /* of a verb that is done */
-} Context;
 
 /* All rows of a list, of the hosts that selector (may be NULL) means. more: further parameters,
  * each beginning with "&", or "". */
-static Value *list_of(const Context *context, const char *path, const char *name,
+static Value *list_of(const HubContext *context, const char *path, const char *name,
                       const char *selector, const char *more, GError **error) {
     g_autofree char *escaped = g_uri_escape_string(selector ? selector : "all", NULL, FALSE);
     g_autofree char *url = g_strconcat(path, "?selector=", escaped, more, NULL);
@@ -85,7 +76,7 @@ static void print_counts(Printer *printer, const Value *rows, unsigned failing) 
                  plural(total, "host", "hosts"), converged, silent, failing);
 }
 
-static bool status(Context *context, char **words, GError **error) {
+static bool status(HubContext *context, char **words, GError **error) {
     g_autoptr(Value) rows = list_of(context, "/v1/fleet", "hosts", words[0], "", error);
     unsigned failing = 0;
     for (size_t i = 0; rows && i < value_size(rows); i++) {
@@ -118,7 +109,7 @@ static void print_drift(Printer *printer, const Value *row) {
                  name, shown);
 }
 
-static bool drift(Context *context, char **words, GError **error) {
+static bool drift(HubContext *context, char **words, GError **error) {
     int64_t since = 0;
     if (context->arguments->since && !time_parse(context->arguments->since, &since, error))
         return false;
@@ -151,7 +142,7 @@ static const Value *fact_of(const Value *facts, const char *path) {
     return value;
 }
 
-static void print_facts(const Context *context, const Value *row) {
+static void print_facts(const HubContext *context, const Value *row) {
     const char *host = value_map_string(row, "host", ""), *path = context->arguments->fact;
     const Value *facts = value_map_get(row, "facts");
     const Value *value = path ? fact_of(facts, path) : facts;
@@ -176,7 +167,7 @@ static void print_facts(const Context *context, const Value *row) {
     printer_line(context->printer, STYLE_PLAIN, "%s", text);
 }
 
-static bool facts(Context *context, char **words, GError **error) {
+static bool facts(HubContext *context, char **words, GError **error) {
     g_autoptr(Value) rows = list_of(context, "/v1/fleet/facts", "hosts", words[0], "", error);
     for (size_t i = 0; rows && i < value_size(rows); i++)
         print_facts(context, value_list_at(rows, i));
@@ -185,7 +176,7 @@ static bool facts(Context *context, char **words, GError **error) {
 
 /* --- why */
 
-static bool why(Context *context, char **words, GError **error) {
+static bool why(HubContext *context, char **words, GError **error) {
     g_autofree char *host = g_uri_escape_string(words[0], NULL, FALSE);
     g_autofree char *kind = g_uri_escape_string(words[1], NULL, FALSE);
     g_autofree char *name = g_uri_escape_string(words[2], NULL, FALSE);
@@ -206,28 +197,19 @@ static bool why(Context *context, char **words, GError **error) {
     return true;
 }
 
-static const struct {
-    Verb verb;
-    bool (*run)(Context *context, char **words, GError **error);
-} verbs[] = {
+static const HubVerb verbs[] = {
     { { "status", "[SELECTOR]", 0, 1 }, status },
     { { "drift", "[SELECTOR]", 0, 1 }, drift },
     { { "facts", "[SELECTOR]", 0, 1 }, facts },
     { { "why", "HOST KIND NAME", 3, 3 }, why },
 };
 
+static bool work(HubContext *context, char **words, GError **error) {
+    return HUB_VERBS_WORK(context, "fleet", verbs, words, error);
+}
+
 static int run(const Arguments *arguments, char **words) {
-    g_autoptr(Printer) printer = printer_new(arguments);
-    g_autoptr(GError) error = NULL;
-    Context context = { .arguments = arguments, .printer = printer };
-    int verb = VERB_FIND("fleet", verbs, words, &error);
-    bool done = verb >= 0 && hub_link_open(&context.link, arguments, &error) &&
-                verbs[verb].run(&context, words + 1, &error);
-    hub_link_clear(&context.link);
-    if (done)
-        return context.code;
-    printer_error(printer, error);
-    return hub_exit_code(error);
+    return hub_run(arguments, words, work);
 }
 
 #define TO(member) offsetof(Arguments, member)

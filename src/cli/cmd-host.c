@@ -2,11 +2,9 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/hub-call.h"
+#include "cli/hub-verbs.h"
 #include "cli/labels.h"
-#include "cli/printer.h"
 #include "cli/time-text.h"
-#include "cli/verbs.h"
 
 static void show_host(Printer *printer, const Value *host) {
     if (printer_is_json(printer)) {
@@ -42,51 +40,50 @@ static void show_member(Printer *printer, const Value *host) {
                  paths->str);
 }
 
-static bool list(Printer *printer, const HubLink *link, char **words, GError **error) {
-    g_autoptr(Value) all = hub_list(link, "/v1/hosts", "hosts", error);
+static bool list(HubContext *context, char **words, GError **error) {
+    g_autoptr(Value) all = hub_list(&context->link, "/v1/hosts", "hosts", error);
     for (size_t i = 0; all && i < value_size(all); i++)
-        show_host(printer, value_list_at(all, i));
+        show_host(context->printer, value_list_at(all, i));
     return all != NULL;
 }
 
-static bool show(Printer *printer, const HubLink *link, char **words, GError **error) {
+static bool show(HubContext *context, char **words, GError **error) {
     g_autofree char *escaped = g_uri_escape_string(words[0], NULL, FALSE);
     g_autofree char *path = g_strconcat("/v1/hosts/", escaped, NULL);
-    g_autoptr(Value) host = hub_call(link, "GET", path, NULL, error);
+    g_autoptr(Value) host = hub_call(&context->link, "GET", path, NULL, error);
     if (host)
-        show_host(printer, host);
-    if (host && !printer_is_json(printer))
-        show_member(printer, host);
+        show_host(context->printer, host);
+    if (host && !printer_is_json(context->printer))
+        show_member(context->printer, host);
     return host != NULL;
 }
 
-static bool revoke_one(Printer *printer, const HubLink *link, char **words, GError **error) {
+static bool revoke_one(HubContext *context, char **words, GError **error) {
     g_autofree char *escaped = g_uri_escape_string(words[0], NULL, FALSE);
     g_autofree char *path = g_strconcat("/v1/hosts/", escaped, "/revoke", NULL);
     g_autoptr(Value) nothing = value_new_map();
-    g_autoptr(Value) answer = hub_call(link, "POST", path, nothing, error);
-    if (answer && printer_is_json(printer))
-        printer_json(printer, "revoked", hub_copy(answer));
+    g_autoptr(Value) answer = hub_call(&context->link, "POST", path, nothing, error);
+    if (answer && printer_is_json(context->printer))
+        printer_json(context->printer, "revoked", hub_copy(answer));
     else if (answer)
-        printer_line(printer, STYLE_PLAIN, "revoked %s; it may join again with a new token",
-                     words[0]);
+        printer_line(context->printer, STYLE_PLAIN,
+                     "revoked %s; it may join again with a new token", words[0]);
     return answer != NULL;
 }
 
 /* --- labels and grants */
 
-static bool change(Printer *printer, const HubLink *link, const char *name, const Value *wish,
-                   GError **error) {
+static bool change(HubContext *context, const char *name, const Value *wish, GError **error) {
     g_autofree char *escaped = g_uri_escape_string(name, NULL, FALSE);
     g_autofree char *path = g_strconcat("/v1/hosts/", escaped, "/change", NULL);
-    g_autoptr(Value) host = hub_call(link, "POST", path, wish, error);
+    g_autoptr(Value) host = hub_call(&context->link, "POST", path, wish, error);
     if (host)
-        show_member(printer, host);
+        show_member(context->printer, host);
     return host != NULL;
 }
 
 /* "role=db" sets it, "site-" takes it away. */
-static bool label(Printer *printer, const HubLink *link, char **words, GError **error) {
+static bool label(HubContext *context, char **words, GError **error) {
     g_autoptr(Value) wish = value_new_map();
     g_autoptr(GPtrArray) added = g_ptr_array_new(), removed = g_ptr_array_new();
     g_autoptr(GPtrArray) owned = g_ptr_array_new_with_free_func(g_free);
@@ -103,11 +100,11 @@ static bool label(Printer *printer, const HubLink *link, char **words, GError **
     if (!labels_add(wish, (const char *const *)added->pdata, "stead host label", error))
         return false;
     value_map_set(wish, "remove_labels", labels_list((const char *const *)removed->pdata));
-    return change(printer, link, words[0], wish, error);
+    return change(context, words[0], wish, error);
 }
 
 /* "lb/" grants it, "lb/-" takes it back. */
-static bool grant(Printer *printer, const HubLink *link, char **words, GError **error) {
+static bool grant(HubContext *context, char **words, GError **error) {
     g_autoptr(Value) wish = value_new_map();
     Value *added = value_new_list(), *removed = value_new_list();
     for (char **word = words + 1; *word; word++) {
@@ -119,13 +116,10 @@ static bool grant(Printer *printer, const HubLink *link, char **words, GError **
     }
     value_map_set(wish, "grants", added);
     value_map_set(wish, "remove_grants", removed);
-    return change(printer, link, words[0], wish, error);
+    return change(context, words[0], wish, error);
 }
 
-static const struct {
-    Verb verb;
-    bool (*run)(Printer *printer, const HubLink *link, char **words, GError **error);
-} verbs[] = {
+static const HubVerb verbs[] = {
     { { "list", "", 0, 0 }, list },
     { { "show", "HOST", 1, 1 }, show },
     { { "label", "HOST NAME=TEXT... NAME-...", 2, ANY }, label },
@@ -133,16 +127,12 @@ static const struct {
     { { "revoke", "HOST", 1, 1 }, revoke_one },
 };
 
+static bool work(HubContext *context, char **words, GError **error) {
+    return HUB_VERBS_WORK(context, "host", verbs, words, error);
+}
+
 static int run(const Arguments *arguments, char **words) {
-    g_autoptr(Printer) printer = printer_new(arguments);
-    g_autoptr(GError) error = NULL;
-    g_auto(HubLink) link = { 0 };
-    int verb = VERB_FIND("host", verbs, words, &error);
-    if (verb >= 0 && hub_link_open(&link, arguments, &error) &&
-        verbs[verb].run(printer, &link, words + 1, &error))
-        return EXIT_DONE;
-    printer_error(printer, error);
-    return hub_exit_code(error);
+    return hub_run(arguments, words, work);
 }
 
 static const Option *const options[] = {

@@ -3,18 +3,10 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
-#include "cli/hub-call.h"
+#include "cli/hub-verbs.h"
 #include "cli/labels.h"
-#include "cli/printer.h"
 #include "cli/time-text.h"
-#include "cli/verbs.h"
 #include "pki/pki.h"
-
-typedef struct {
-    const Arguments *arguments;
-    Printer *printer;
-    HubLink link;
-} Context;
 
 static Value *wish_of(const Arguments *arguments, const char *name, GError **error) {
     g_autoptr(Value) wish = value_new_map();
@@ -43,7 +35,7 @@ static Value *wish_of(const Arguments *arguments, const char *name, GError **err
     return g_steal_pointer(&wish);
 }
 
-static bool show_token(const Context *context, Value *answer, GError **error) {
+static bool show_token(const HubContext *context, Value *answer, GError **error) {
     if (printer_is_json(context->printer)) {
         printer_json(context->printer, "token", hub_copy(answer));
         return true;
@@ -64,11 +56,10 @@ static bool show_token(const Context *context, Value *answer, GError **error) {
     return true;
 }
 
-static bool make(Context *context, char **words, GError **error) {
+static bool make(HubContext *context, char **words, GError **error) {
     g_autoptr(Value) wish = wish_of(context->arguments, words[0], error);
-    if (!wish || !hub_link_open(&context->link, context->arguments, error))
-        return false;
-    g_autoptr(Value) answer = hub_call(&context->link, "POST", "/v1/tokens", wish, error);
+    g_autoptr(Value) answer =
+        wish ? hub_call(&context->link, "POST", "/v1/tokens", wish, error) : NULL;
     return answer && show_token(context, answer, error);
 }
 
@@ -85,46 +76,34 @@ static void list_token(Printer *printer, const Value *token) {
                  host ? host : value_map_string(token, "name", ""), expires ? "until " : "", until);
 }
 
-static bool list(Context *context, char **words, GError **error) {
-    g_autoptr(Value) all = hub_link_open(&context->link, context->arguments, error)
-                               ? hub_list(&context->link, "/v1/tokens", "tokens", error)
-                               : NULL;
+static bool list(HubContext *context, char **words, GError **error) {
+    g_autoptr(Value) all = hub_list(&context->link, "/v1/tokens", "tokens", error);
     for (size_t i = 0; all && i < value_size(all); i++)
         list_token(context->printer, value_list_at(all, i));
     return all != NULL;
 }
 
-static bool remove_one(Context *context, char **words, GError **error) {
+static bool remove_one(HubContext *context, char **words, GError **error) {
     g_autofree char *id = g_uri_escape_string(words[0], NULL, FALSE);
     g_autofree char *path = g_strconcat("/v1/tokens/", id, NULL);
-    g_autoptr(Value) answer = hub_link_open(&context->link, context->arguments, error)
-                                  ? hub_call(&context->link, "DELETE", path, NULL, error)
-                                  : NULL;
+    g_autoptr(Value) answer = hub_call(&context->link, "DELETE", path, NULL, error);
     if (answer && !printer_is_json(context->printer))
         printer_line(context->printer, STYLE_PLAIN, "removed %s", words[0]);
     return answer != NULL;
 }
 
-static const struct {
-    Verb verb;
-    bool (*run)(Context *context, char **words, GError **error);
-} verbs[] = {
+static const HubVerb verbs[] = {
     { { "new", "[NAME]", 0, 1 }, make },
     { { "list", "", 0, 0 }, list },
     { { "remove", "ID", 1, 1 }, remove_one },
 };
 
+static bool work(HubContext *context, char **words, GError **error) {
+    return HUB_VERBS_WORK(context, "token", verbs, words, error);
+}
+
 static int run(const Arguments *arguments, char **words) {
-    g_autoptr(Printer) printer = printer_new(arguments);
-    g_autoptr(GError) error = NULL;
-    Context context = { .arguments = arguments, .printer = printer };
-    int verb = VERB_FIND("token", verbs, words, &error);
-    bool done = verb >= 0 && verbs[verb].run(&context, words + 1, &error);
-    hub_link_clear(&context.link);
-    if (done)
-        return EXIT_DONE;
-    printer_error(printer, error);
-    return hub_exit_code(error);
+    return hub_run(arguments, words, work);
 }
 
 #define TO(member) offsetof(Arguments, member)

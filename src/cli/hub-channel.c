@@ -3,21 +3,12 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "cli/hub-call.h"
-#include "cli/printer.h"
+#include "cli/hub-verbs.h"
 #include "cli/time-text.h"
-#include "cli/verbs.h"
 
 #define CHECK_PATIENCE_US (330 * (int64_t)G_USEC_PER_SEC) /* a hub gives a repository 300 s */
 #define CHECK_LOOK_US     (100 * (uint64_t)G_TIME_SPAN_MILLISECOND)
 #define COMMIT_SHOWN      12 /* digits */
-
-typedef struct {
-    const Arguments *arguments;
-    Printer *printer;
-    HubLink link;
-    int code;
-} Context;
 
 static bool is_good(const Value *channel) {
     const char *outcome = value_map_string(channel, "outcome", "");
@@ -69,7 +60,7 @@ static char *path_of(const char *name, const char *after) {
     return g_strconcat("/v1/channels/", escaped, after, NULL);
 }
 
-static bool add(Context *context, char **words, GError **error) {
+static bool add(HubContext *context, char **words, GError **error) {
     const Arguments *arguments = context->arguments;
     const char *sign = strrchr(words[1], '#');
     int64_t interval = 60;
@@ -99,7 +90,7 @@ static bool add(Context *context, char **words, GError **error) {
     return channel != NULL;
 }
 
-static bool list(Context *context, char **words, GError **error) {
+static bool list(HubContext *context, char **words, GError **error) {
     g_autoptr(Value) all = hub_list(&context->link, "/v1/channels", "channels", error);
     for (size_t i = 0; all && i < value_size(all); i++)
         show(context->printer, value_list_at(all, i));
@@ -110,7 +101,7 @@ static bool list(Context *context, char **words, GError **error) {
 }
 
 /* Waits until the hub that leads has looked. */
-static Value *await_check(Context *context, const char *name, const char *id, GError **error) {
+static Value *await_check(HubContext *context, const char *name, const char *id, GError **error) {
     g_autofree char *path = path_of(name, ""), *wanted = g_strdup(id);
     for (int64_t end = g_get_monotonic_time() + CHECK_PATIENCE_US; g_get_monotonic_time() < end;
          g_usleep(CHECK_LOOK_US)) {
@@ -128,7 +119,7 @@ static Value *await_check(Context *context, const char *name, const char *id, GE
     return NULL;
 }
 
-static bool check(Context *context, char **words, GError **error) {
+static bool check(HubContext *context, char **words, GError **error) {
     g_autofree char *path = path_of(words[0], "/check");
     g_autoptr(Value) nothing = value_new_map();
     g_autoptr(Value) asked = hub_call(&context->link, "POST", path, nothing, error);
@@ -141,7 +132,7 @@ static bool check(Context *context, char **words, GError **error) {
     return true;
 }
 
-static bool remove_one(Context *context, char **words, GError **error) {
+static bool remove_one(HubContext *context, char **words, GError **error) {
     g_autofree char *path = path_of(words[0], "");
     g_autoptr(Value) answer = hub_call(&context->link, "DELETE", path, NULL, error);
     if (answer && printer_is_json(context->printer))
@@ -154,26 +145,17 @@ static bool remove_one(Context *context, char **words, GError **error) {
     return answer != NULL;
 }
 
-static const struct {
-    Verb verb;
-    bool (*run)(Context *context, char **words, GError **error);
-} verbs[] = {
+static const HubVerb verbs[] = {
     { { "add", "NAME URL#BRANCH", 2, 2 }, add },
     { { "list", "", 0, 0 }, list },
     { { "check", "NAME", 1, 1 }, check },
     { { "remove", "NAME", 1, 1 }, remove_one },
 };
 
+static bool work(HubContext *context, char **words, GError **error) {
+    return HUB_VERBS_WORK(context, "hub channel", verbs, words, error);
+}
+
 int hub_channel(const Arguments *arguments, char **words) {
-    g_autoptr(Printer) printer = printer_new(arguments);
-    g_autoptr(GError) error = NULL;
-    Context context = { .arguments = arguments, .printer = printer };
-    int verb = VERB_FIND("hub channel", verbs, words, &error);
-    bool done = verb >= 0 && hub_link_open(&context.link, arguments, &error) &&
-                verbs[verb].run(&context, words + 1, &error);
-    hub_link_clear(&context.link);
-    if (done)
-        return context.code;
-    printer_error(printer, error);
-    return hub_exit_code(error);
+    return hub_run(arguments, words, work);
 }

@@ -1,0 +1,22 @@
+#include "cli/hub-verbs.h"
+
+int hub_run(const Arguments *arguments, char **words, HubWork work) {
+    g_autoptr(Printer) printer = printer_new(arguments);
+    g_autoptr(GError) error = NULL;
+    HubContext context = { .arguments = arguments, .printer = printer };
+    bool done = work(&context, words, &error);
+    hub_link_clear(&context.link);
+    if (done)
+        return context.code;
+    if (!error)
+        return EXIT_REFUSED;
+    printer_error(printer, error);
+    return hub_exit_code(error);
+}
+
+bool hub_verbs_work(HubContext *context, const char *command, const HubVerb *verbs, unsigned n,
+                    char **words, GError **error) {
+    int verb = verb_find(command, &verbs->verb, sizeof *verbs, n, words, error);
+    return verb >= 0 && hub_link_open(&context->link, context->arguments, error) &&
+           verbs[verb].run(context, words + 1, error);
+}
