@@ -5,11 +5,9 @@
 
 #include "base/error.h"
 #include "http/curl-lib.h"
+#include "http/keep-alive.h"
 
-/* A peer that is gone without a word is noticed after KEEP_IDLE_S + 3 * KEEP_INTERVAL_S or so. */
-#define KEEP_IDLE_S     10L
-#define KEEP_INTERVAL_S 5L
-#define KEPT_HANDLES    64u /* and connections, without a request */
+#define KEPT_HANDLES 64u /* and connections, without a request */
 
 struct HttpClient {
     bool unverified;
@@ -77,6 +75,12 @@ static int on_send(void *data, char *peer, char *local, int peer_port, int local
     HttpCall *call = data;
     call->sendings++;
     return call->once && call->sendings > 1 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* The options of libcurl do not say how often it asks: that would be nine times. */
+static int on_connecting(void *data, curl_socket_t fd, curlsocktype purpose) {
+    socket_keep_alive(fd);
+    return CURL_SOCKOPT_OK;
 }
 
 /* --- sockets and time */
@@ -264,9 +268,7 @@ static void set_always(CURL *easy, const HttpClient *client) {
     (void)curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl.easy_setopt(easy, CURLOPT_PROXY, "");
     (void)curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(HTTP_CONNECT_TIMEOUT / 1000));
-    (void)curl.easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    (void)curl.easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEP_IDLE_S);
-    (void)curl.easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, KEEP_INTERVAL_S);
+    (void)curl.easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_connecting);
     (void)curl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, client->unverified ? 0L : 1L);
     (void)curl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, client->unverified ? 0L : 2L);
     set_blob(easy, CURLOPT_CAINFO_BLOB, client->ca);

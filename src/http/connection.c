@@ -6,7 +6,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "http/keep-alive.h"
 #include "http/server-private.h"
+
+/* Without a sign of the other machine, while something is on its way to it. */
+#define LOST_US ((gint64)(HTTP_LOST_SECONDS * G_USEC_PER_SEC))
 
 /* --- connections ------------------------------------------------------------------------------ */
 
@@ -83,6 +87,32 @@ static void end_damping(struct MHD_Connection *connection) {
         gnutls.transport_set_pull_function(session, pull_at_once);
 }
 
+/* Whether the other machine does not take what is on its way to it. Keepalive does not ask while
+ * something is, and TCP_USER_TIMEOUT would also end who is there but has a full window: a client
+ * that reads slowly has longer than one that is gone. */
+static bool is_silent(Peer *peer, const struct tcp_info *info, gint64 now) {
+    if (info->tcpi_retransmits == 0)
+        peer->waits_since = 0;
+    else if (peer->waits_since == 0)
+        peer->waits_since = now;
+    return peer->waits_since > 0 && now - peer->waits_since >= LOST_US &&
+           info->tcpi_last_ack_recv >= LOST_US / 1000;
+}
+
+void peer_look(Peer *peer, gint64 now) {
+    struct tcp_info info = { 0 };
+    socklen_t size = sizeof info;
+    if (peer->gone || peer->fd < 0 || getsockopt(peer->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+        return;
+    bool silent = is_silent(peer, &info, now);
+    peer->gone = silent || info.tcpi_state != TCP_ESTABLISHED;
+    if (silent) {
+        struct linger at_once = { .l_onoff = 1 }; /* what is left to send reaches nobody */
+        (void)setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        (void)shutdown(peer->fd, SHUT_RDWR);
+    }
+}
+
 static Peer *peer_new(HttpServer *server, struct MHD_Connection *connection) {
     Peer *peer = g_new0(Peer, 1);
     peer->refs = 1;
@@ -92,9 +122,7 @@ static Peer *peer_new(HttpServer *server, struct MHD_Connection *connection) {
     peer->address = address_text(
         mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
     peer_set_deadline(peer, server->options.header_seconds);
-    /* A client whose machine died is found by what we send, heartbeats above all. */
-    unsigned patience_ms = server->options.idle_seconds * 1000;
-    (void)setsockopt(peer->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+    socket_keep_alive(peer->fd);
     return peer;
 }
 

@@ -22,6 +22,9 @@ typedef struct {
     GBytes *certificate;
     bool certificate_asked;
     gint64 deadline; /* atomic: monotonic us when it has kept us waiting too long; 0: none */
+    /* loop */
+    gint64 waits_since; /* monotonic us when it was first seen not to take what was sent; 0: does */
+    bool gone;          /* it ended the connection, or is lost */
 } Peer;
 
 struct HttpRequest {
@@ -77,6 +80,7 @@ struct HttpServer {
     struct MHD_Daemon *daemon;
     uint16_t port;
     LoopTimer *sweep;
+    unsigned sweeps;
     GHashTable *streams; /* loop only: set of HttpStream */
     GString *log;        /* of libmicrohttpd while it starts; then NULL */
 
@@ -110,6 +114,9 @@ void on_connection(void *data, struct MHD_Connection *connection, void **slot,
 void http_server_deliver(void *data); /* loop: a request that was handed over */
 void peer_unref(Peer *peer);
 void peer_shut(Peer *peer); /* its thread sees the connection end */
+/* Sees whether it is gone; a connection to a machine that is lost is shut. A suspended one is not
+ * seen to end by its thread. Under HttpServer.lock, in the loop, every few seconds. */
+void peer_look(Peer *peer, gint64 now);
 
 /* stream.c */
 HttpStream *stream_new(HttpServer *server, HttpRequest *request, LoopCallback closed, void *data);

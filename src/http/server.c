@@ -11,7 +11,8 @@
 #include "base/error.h"
 #include "http/server-private.h"
 
-#define THREADS_MAX 4u
+#define THREADS_MAX   4u
+#define SWEEPS_OF_ALL 2u /* after which all connections were looked at */
 
 /* --- listening -------------------------------------------------------------------------------- */
 
@@ -159,10 +160,20 @@ static void shut_late(HttpServer *server, gint64 now) {
     }
 }
 
+/* A part of the connections at each sweep: to look at ten thousand takes milliseconds. */
+static void look_for_gone(HttpServer *server, gint64 now) {
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
+    unsigned turn = server->sweeps++ % SWEEPS_OF_ALL;
+    for (GList *link = server->peers.head; link; link = link->next)
+        if ((uintptr_t)link->data / 64 % SWEEPS_OF_ALL == turn)
+            peer_look(link->data, now);
+}
+
 static void on_sweep(void *data) {
     HttpServer *server = data;
     gint64 now = g_get_monotonic_time();
     shut_late(server, now);
+    look_for_gone(server, now);
     GHashTableIter iter;
     void *stream;
     g_hash_table_iter_init(&iter, server->streams);

@@ -43,9 +43,12 @@ typedef struct {
 #define HTTP_HEADER_LIMIT 8192u          /* bytes of memory a connection has for heads */
 /* From connecting to the end of the first head. The handshakes of thousands that come at once
  * take their turns in it. */
-#define HTTP_HEADER_SECONDS          20u
-#define HTTP_BODY_SECONDS            60u /* from the end of the head to that of the body */
-#define HTTP_IDLE_SECONDS            60u /* without a request, or without taking the answer */
+#define HTTP_HEADER_SECONDS 20u
+#define HTTP_BODY_SECONDS   60u /* from the end of the head to that of the body */
+#define HTTP_IDLE_SECONDS   60u /* without a request, or without taking the answer */
+/* Without a sign of the machine of a client that something is on its way to; it is looked at every
+ * two seconds. */
+#define HTTP_LOST_SECONDS            8u
 #define HTTP_CONNECTIONS             16384u
 #define HTTP_CONNECTIONS_PER_ADDRESS 256u
 #define HTTP_STREAM_QUEUE            (256u * 1024) /* bytes a stream's client may be behind */

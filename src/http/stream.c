@@ -154,6 +154,10 @@ void stream_fail(HttpStream *stream) {
 }
 
 void stream_beat(HttpStream *stream, gint64 now) {
+    if (stream->peer && stream->peer->gone) {
+        stream_fail(stream);
+        return;
+    }
     if (now < stream->beat)
         return;
     g_autoptr(GBytes) bytes = g_bytes_new_static(stream->heartbeat, strlen(stream->heartbeat));

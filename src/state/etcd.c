@@ -124,6 +124,10 @@ static void on_no_reply(Attempt *attempt, const HttpReply *reply, const GError *
         finish(attempt, NULL, error_range_large());
     else if (reply->sent && !may_repeat(attempt->call))
         answer_lost(attempt, error->message);
+    else if (error->code == STEAD_ERROR_TIMEOUT && attempt->etcd->n_members == 1)
+        /* Who said nothing for so long is cut off: whoever waits hears of it now. */
+        finish(attempt, NULL,
+               g_error_new_literal(STORE_ERROR, STORE_ERROR_UNAVAILABLE, error->message));
     else
         try_next(attempt,
                  g_error_new_literal(STORE_ERROR, STORE_ERROR_UNAVAILABLE, error->message));

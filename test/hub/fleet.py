@@ -78,13 +78,16 @@ class Connection:
 
 
 class Hub:
-    def __init__(self, data: pathlib.Path, *options: str, environment: dict | None = None):
+    def __init__(self, data: pathlib.Path, *options: str, environment: dict | None = None, inside: tuple = (),
+                 address: str = "127.0.0.1"):
+        """inside: words before each command, such as what enters a network namespace, where it listens on address."""
         self.data, self.options, self.environment = data, options, environment or {}
+        self.inside, self.address = inside, address
         self.process = None
 
     def start(self):
         self.process = subprocess.Popen(
-            [STEAD, "hub", "--data", self.data, "--listen", "127.0.0.1:0", "--json", *self.options],
+            [*self.inside, STEAD, "hub", "--data", self.data, "--listen", f"{self.address}:0", "--json", *self.options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, **self.environment))
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
@@ -137,7 +140,7 @@ class Hub:
         return self.ask("GET", path, **options)
 
     def stead(self, *arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run([STEAD, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
+        return subprocess.run([*self.inside, STEAD, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def join(self, host: str, directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
         """The certificate and key of a new member."""
