@@ -7,6 +7,7 @@
 #include "base/plural.h"
 #include "base/printable.h"
 #include "cli/commands.h"
+#include "cli/fleet-status.h"
 #include "cli/hub-verbs.h"
 #include "cli/time-text.h"
 
@@ -27,70 +28,36 @@ static char *one_line(const Value *value) {
 
 /* --- status */
 
-static bool is_well(const Value *row) {
-    const char *state = value_map_string(row, "state", ""),
-               *stage = value_map_string(row, "stage", "");
-    return strcmp(state, "failing") != 0 && strcmp(state, "silent") != 0 &&
-           strcmp(value_map_string(row, "health", ""), "unhealthy") != 0 &&
-           strcmp(stage, "failed") != 0 && strcmp(stage, "stuck") != 0;
-}
-
-/* What a host runs, where that is not what it shall. */
-static char *deploy_text(const Value *row) {
-    const char *desired = value_map_string(row, "digest", ""),
-               *running = value_map_string(row, "running", "");
-    int64_t record = value_map_int(row, "record", 0);
-    if (record == 0)
-        return g_strdup("no deploy");
-    bool same =
-        strcmp(desired, running) == 0 || strcmp(value_map_string(row, "state", ""), "silent") == 0;
-    return same ? g_strdup_printf("deploy %" G_GINT64_FORMAT, record)
-                : g_strdup_printf("deploy %" G_GINT64_FORMAT " to come", record);
-}
-
-static void print_row(Printer *printer, const Value *row) {
-    const char *state = value_map_string(row, "state", ""),
-               *health = value_map_string(row, "health", "");
-    int64_t since = value_map_int(row, "since", 0);
-    bool silent = strcmp(state, "silent") == 0, ill = strcmp(health, "unhealthy") == 0;
-    g_autofree char *deploy = deploy_text(row);
-    g_autofree char *message =
-        printable_text(value_map_string(row, "message", ""), PRINTABLE_PLAIN);
-    g_autofree char *when = since > 0 ? time_show(since * G_USEC_PER_SEC) : NULL;
-    printer_line(printer,
-                 is_well(row) ? strcmp(state, "converged") == 0 ? STYLE_PLAIN : STYLE_CHANGE
-                              : STYLE_BAD,
-                 "%-20s %-10s %s%s%s%s%s%s", value_map_string(row, "host", ""), state, deploy,
-                 ill ? ", unhealthy" : "", when ? silent ? ", last run " : ", since " : "",
-                 when ? when : "", *message ? ": " : "", message);
-}
-
-static void print_counts(Printer *printer, const Value *rows, unsigned failing) {
-    unsigned total = (unsigned)value_size(rows), silent = 0, converged = 0;
-    for (size_t i = 0; i < total; i++) {
-        const char *state = value_map_string(value_list_at(rows, i), "state", "");
-        silent += strcmp(state, "silent") == 0;
-        converged += strcmp(state, "converged") == 0;
-    }
-    printer_line(printer, STYLE_STRONG, "%u %s: %u converged, %u silent, %u not well", total,
-                 plural(total, "host", "hosts"), converged, silent, failing);
+/* A rollout that stands still is seen here first. */
+static void print_rollout(const HubContext *context) {
+    g_autoptr(Value) rollout = hub_call(&context->link, "GET", "/v1/rollout", NULL, NULL);
+    const char *phase = rollout ? value_map_string(rollout, "phase", "") : "";
+    bool halted = strcmp(phase, "halted") == 0;
+    if (!halted && strcmp(phase, "paused") != 0)
+        return; /* or the hub has just gone: what it said of the hosts is told */
+    printer_line(context->printer, halted ? STYLE_BAD : STYLE_CHANGE,
+                 "deploy %" G_GINT64_FORMAT
+                 " %s: 'stead deploy status' tells why, and how it can go on",
+                 value_map_int(rollout, "record", 0), halted ? "has halted" : "is paused");
 }
 
 static bool status(HubContext *context, char **words, GError **error) {
     g_autoptr(Value) rows = list_of(context, "/v1/fleet", "hosts", words[0], "", error);
-    unsigned failing = 0;
+    bool quiet = printer_is_quiet(context->printer);
     for (size_t i = 0; rows && i < value_size(rows); i++) {
         const Value *row = value_list_at(rows, i);
-        failing += !is_well(row);
+        if (!fleet_host_is_well(row))
+            context->code = EXIT_FAILURES;
         if (printer_is_json(context->printer))
             printer_json(context->printer, "host", hub_copy(row));
-        else if (!printer_is_quiet(context->printer) || !is_well(row))
-            print_row(context->printer, row);
+        else if (!quiet || !fleet_host_is_well(row))
+            fleet_host_print(context->printer, row);
     }
-    if (rows && !printer_is_json(context->printer))
-        print_counts(context->printer, rows, failing);
-    context->code = failing > 0 ? EXIT_FAILURES : EXIT_DONE;
-    return rows != NULL;
+    if (!rows || printer_is_json(context->printer))
+        return rows != NULL;
+    fleet_counts_print(context->printer, rows);
+    print_rollout(context);
+    return true;
 }
 
 /* --- drift */

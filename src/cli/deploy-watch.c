@@ -73,6 +73,38 @@ static void print_next(Printer *printer, const Value *rollout) {
                      value_map_int(next, "record", 0), value_map_string(next, "message", ""));
 }
 
+/* How it can go on from where nothing happens by itself any more. */
+static const struct {
+    const char *phase, *command, *what;
+    bool of_bad; /* alone where the bundle is bad */
+} ways[] = {
+    { "paused", "resume", "goes on where it was", false },
+    { "halted", "resume", "tries the hosts that failed again, then goes on", false },
+    { "paused", "revert -m \"why\"", "takes the hosts that have it back to what they had", false },
+    { "halted", "revert -m \"why\"", "takes the hosts that have it back to what they had", false },
+    { "paused", "abort -m \"why\"", "ends it, and leaves every host as it is", false },
+    { "halted", "abort -m \"why\"", "ends it, and leaves every host as it is", false },
+    { "reverted", "forgive", "lets its bundle be deployed again", true },
+    { "aborted", "forgive", "lets its bundle be deployed again", true },
+};
+
+static void print_ways(Printer *printer, const Value *rollout) {
+    const char *phase = value_map_string(rollout, "phase", "");
+    bool bad = value_map_bool(rollout, "bad", false);
+    const char *title = "next:";
+    for (unsigned i = 0; i < G_N_ELEMENTS(ways); i++) {
+        if (strcmp(ways[i].phase, phase) != 0 || (ways[i].of_bad && !bad))
+            continue;
+        g_autofree char *record =
+            ways[i].of_bad
+                ? g_strdup_printf(" %" G_GINT64_FORMAT, value_map_int(rollout, "record", 0))
+                : g_strdup("");
+        g_autofree char *command = g_strconcat("stead deploy ", ways[i].command, record, NULL);
+        printer_line(printer, STYLE_PLAIN, "%-5s %-29s %s", title, command, ways[i].what);
+        title = "";
+    }
+}
+
 static void print_status(Printer *printer, const Value *rollout) {
     int64_t targets = value_map_int(rollout, "targets", 0),
             silent = value_map_int(rollout, "silent", 0);
@@ -95,9 +127,11 @@ static void print_status(Printer *printer, const Value *rollout) {
                  plural((unsigned)targets, "host", "hosts"), value_map_string(rollout, "to", ""),
                  *stages ? stages : "there are none");
     if (silent > 0)
-        printer_line(printer, STYLE_PLAIN, "  %" G_GINT64_FORMAT " %s silent", silent,
+        printer_line(printer, STYLE_PLAIN, "  %" G_GINT64_FORMAT " of them %s silent", silent,
                      silent == 1 ? "is" : "are");
     print_failed(printer, rollout);
+    if (!value_map_get(rollout, "next"))
+        print_ways(printer, rollout);
 }
 
 static Value *read_rollout(const HubLink *link, int64_t after, GError **error) {

@@ -236,30 +236,30 @@ static void judge(Step *step, const RosterHost *host, Stage stage, const char *w
     put_stage(step, &next, why);
 }
 
-static char *failure_text(const RosterHost *host, const char *what) {
-    return host->report.message ? g_strdup_printf("%s: %s", what, host->report.message)
-                                : g_strdup(what);
+/* With what the host itself says of it. */
+static void judge_failed(Step *step, const RosterHost *host, Stage stage, const char *what) {
+    const char *said = host->report.message;
+    g_autofree char *why = said && *said ? g_strdup_printf("%s: %s", what, said) : g_strdup(what);
+    judge(step, host, stage, why);
 }
 
-static const char *lateness(const RosterHost *host) {
-    if (!host->is_alive)
-        return "nothing was heard of it until the timeout";
-    if (!runs_desired(host))
-        return "it did not take the deploy before the timeout";
-    if (host->report.state != REPORT_CONVERGED)
-        return "it did not converge before the timeout";
-    return "its health checks did not hold before the timeout";
+static void judge_late(Step *step, const RosterHost *host, Stage stage) {
+    judge_failed(step, host, stage,
+                 !host->is_alive       ? "nothing was heard of it until the timeout"
+                 : !runs_desired(host) ? "it did not take the deploy before the timeout"
+                 : host->report.state != REPORT_CONVERGED
+                     ? "it did not converge before the timeout"
+                     : "its health checks did not hold before the timeout");
 }
 
 static void judge_changing(Step *step, const RosterHost *host) {
     const Report *report = &host->report;
     if (runs_desired(host) && report->state == REPORT_FAILING) {
-        g_autofree char *why = failure_text(host, "it failed to converge");
-        judge(step, host, STAGE_FAILED, why);
+        judge_failed(step, host, STAGE_FAILED, "it failed to converge");
     } else if (is_steady(host) && report->health != REPORT_UNHEALTHY) {
         judge(step, host, STAGE_SOAKING, "it has converged");
     } else if (has_passed(step, host, step->record->strategy.timeout)) {
-        judge(step, host, STAGE_FAILED, lateness(host));
+        judge_late(step, host, STAGE_FAILED);
     }
 }
 
@@ -271,15 +271,13 @@ static void judge_soaking(Step *step, const RosterHost *host) {
         judge(step, host, again ? STAGE_CHANGING : STAGE_FAILED,
               again ? "it left its soak without a word" : "it left its soak again and again");
     } else if (host->report.state == REPORT_FAILING) {
-        g_autofree char *why = failure_text(host, "it failed during its soak");
-        judge(step, host, STAGE_FAILED, why);
+        judge_failed(step, host, STAGE_FAILED, "it failed during its soak");
     } else if (host->report.health == REPORT_UNHEALTHY) {
-        g_autofree char *why = failure_text(host, "its health checks failed during its soak");
-        judge(step, host, STAGE_FAILED, why);
+        judge_failed(step, host, STAGE_FAILED, "its health checks failed during its soak");
     } else if (soaked && is_steady(host)) {
         judge(step, host, STAGE_PASSED, "it held through its soak");
     } else if (soaked && has_passed(step, host, strategy->soak + strategy->timeout)) {
-        judge(step, host, STAGE_FAILED, lateness(host));
+        judge_late(step, host, STAGE_FAILED);
     }
 }
 
@@ -287,7 +285,7 @@ static void judge_returning(Step *step, const RosterHost *host) {
     if (is_steady(host))
         judge(step, host, STAGE_RETURNED, "it has converged with what it had");
     else if (has_passed(step, host, step->record->strategy.timeout))
-        judge(step, host, STAGE_STUCK, lateness(host));
+        judge_late(step, host, STAGE_STUCK);
 }
 
 static void judge_host(Step *step, const RosterHost *host) {
@@ -548,7 +546,8 @@ static void give_proven(Step *step) {
 }
 
 static void begin(Step *step, const RosterRecord *newest) {
-    bool was_open = step->next.record > 0 && step->next.phase < PHASE_REVERTING;
+    /* That it had halted is told of it for good. */
+    bool was_open = step->next.record > 0 && step->next.phase < PHASE_HALTED;
     g_autofree char *why =
         g_strdup_printf("record %" G_GUINT64_FORMAT " was deployed", newest->number);
     if (was_open)

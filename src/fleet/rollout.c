@@ -269,6 +269,7 @@ Value *rollout_status(const Roster *roster) {
         set_record(map, record);
         count_hosts(map, roster, record);
         value_map_set(map, "failed", list_failed(roster, record->number));
+        value_map_set(map, "bad", value_new_bool(roster_is_bad(roster, record->digest)));
     }
     return map;
 }

@@ -40,7 +40,8 @@ StoreCall *rollout_forgive(Store *store, const char *digest, TxnAddition also, v
 
 /* For people: {"record", "digest", "phase", "since", "why", "by", "message", "to", "strategy",
  * "deployed_by", "problem", "targets", "silent", "stages": {STAGE: hosts}, "failed":
- * [{"host", "stage", "why"}]}; what is of a record only where there is one. */
+ * [{"host", "stage", "why"}], "bad"}; what is of a record only where there is one. silent counts
+ * some of the targets a second time; bad: its bundle has to be forgiven. */
 Value *rollout_status(const Roster *roster);
 
 /* Why this host runs what it runs, and not the newest, in one sentence. Caller frees. */

@@ -18,6 +18,7 @@ struct Roster {
     GHashTable *outcomes; /* names of keys -> Value */
     GHashTable *bad;      /* digests */
     RosterRollout rollout;
+    int64_t began; /* seconds since 1970 */
 };
 
 static const char *const stage_names[] = { "waiting", "changing",  "soaking",  "passed", "failed",
@@ -76,6 +77,10 @@ static void host_free(void *data) {
     g_free(host);
 }
 
+static int64_t wall_now(const Roster *roster) {
+    return (int64_t)(loop_wall_now(roster->loop) / G_USEC_PER_SEC);
+}
+
 static RosterHost *find_host(Roster *roster, const char *name) {
     RosterHost *host = g_hash_table_lookup(roster->hosts, name);
     if (host || !exchange_host_check(name, NULL))
@@ -127,8 +132,11 @@ static void take_report(Roster *roster, const char *name, const StoreEntry *entr
     if (!host)
         return;
     g_autoptr(Value) value = parse(entry, NULL);
+    bool was_alive = host->is_alive;
     report_clear(&host->report);
     host->is_alive = report_read(value, &host->report);
+    if (host->is_alive || was_alive)
+        host->silent_since = host->is_alive ? 0 : wall_now(roster);
 }
 
 static void take_desired(Roster *roster, const char *name, const StoreEntry *entry) {
@@ -298,6 +306,7 @@ Roster *roster_new(Loop *loop, Store *store, LoopCallback changed, void *data) {
     roster->loop = loop;
     roster->changed = changed;
     roster->data = data;
+    roster->began = wall_now(roster);
     roster->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, host_free);
     roster->records = g_array_new(FALSE, FALSE, sizeof(RosterRecord *));
     roster->outcomes =
@@ -391,21 +400,47 @@ static void set_text(Value *map, const char *key, const char *text) {
     value_map_set(map, key, value_new_string(text ? text : ""));
 }
 
-static Value *status_row(const RosterHost *host) {
+/* The deploy of that bundle which it was told, or else the newest; 0: there is none. */
+static uint64_t record_of(const Roster *roster, const RosterHost *host, const char *digest) {
+    if (*digest == '\0' || strcmp(digest, host->desired_digest) == 0)
+        return *digest ? host->desired : 0;
+    for (unsigned i = roster->records->len; i > 0; i--) {
+        const RosterRecord *record = g_array_index(roster->records, RosterRecord *, i - 1);
+        if (strcmp(record->digest, digest) == 0)
+            return record->number;
+    }
+    return 0;
+}
+
+static void set_silence(Value *row, const Roster *roster, const RosterHost *host) {
+    if (host->silent_since > 0)
+        value_map_set(row, "silent_since", value_new_int(host->silent_since));
+    else if (host->run || host->facts)
+        value_map_set(row, "silent_before", value_new_int(roster->began));
+}
+
+static Value *status_row(const Roster *roster, const RosterHost *host) {
     const Report *report = &host->report;
     Value *row = value_new_map();
+    char running[DIGEST_HEX_SIZE];
+    g_strlcpy(running, report->digest, sizeof running);
+    if (!host->is_alive && host->run)
+        read_digest(host->run, "digest", running);
     int64_t last = host->run ? value_map_int(host->run, "time", 0) : 0;
     set_text(row, "host", host->name);
     value_map_set(row, "labels", host->labels ? value_ref(host->labels) : value_new_map());
     value_map_set(row, "record", value_new_int((int64_t)host->desired));
     set_text(row, "digest", host->desired_digest);
-    set_text(row, "running", report->digest);
+    set_text(row, "running", running);
+    value_map_set(row, "running_record", value_new_int((int64_t)record_of(roster, host, running)));
     set_text(row, "state", host->is_alive ? report_state_name(report->state) : "silent");
     set_text(row, "health", host->is_alive ? report_health_name(report->health) : "");
     value_map_set(row, "since", value_new_int(host->is_alive ? report->since : last));
     set_text(row, "message", report->message);
     set_text(row, "stage", host->record > 0 ? stage_name(host->stage) : "");
     set_text(row, "why", host->why);
+    if (!host->is_alive)
+        set_silence(row, roster, host);
     if (host->run)
         value_map_set(row, "run", value_ref(host->run));
     return row;
@@ -417,7 +452,7 @@ Value *roster_status(const Roster *roster, const Selector *to) {
     for (unsigned i = 0; i < hosts->len; i++) {
         const RosterHost *host = g_ptr_array_index(hosts, i);
         if (host->is_member && (!to || selector_matches(to, host->name, host->labels, host->facts)))
-            value_list_append(rows, status_row(host));
+            value_list_append(rows, status_row(roster, host));
     }
     return rows;
 }

@@ -64,6 +64,7 @@ typedef struct {
     Value *facts;           /* as it said last; may be NULL */
     Value *run;             /* its last run; may be NULL */
     Report report;          /* while it is alive */
+    int64_t silent_since;   /* seconds by our clock, of one that was heard before; 0: not known */
     uint64_t desired;       /* record; 0: none */
     char desired_digest[DIGEST_HEX_SIZE];
     Stage stage;
@@ -122,7 +123,10 @@ void roster_rollout_clear(RosterRollout *rollout);
 const char *stage_name(Stage stage);
 const char *phase_name(Phase phase);
 
-/* Rows for people: a list of {"host", "labels", "record", "digest", "running", "state", "health",
- * "since", "message", "stage", "why", "run"}; state is "silent" of a host that nothing is heard of,
- * since then by the time of its last run. to NULL: of all members. */
+/* Rows for people: a list of {"host", "labels", "record", "digest", "running", "running_record",
+ * "state", "health", "since", "message", "stage", "why", "run"}. record and digest: what it shall
+ * run; running: what it says that it runs, running_record being the newest deploy of that (0:
+ * none). state is "silent" of a host that nothing is heard of: running is then of its last run, and
+ * since the time of that; {"silent_since"} is when we heard that it went, or where we came later
+ * {"silent_before"} when we came. to NULL: of all members. */
 Value *roster_status(const Roster *roster, const Selector *to);

@@ -17,6 +17,7 @@ typedef enum {
     FAILS,      /* reports that it failed to */
     FALLS_MUTE, /* nothing is heard of it any more */
     FALLS_SICK, /* converges, and its health checks fail 2 s later */
+    IS_SICK,    /* they never hold */
 } Reaction;
 
 typedef struct {
@@ -66,7 +67,7 @@ static void put(World *world, const char *prefix, const char *name, const Value 
 }
 
 static void report(World *world, const Host *host) {
-    static char message[] = "nginx does not start";
+    static char message[] = "nginx does not start", ailing[] = "http://shop/: status 500";
     uint64_t now = loop_now(world->fleet.loop);
     Report said = { .state = host->ready ? REPORT_CONVERGING : REPORT_CONVERGED,
                     .health = host->sick && now >= host->sick ? REPORT_UNHEALTHY : REPORT_HEALTHY };
@@ -75,6 +76,8 @@ static void report(World *world, const Host *host) {
     if (!host->ready && fails && *host->running) {
         said.state = REPORT_FAILING;
         said.message = message;
+    } else if (said.health == REPORT_UNHEALTHY) {
+        said.message = ailing;
     }
     g_autoptr(Value) value = report_to_value(&said);
     put(world, LAYOUT_REPORTED, host->name, host->mute ? NULL : value);
@@ -89,7 +92,7 @@ static void live(World *world, Host *host) {
         g_strlcpy(host->running, known->desired_digest, sizeof host->running);
         host->taken++;
         host->ready = now + SECOND;
-        host->sick = host->reaction == FALLS_SICK ? now + 3 * SECOND : 0;
+        host->sick = host->reaction == FALLS_SICK ? now + 3 * SECOND : host->reaction == IS_SICK;
         host->mute = host->reaction == FALLS_MUTE;
         report(world, host);
     } else if (host->ready && now >= host->ready) {
@@ -440,6 +443,27 @@ static void test_sick(void) {
     world_close(&world);
 }
 
+/* Which host failed, and with what text; that it had halted stays when another deploy comes. */
+static void test_sick_until_the_timeout(void) {
+    World world;
+    open_proven(&world, 1);
+    world.hosts[0].reaction = IS_SICK;
+    deploy(&world, 2, 2, "all", QUICK);
+    run_to(&world, 2, PHASE_HALTED);
+    g_autoptr(Value) status = rollout_status(world.roster);
+    const Value *failed = value_list_at(value_map_get(status, "failed"), 0);
+    g_assert_cmpstr(value_map_string(failed, "why", ""), ==,
+                    "its health checks did not hold before the timeout: http://shop/: status 500");
+    g_assert_nonnull(strstr(value_map_string(status, "why", ""), "'h00': its health checks did"));
+    world.hosts[0].reaction = TAKES;
+    deploy(&world, 3, 3, "all", QUICK);
+    run_to(&world, 3, PHASE_DONE);
+    const Value *outcome = roster_outcome(world.roster, 2);
+    g_assert_cmpstr(value_map_string(outcome, "outcome", ""), ==, "halted");
+    g_assert_nonnull(strstr(value_map_string(outcome, "why", ""), "http://shop/: status 500"));
+    world_close(&world);
+}
+
 static void test_soak_starts_again(void) {
     World world;
     open_proven(&world, 2);
@@ -741,6 +765,39 @@ static void test_facts(void) {
     world_close(&world);
 }
 
+static void nothing(void *data) {
+}
+
+/* A host that was told and fell silent is shown with what it ran last, not what is meant for it. */
+static void test_what_a_silent_host_ran(void) {
+    World world;
+    char digest[DIGEST_HEX_SIZE];
+    open_proven(&world, 1);
+    digest_of(1, digest);
+    g_autofree char *run = g_strdup_printf("{\"time\":5,\"digest\":\"%s\"}", digest);
+    fleet_put(&world.fleet, LAYOUT_RUN "h00", run);
+    world.hosts[0].reaction = FALLS_MUTE;
+    deploy(&world, 2, 2, "all", QUICK);
+    run_to(&world, 2, PHASE_HALTED);
+    g_autoptr(Value) rows = roster_status(world.roster, NULL);
+    const Value *row = value_list_at(rows, 0);
+    g_assert_cmpstr(value_map_string(row, "running", ""), ==, digest);
+    g_assert_cmpint(value_map_int(row, "running_record", 0), ==, 1);
+    g_assert_cmpint(value_map_int(row, "record", 0), ==, 2);
+    int64_t now = (int64_t)(loop_wall_now(world.fleet.loop) / SECOND);
+    int64_t since = value_map_int(row, "silent_since", 0);
+    g_assert_cmpint(since, <, now - 15); /* it halted after a timeout of 20 s */
+    g_assert_cmpint(since, >, now - 60);
+    Roster *late = roster_new(world.fleet.loop, world.fleet.store, nothing, NULL);
+    fleet_run_for(&world.fleet, SECOND);
+    g_autoptr(Value) later = roster_status(late, NULL);
+    row = value_list_at(later, 0);
+    g_assert_null(value_map_get(row, "silent_since"));
+    g_assert_cmpint(value_map_int(row, "silent_before", 0), >=, now);
+    roster_free(late);
+    world_close(&world);
+}
+
 static bool is_heard(void *data) {
     World *world = data;
     const RosterHost *host = roster_host(world->roster, "h00");
@@ -781,6 +838,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/fleet/rollout/back-to-what-it-had", test_back_to_what_it_had);
     g_test_add_func("/fleet/rollout/silent", test_silent);
     g_test_add_func("/fleet/rollout/sick", test_sick);
+    g_test_add_func("/fleet/rollout/sick-until-the-timeout", test_sick_until_the_timeout);
     g_test_add_func("/fleet/rollout/soak-starts-again", test_soak_starts_again);
     g_test_add_func("/fleet/rollout/orders", test_orders);
     g_test_add_func("/fleet/rollout/lost-order", test_lost_order);
@@ -795,6 +853,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/fleet/rollout/same-step-twice", test_same_step_twice);
     g_test_add_func("/fleet/rollout/random", test_random);
     g_test_add_func("/fleet/rollout/facts", test_facts);
+    g_test_add_func("/fleet/rollout/what-a-silent-host-ran", test_what_a_silent_host_ran);
     g_test_add_func("/fleet/rollout/reporter", test_reporter);
     return g_test_run();
 }

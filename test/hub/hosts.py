@@ -41,10 +41,12 @@ class Gateway:
 
 
 class Hosts:
-    """`with Hosts(url, {"web1": facts}) as hosts:` hosts.bad: digests that all fail with."""
+    """`with Hosts(url, {"web1": facts}) as hosts:` hosts.bad: digests that all fail with; hosts.sick: what health checks
+    say with a digest."""
 
     def __init__(self, url: str, facts: dict):
         self.store, self.facts, self.bad, self.answers = Gateway(url), facts, set(), {}
+        self.sick: dict = {}
         self.running: dict = dict.fromkeys(facts, "")
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self.live)
@@ -52,10 +54,12 @@ class Hosts:
 
     def report(self, host: str):
         digest = self.running[host]
-        failing = digest in self.bad
+        failing, sick = digest in self.bad, self.sick.get(digest)
+        self.store.put(f"{FLEET}run/{host}", {"time": 1700000000, "digest": digest})
         self.store.put(f"{FLEET}reported/{host}", {
-            "digest": digest, "state": "failing" if failing else "converged", "health": "unchecked", "since": 1700000000,
-            "message": "file '/etc/motd': it does not work" if failing else ""})
+            "digest": digest, "state": "failing" if failing else "converged", "since": 1700000000,
+            "health": "unhealthy" if sick else "unchecked",
+            "message": "file '/etc/motd': it does not work" if failing else sick or ""})
 
     def live(self):
         try:

@@ -222,11 +222,57 @@ def test_reports(site):
     assert targets[0]["labels"]["__meta_stead_state"] == "converged"
     now.delete(f"{FLEET}reported/web2")
     silent = eventually(lambda: next((done for done in [site.stead("fleet", "status")] if done.returncode == 4), None))
-    assert "web2                 silent     no deploy" in silent.stdout, silent.stdout
+    assert re.search(r"web2                 silent     since [-0-9]{10} [:0-9]{8}, last ran no deploy\n", silent.stdout), silent
     assert "nothing is heard of 'web2'" in site.stead("fleet", "why", "web2", "file", "x").stderr
     quiet = site.stead("fleet", "status", "--quiet").stdout
     assert "web2" in quiet and "web1" not in quiet
     assert "as in 'role=web and site=ams1'" in site.stead("fleet", "status", "role=").stderr
+
+
+def test_what_failed_and_how_to_go_on(site):
+    """A rollout that halts: who failed with what text, who is silent and ran what, and the commands that go on."""
+    store = site.hosts.store
+    store.put(f"{FLEET}reported/web2", {"digest": "", "state": "converging"})
+    eventually(lambda: site.json("fleet", "status", "web2")[0]["state"] == "converging")
+    assert site.good("fleet", "status").splitlines()[2:] == [
+        "web2                 idle       nothing is deployed to it yet", "3 hosts: 2 converged, 0 silent, 0 not well, 1 idle"]
+    site.hosts.report("web2")
+    assert site.deploy("one", "--strategy", QUICK).returncode == 0
+    site.good("deploy", "status", "--watch")
+    site.write(GOOD.replace("one", "two"))
+    name = site.stead("bundle", "pack", "site", "-o", "x.bundle").stdout.split()[0]
+    site.hosts.sick[name.removeprefix("sha256:")] = "http://shop/: status 500"
+    assert site.deploy("two", "--strategy", "batch=1,soak=0s,timeout=1s,order=name").returncode == 0
+    halted = site.stead("deploy", "status", "--watch")
+    failed = "db1 failed: its health checks did not hold before the timeout: http://shop/: status 500"
+    assert halted.returncode == 4 and failed in halted.stdout, halted
+    assert re.search(r"\nnext: stead deploy resume +tries .*\n +stead deploy revert -m \"why\" +takes .*\n"
+                     r" +stead deploy abort -m \"why\" +ends", halted.stdout), halted.stdout
+
+    # What is meant for a host and what it runs: one that falls silent after it was told.
+    store.put(f"{FLEET}run/db1", {"time": 1700000000, "digest": store.range(f"{FLEET}desired/")["web1"]["digest"]})
+    store.delete(f"{FLEET}reported/db1")
+    eventually(lambda: site.json("fleet", "status", "db1")[0]["state"] == "silent")
+    lines = site.stead("fleet", "status").stdout.splitlines()
+    assert re.fullmatch(r"db1 +silent +since [-:0-9 ]{19}, last ran deploy 1; deploy 2 waits for it: its health .*", lines[0]), lines
+    assert lines[3] == "3 hosts: 2 converged, 1 silent, 0 not well", lines
+    assert lines[4] == "deploy 2 has halted: 'stead deploy status' tells why, and how it can go on", lines
+    site.hosts.report("db1")
+    eventually(lambda: site.json("fleet", "status", "db1")[0]["state"] == "converged")
+    lines = site.stead("fleet", "status").stdout.splitlines()
+    assert re.fullmatch(r"db1 +converged +deploy 2, unhealthy, since .*: its health .*: http://shop/: status 500", lines[0]), lines
+    assert lines[3] == "3 hosts: 2 converged, 0 silent, 1 not well", lines
+
+    # On its way, which is neither well nor not.
+    store.put(f"{FLEET}reported/web1", {"digest": "", "state": "converging"})
+    eventually(lambda: site.json("fleet", "status", "web1")[0]["state"] == "converging")
+    lines = site.stead("fleet", "status").stdout.splitlines()
+    assert lines[1] == "web1                 converging deploy 1 to come", lines
+    assert lines[3] == "3 hosts: 1 converged, 0 silent, 1 not well, 1 converging", lines
+
+    site.good("deploy", "revert", "-m", "it is bad")
+    reverted = eventually(lambda: next((done for done in [site.stead("deploy", "status")] if "reverted since" in done.stdout), None))
+    assert "next: stead deploy forgive 2 " in reverted.stdout, reverted
 
 
 def test_labels_and_what_is_forgotten(site):
