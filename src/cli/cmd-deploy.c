@@ -29,7 +29,7 @@ static bool order(HubContext *context, const char *command, GError **error) {
     g_autoptr(Value) answer = hub_call(&context->link, "POST", path, wish, error);
     if (answer && printer_is_json(context->printer))
         printer_json(context->printer, "ordered", hub_copy(answer));
-    else if (answer)
+    else if (answer && !printer_is_quiet(context->printer))
         printer_line(context->printer, STYLE_PLAIN,
                      "the rollout was told to %s; 'stead deploy status' shows how it goes",
                      command);
@@ -62,7 +62,7 @@ static bool forgive(HubContext *context, char **words, GError **error) {
     g_autoptr(Value) answer = hub_call(&context->link, "POST", path, nothing, error);
     if (answer && printer_is_json(context->printer))
         printer_json(context->printer, "forgiven", hub_copy(answer));
-    else if (answer)
+    else if (answer && !printer_is_quiet(context->printer))
         printer_line(context->printer, STYLE_PLAIN, "%s%s may be deployed again",
                      BUNDLE_NAME_PREFIX, hex);
     return answer != NULL;
@@ -116,7 +116,8 @@ static bool history(HubContext *context, char **words, GError **error) {
     g_autofree char *path = g_strdup_printf("/v1/deploys?after=%" G_GINT64_FORMAT,
                                             MAX(value_map_int(rollout, "record", 0) - limit, 0));
     g_autoptr(Value) deploys = hub_list(&context->link, path, "deploys", error);
-    for (size_t i = deploys ? value_size(deploys) : 0; i > 0; i--)
+    /* One that no hub has begun with is behind that of the rollout. */
+    for (size_t n = deploys ? value_size(deploys) : 0, i = n; i > n - MIN(n, (size_t)limit); i--)
         show_record(context->printer, value_list_at(deploys, i - 1), false);
     if (deploys && value_size(deploys) == 0 && !printer_is_json(context->printer))
         printer_line(context->printer, STYLE_PLAIN, "nothing was ever deployed");

@@ -76,9 +76,30 @@ static Value *changed_names(const Value *one, const Value *other) {
     return names;
 }
 
-static Value *change_new(const char *change, const Value *resource) {
+/* Declared so that it is not there. */
+static bool is_absent(const Value *resource) {
+    const Value *params = value_map_get(resource, "params");
+    const char *state = params ? value_map_string(params, "state", "") : "";
+    return strcmp(state, "absent") == 0 || strcmp(state, "purged") == 0 ||
+           strcmp(state, "uninstalled") == 0;
+}
+
+/* What the change of a declaration does to the machine; either may be NULL. */
+static const char *effect_of(const Value *before, const Value *after) {
+    bool was = before && !is_absent(before), is = after && !is_absent(after);
+    if (was && is)
+        return "change";
+    if (is)
+        return "add";
+    return was || !before ? "remove" : after ? "change" : "none";
+}
+
+static Value *change_new(const char *change, const Value *before, const Value *after) {
+    const Value *resource = after ? after : before;
     Value *map = value_new_map();
     value_map_set(map, "change", value_new_string(change));
+    value_map_set(map, "effect", value_new_string(effect_of(before, after)));
+    value_map_set(map, "absent", value_new_bool(is_absent(resource)));
     value_map_set(map, "kind", value_new_string(value_map_string(resource, "kind", "")));
     value_map_set(map, "name", value_new_string(value_map_string(resource, "name", "")));
     return map;
@@ -92,7 +113,7 @@ static Value *compare(const Value *before, const Value *after) {
         const Value *old = before ? value_map_get(before, key) : NULL;
         if (old && value_equal(old, now))
             continue;
-        Value *change = change_new(old ? "change" : "add", now);
+        Value *change = change_new(old ? "change" : "add", old, now);
         if (old)
             value_map_set(
                 change, "params",
@@ -103,7 +124,7 @@ static Value *compare(const Value *before, const Value *after) {
         const char *key;
         const Value *old = value_map_at(before, i, &key);
         if (!value_map_get(after, key))
-            value_list_append(changes, change_new("remove", old));
+            value_list_append(changes, change_new("remove", old, NULL));
     }
     return changes;
 }
@@ -304,10 +325,15 @@ static void print_change(Printer *printer, const Value *change) {
         Style style;
     } sorts[] = { { "add", "+", STYLE_GOOD },
                   { "change", "~", STYLE_CHANGE },
-                  { "remove", "-", STYLE_BAD } };
-    const char *name = value_map_string(change, "change", "");
+                  { "remove", "-", STYLE_BAD },
+                  { "none", " ", STYLE_DIM } };
+    const char *name = value_map_string(change, "effect", "");
     const Value *params = value_map_get(change, "params");
-    g_autofree char *list = params ? list_names(params, NAMES_SHOWN) : g_strdup("");
+    bool is_left = strcmp(name, "none") == 0;
+    g_autofree char *list = is_left                                   ? g_strdup("may exist again")
+                            : value_map_bool(change, "absent", false) ? g_strdup("absent")
+                            : params ? list_names(params, NAMES_SHOWN)
+                                     : g_strdup("");
     for (unsigned i = 0; i < G_N_ELEMENTS(sorts); i++)
         if (strcmp(sorts[i].name, name) == 0)
             printer_line(printer, sorts[i].style, "  %s %s '%s'%s%s", sorts[i].sign,

@@ -10,12 +10,10 @@
 #include "base/plural.h"
 #include "bundle/sign-statement.h"
 #include "cli/deploy-plan.h"
-#include "fleet/selector.h"
-#include "fleet/strategy.h"
-#include "lang/lang.h"
+#include "cli/deploy-settings.h"
 
-#define SETTINGS     "deploy.yaml"
 #define KEY_VARIABLE "STEAD_DEPLOY_KEY"
+#define EARLIER_MAX  100 /* deploys that are looked at for one of the same bundle */
 
 typedef struct {
     const Arguments *arguments;
@@ -26,7 +24,9 @@ typedef struct {
     char *key_file;
     SigningKey *key;
     Bundle *bundle;
-    Value *newest; /* the deploy before; NULL: none */
+    Value *newest;  /* the deploy before; NULL: none */
+    Value *halted;  /* the newest deploy of this bundle, where that halted; or NULL */
+    bool resumable; /* that is the newest of all, and has still halted */
     DeployInputs inputs;
     char *first_keys; /* a list of our key alone, where the fleet has none; or NULL */
     unsigned targets;
@@ -40,6 +40,7 @@ static void deploy_clear(Deploy *deploy) {
     signing_key_free(deploy->key);
     bundle_free(deploy->bundle);
     value_unref(deploy->newest);
+    value_unref(deploy->halted);
     deploy_inputs_clear(&deploy->inputs);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Deploy, deploy_clear)
@@ -50,33 +51,6 @@ static bool refuse(GError **error, const char *what) {
 }
 
 /* --- what is wanted */
-
-/* The command line, then deploy.yaml, then what is usual. */
-static bool read_settings(Deploy *deploy, GError **error) {
-    const Arguments *arguments = deploy->arguments;
-    g_autofree char *path = g_build_filename(deploy->directory, SETTINGS, NULL);
-    g_autoptr(Value) settings =
-        g_file_test(path, G_FILE_TEST_EXISTS) ? lang_load_values(path, error) : value_new_map();
-    if (!settings)
-        return false;
-    for (size_t i = 0; i < value_size(settings); i++) {
-        const char *name;
-        const Value *value = value_map_at(settings, i, &name);
-        if (value_type(value) == VALUE_STRING &&
-            (strcmp(name, "to") == 0 || strcmp(name, "strategy") == 0))
-            continue;
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                    "%s: '%s' is not known there: write 'to' and 'strategy', each a text", path,
-                    name);
-        return false;
-    }
-    deploy->to = g_strdup(arguments->to ? arguments->to : value_map_string(settings, "to", "all"));
-    deploy->strategy = g_strdup(arguments->strategy ? arguments->strategy
-                                                    : value_map_string(settings, "strategy", ""));
-    Strategy strategy;
-    g_autoptr(Selector) to = selector_parse(deploy->to, error);
-    return to && strategy_parse(deploy->strategy, &strategy, error);
-}
 
 static bool read_key(Deploy *deploy, GError **error) {
     const char *named = deploy->arguments->key ? deploy->arguments->key : g_getenv(KEY_VARIABLE);
@@ -100,18 +74,39 @@ static bool read_key(Deploy *deploy, GError **error) {
 
 /* --- what there is */
 
+/* Of all deploys of this bundle the newest counts: it may have been mended in between. */
+static void find_halted(Deploy *deploy, const Value *rollout, const Value *deploys) {
+    for (size_t i = value_size(deploys); i > 0; i--) {
+        const Value *one = value_list_at(deploys, i - 1), *outcome = value_map_get(one, "outcome");
+        const char *digest = value_map_string(one, "digest", "");
+        if (!g_str_has_prefix(digest, BUNDLE_NAME_PREFIX) ||
+            strcmp(digest + strlen(BUNDLE_NAME_PREFIX), deploy->bundle->digest) != 0)
+            continue;
+        int64_t record = value_map_int(one, "record", 0);
+        bool stands = value_map_int(rollout, "record", 0) == record;
+        const char *phase = value_map_string(rollout, "phase", "");
+        if (outcome && strcmp(value_map_string(outcome, "outcome", ""), "halted") == 0 &&
+            (!stands || strcmp(phase, "halted") == 0)) {
+            deploy->halted = value_ref(one);
+            deploy->resumable = i == value_size(deploys) && stands;
+        }
+        return;
+    }
+}
+
 static bool read_newest(Deploy *deploy, GError **error) {
     g_autoptr(Value) rollout = hub_call(deploy->link, "GET", "/v1/rollout", NULL, error);
     if (!rollout)
         return false;
     int64_t record = value_map_int(rollout, "record", 0);
     g_autofree char *path =
-        g_strdup_printf("/v1/deploys?after=%" G_GINT64_FORMAT, MAX(record - 1, 0));
+        g_strdup_printf("/v1/deploys?after=%" G_GINT64_FORMAT, MAX(record - EARLIER_MAX, 0));
     g_autoptr(Value) deploys = hub_list(deploy->link, path, "deploys", error);
     if (!deploys)
         return false;
     if (value_size(deploys) > 0)
         deploy->newest = value_ref(value_list_at(deploys, value_size(deploys) - 1));
+    find_halted(deploy, rollout, deploys);
     return true;
 }
 
@@ -144,8 +139,6 @@ static bool check_key(Deploy *deploy, GError **error) {
 /* --- deciding */
 
 static void show_heading(const Deploy *deploy) {
-    if (printer_is_json(deploy->printer))
-        return;
     if (deploy->newest)
         printer_line(deploy->printer, STYLE_PLAIN,
                      "deploy %" G_GUINT64_FORMAT " of %s%s, after \"%s\" by %s", number_of(deploy),
@@ -155,6 +148,21 @@ static void show_heading(const Deploy *deploy) {
     else
         printer_line(deploy->printer, STYLE_PLAIN, "deploy 1 of %s%s, the first one",
                      BUNDLE_NAME_PREFIX, deploy->bundle->digest);
+}
+
+static void warn_halted(const Deploy *deploy) {
+    if (!deploy->halted)
+        return;
+    const Value *outcome = value_map_get(deploy->halted, "outcome");
+    printer_warning(
+        deploy->printer, "deploy %" G_GINT64_FORMAT " of this same bundle has halted: %s%s",
+        value_map_int(deploy->halted, "record", 0), value_map_string(outcome, "why", ""),
+        deploy->resumable ? "; once that is mended, 'stead deploy resume' goes on with it" : "");
+}
+
+/* Who is asked has to see what about. */
+static bool is_silent(const Deploy *deploy) {
+    return printer_is_quiet(deploy->printer) && deploy->arguments->yes;
 }
 
 static bool show_plan(Deploy *deploy, GError **error) {
@@ -168,11 +176,13 @@ static bool show_plan(Deploy *deploy, GError **error) {
     if (!plan)
         return false;
     deploy->targets = (unsigned)value_map_int(plan, "targets", 0);
-    show_heading(deploy);
-    if (printer_is_json(deploy->printer))
+    if (printer_is_json(deploy->printer)) {
         printer_json(deploy->printer, "plan", hub_copy(plan));
-    else
+    } else if (!is_silent(deploy)) {
+        show_heading(deploy);
         deploy_plan_print(deploy->printer, plan);
+    }
+    warn_halted(deploy);
     if (deploy->targets == 0)
         printer_warning(deploy->printer,
                         "no host is '%s' now: it is for those that will be, and the others get "
@@ -187,7 +197,7 @@ static bool is_wanted(const Deploy *deploy, GError **error) {
         return true;
     if (!isatty(STDIN_FILENO) || printer_is_json(deploy->printer)) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                    "stead deploy: nobody is there to be asked; say --yes to publish this");
+                    "publish the deploy: nobody is there to be asked; say --yes to do it");
         return false;
     }
     char line[16] = "";
@@ -197,11 +207,16 @@ static bool is_wanted(const Deploy *deploy, GError **error) {
     if (fgets(line, sizeof line, stdin) && strcmp(g_strstrip(line), "yes") == 0)
         return true;
     g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                        "stead deploy: not wanted; nothing was changed");
+                        "publish the deploy: not wanted; nothing was changed");
     return false;
 }
 
 /* --- publishing */
+
+/* All that --quiet leaves of a success: for scripts. */
+static void print_number(const Deploy *deploy, int64_t record) {
+    printer_line(deploy->printer, STYLE_PLAIN, "%" G_GINT64_FORMAT, record);
+}
 
 static char *sign(const Deploy *deploy, GError **error) {
     Statement statement = { .record = number_of(deploy),
@@ -225,10 +240,11 @@ static bool give_keys(const Deploy *deploy, GError **error) {
         g_prefix_error(error, "give this fleet its first list of keys: ");
         return false;
     }
-    if (!printer_is_json(deploy->printer))
+    if (!printer_is_json(deploy->printer) && !printer_is_quiet(deploy->printer))
         printer_line(deploy->printer, STYLE_PLAIN,
                      "this fleet had no list of keys; '%s' is the first: keep it safe, and away "
-                     "from the hub, and pin its public half on each machine: 'stead agent pin'",
+                     "from the hub; a machine that joined without its public half (--deploy-key) "
+                     "refuses deploys until 'stead agent pin' is run there",
                      deploy->key_file);
     return true;
 }
@@ -251,6 +267,8 @@ static bool publish(const Deploy *deploy, GError **error) {
     g_autoptr(Value) answer = hub_call(deploy->link, "POST", "/v1/deploys", wish, error);
     if (answer && printer_is_json(deploy->printer))
         printer_json(deploy->printer, "published", hub_copy(answer));
+    else if (answer && printer_is_quiet(deploy->printer))
+        print_number(deploy, value_map_int(answer, "record", 0));
     else if (answer)
         printer_line(deploy->printer, STYLE_GOOD,
                      "published deploy %" G_GINT64_FORMAT
@@ -269,7 +287,8 @@ int deploy_publish_directory(const Arguments *arguments, Printer *printer, const
         return EXIT_REFUSED;
     }
     deploy.bundle = bundle_of_directory(directory, BUNDLE_MAIN, error);
-    if (!deploy.bundle || !read_settings(&deploy, error) ||
+    if (!deploy.bundle ||
+        !deploy_settings_read(arguments, directory, &deploy.to, &deploy.strategy, error) ||
         !deploy_inputs_read(&deploy.inputs, arguments, error) || !read_key(&deploy, error) ||
         !read_newest(&deploy, error) || !check_key(&deploy, error) || !show_plan(&deploy, error) ||
         !is_wanted(&deploy, error) || !publish(&deploy, error))
@@ -339,6 +358,8 @@ static bool write_signed(const Deploy *deploy, const char *path, GError **error)
         value_map_set(map, "digest", value_new_string(deploy->bundle->digest));
         value_map_set(map, "file", value_new_string(path));
         printer_json(deploy->printer, "signed", map);
+    } else if (printer_is_quiet(deploy->printer)) {
+        print_number(deploy, (int64_t)number_of(deploy));
     } else {
         printer_line(deploy->printer, STYLE_GOOD,
                      "signed deploy %" G_GUINT64_FORMAT " in %s; commit it with the rest of '%s'",
@@ -351,8 +372,11 @@ static bool sign_with(Deploy *deploy, GError **error) {
     g_autofree char *path = g_build_filename(deploy->directory, BUNDLE_STATEMENT, NULL);
     g_autoptr(Bundle) all = bundle_of_directory(deploy->directory, BUNDLE_MAIN, error);
     deploy->bundle = all ? bundle_without_empty(all, error) : NULL;
-    return deploy->bundle && read_settings(deploy, error) && read_key(deploy, error) &&
-           prepare(deploy, path, error) && write_signed(deploy, path, error);
+    return deploy->bundle &&
+           deploy_settings_read(deploy->arguments, deploy->directory, &deploy->to,
+                                &deploy->strategy, error) &&
+           read_key(deploy, error) && prepare(deploy, path, error) &&
+           write_signed(deploy, path, error);
 }
 
 int deploy_sign_directory(const Arguments *arguments, Printer *printer, const char *directory,

@@ -156,7 +156,7 @@ static int64_t print_log(Printer *printer, const Value *rollout, int64_t after, 
         bool is_told = number > after && value_map_int(entry, "record", 0) >= record;
         if (is_told && printer_is_json(printer))
             printer_json(printer, "decision", hub_copy_at(entry, G_USEC_PER_SEC));
-        else if (is_told)
+        else if (is_told && !printer_is_quiet(printer))
             print_decision(printer, entry);
         after = MAX(after, number);
     }

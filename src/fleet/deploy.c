@@ -313,9 +313,11 @@ static void check(const DeployCall *call, const StoreEntry *keys, const StoreEnt
                     "again",
                     what, *read->previous ? read->previous : "none", *digest ? digest : "none");
     else if (bad)
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                    "%s: bundle 'sha256:%s' was reverted before; forgive it first", what,
-                    read->digest);
+        g_set_error(
+            error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+            "%s: its bundle was reverted before; 'stead deploy forgive sha256:%s' lets it be "
+            "deployed again",
+            what, read->digest);
 }
 
 static void on_looked(void *data, StoreAnswer *answer, const GError *error) {

@@ -107,7 +107,8 @@ def test_good_bad_revert(site):
 
     # What was reverted stays away until it is forgiven.
     again = site.deploy("again")
-    assert again.returncode == 1 and "was reverted before; forgive it first" in again.stderr, again
+    forgive = f"was reverted before; 'stead deploy forgive {name}' lets it be deployed again"
+    assert again.returncode == 1 and forgive in again.stderr, again
     site.hosts.bad.clear()
     assert f"{name} may be deployed again" in site.good("deploy", "forgive", "2")
     assert site.deploy("again").returncode == 0
@@ -153,7 +154,15 @@ def test_what_is_wrong_is_not_published(site):
     assert "site/values.yaml:" in site.deploy("x", "--to", "role=web").stderr
     (site.site / "values.yaml").unlink()
     site.write("whom: all\n", "deploy.yaml")
-    assert "'whom' is not known there: write 'to' and 'strategy'" in site.deploy("x").stderr
+    assert "site/deploy.yaml:1: 'whom' is not known there: write 'to' and 'strategy'" in site.deploy("x").stderr
+    site.write("to: all\nstrategy: batch=0\n", "deploy.yaml")
+    assert "site/deploy.yaml:2: read the strategy: option 1: read 'batch=0'" in site.deploy("x").stderr
+    site.write("strategy: batch=1\nto: role=\n", "deploy.yaml")
+    assert "site/deploy.yaml:2: read the selector 'role='" in site.deploy("x").stderr
+    assert "--to: read the selector 'web='" in site.deploy("x", "--to", "web=").stderr
+    site.write("{strategy: batch=0}\n", "deploy.yaml")
+    assert "site/deploy.yaml: read the strategy" in site.deploy("x").stderr
+    assert "--strategy: read the strategy" in site.deploy("x", "--strategy", "soak=1").stderr
     assert "stead deploy: no such verb 'stats', did you mean 'status'?" in site.stead("deploy", "stats").stderr
     assert "possible now: " in site.stead("deploy", "resume").stderr
 
@@ -270,9 +279,48 @@ def test_what_failed_and_how_to_go_on(site):
     assert lines[1] == "web1                 converging deploy 1 to come", lines
     assert lines[3] == "3 hosts: 1 converged, 0 silent, 1 not well, 1 converging", lines
 
+    # The same bundle again: not without a word.
+    again = site.stead("deploy", "site", "-m", "again", "--key", "ada.key")
+    assert again.returncode == 1 and "say --yes" in again.stderr, again
+    assert f"warning: deploy 2 of this same bundle has halted: 1 host failed, of them a canary, the last of them '{failed[:3]}': " \
+        in again.stderr and "status 500; once that is mended, 'stead deploy resume' goes on with it" in again.stderr, again
+    assert "[" not in again.stdout and "deploy 3 of " in again.stdout
+
     site.good("deploy", "revert", "-m", "it is bad")
     reverted = eventually(lambda: next((done for done in [site.stead("deploy", "status")] if "reverted since" in done.stdout), None))
     assert "next: stead deploy forgive 2 " in reverted.stdout, reverted
+
+
+def test_quiet_prints_the_number_alone(site):
+    """And errors and warnings; who has to be asked sees what about."""
+    assert site.good("deploy", "site", "-m", "one", "--key", "ada.key", "--strategy", QUICK, "--yes", "-q") == "1\n"
+    assert "deploy 1 canary" not in site.good("deploy", "status", "--watch", "-q")
+    asked = site.stead("deploy", "site", "-m", "x", "--key", "ada.key", "-q")
+    assert asked.returncode == 1 and "the same as before" in asked.stdout, asked
+    site.write(GOOD.replace("one", "two"))
+    assert site.stead("deploy", "site", "--sign-only", "-m", "two", "--key", "ada.key", "-q").stdout.splitlines()[-1] == "2"
+    assert site.good("deploy", "revert", "-m", "why", "-q") == ""
+
+
+def test_history_has_so_many(site):
+    """Also while the newest has not been begun with; what was superseded by another after a halt stays halted."""
+    for number in range(1, 4):
+        site.write(GOOD + f"-- {number}\n")
+        assert site.deploy(f"number {number}", "--strategy", "batch=1,soak=30m,timeout=1h").returncode == 0
+        history = site.good("deploy", "history", "--limit", "2").splitlines()
+        assert [line.split()[0] for line in history] == [str(one) for one in (number, number - 1) if one > 0], history
+
+
+def test_a_plan_of_what_is_absent(site):
+    """A sign says what becomes of the machine: what is declared absent is taken away."""
+    site.write('file "/a" { state = "absent" }\nfile "/b" {}\nfile "/c" { state = "absent" }\npkg "nginx" { state = "purged" }\n')
+    first = site.deploy("one", "--strategy", QUICK)
+    assert "\n  - file '/a': absent\n  + file '/b'\n  - file '/c': absent\n  - pkg 'nginx': absent\n" in first.stdout, first.stdout
+    site.good("deploy", "status", "--watch")
+    site.write('file "/a" {}\nfile "/b" { state = "absent" }\n')
+    second = site.deploy("two", "--strategy", QUICK)
+    assert ("\n  + file '/a': state\n  - file '/b': absent\n    file '/c': may exist again\n"
+            "    pkg 'nginx': may exist again\n") in second.stdout, second.stdout
 
 
 def test_labels_and_what_is_forgotten(site):
