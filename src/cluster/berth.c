@@ -292,6 +292,20 @@ bool berth_set_aside(const Berth *berth, GError **error) {
     return set_io_error(error, errno, "move '%s' aside", from);
 }
 
+bool berth_is_unfinished(const Berth *berth) {
+    g_autofree char *start = berth_path(berth, "authority.json");
+    return berth->founder && !*berth->id && berth_has_data(berth) &&
+           g_file_test(start, G_FILE_TEST_EXISTS);
+}
+
+bool berth_begin_anew(const Berth *berth, GError **error) {
+    g_autofree char *from = berth_path(berth, "etcd"), *to = berth_path(berth, "etcd-unfinished");
+    disk_remove_tree(to);
+    if (rename(from, to) == 0)
+        return disk_sync_parent(to, error);
+    return set_io_error(error, errno, "move '%s' to '%s'", from, to);
+}
+
 /* --- etcd */
 
 char **berth_etcd_arguments(const Berth *berth, const char *program) {

@@ -9,7 +9,8 @@
  *   ca.pem          their authority
  *   endpoints       addresses of members and other hosts, as last seen
  *   authority.json  only between `init` and the first start: what the store will have
- *   etcd/           the data of etcd; etcd-TIME: what was moved aside, for a human to delete
+ *   etcd/           the data of etcd; etcd-TIME: what was moved aside, for a human to delete;
+ *                   etcd-unfinished: the last first start of a cluster that did not get to one
  *   snapshots/
  */
 #include <glib.h>
@@ -63,6 +64,12 @@ bool berth_save_identity(const Berth *berth, GError **error);
 bool berth_set_endpoints(Berth *berth, const char *endpoints, GError **error);
 /* Moves the data of etcd aside, if there are any. */
 bool berth_set_aside(const Berth *berth, GError **error);
+/* Whether there are data of a cluster that nobody has seen working: its id is not known, and its
+ * store has not got what it begins with. An etcd that was stopped before it had written down who
+ * its cluster is never elects a leader again. */
+bool berth_is_unfinished(const Berth *berth);
+/* Moves them to etcd-unfinished, in place of earlier ones. */
+bool berth_begin_anew(const Berth *berth, GError **error);
 
 /* The arguments of etcd. Caller frees with g_strfreev(). */
 char **berth_etcd_arguments(const Berth *berth, const char *program);

@@ -75,10 +75,16 @@ static void on_failed(void *data, const GError *error) {
 
 /* --- our etcd */
 
-static void save(Supervisor *supervisor) {
+static bool try_to_save(Supervisor *supervisor) {
     g_autoptr(GError) error = NULL;
-    if (!berth_save_identity(supervisor->berth, &error))
-        tell_error(supervisor, error);
+    if (berth_save_identity(supervisor->berth, &error))
+        return true;
+    supervisor_tell_new(supervisor, true, error->message);
+    return false;
+}
+
+static void save(Supervisor *supervisor) {
+    (void)try_to_save(supervisor); /* it is told; what is not there is found out anew */
 }
 
 static char *show_end(int status) {
@@ -114,9 +120,29 @@ static void on_etcd_ended(void *data, int status) {
     restart_later(supervisor);
 }
 
+/* The first start of a cluster that was cut short is done again from its beginning. */
+static bool begin_anew(Supervisor *supervisor, GError **error) {
+    const Berth *berth = supervisor->berth;
+    if (!berth_is_unfinished(berth))
+        return true;
+    if (!berth_begin_anew(berth, error))
+        return false;
+    supervisor_tell(supervisor, false,
+                    "the first start of the cluster was cut short and begins anew; what there was "
+                    "of it is in %s/etcd-unfinished",
+                    berth->data);
+    return true;
+}
+
 static void start_etcd(void *data) {
     Supervisor *supervisor = data;
     g_autoptr(GError) error = NULL;
+    if (!begin_anew(supervisor, &error)) {
+        tell_error(supervisor, error);
+        supervisor->crashes++;
+        restart_later(supervisor);
+        return;
+    }
     const char *program = supervisor->options.program ? supervisor->options.program : "etcd";
     g_auto(GStrv) arguments = berth_etcd_arguments(supervisor->berth, program);
     supervisor->started_at = loop_now(supervisor->loop);
@@ -217,11 +243,6 @@ static void reconcile(Supervisor *supervisor) {
     const Listed *self = cluster_list_find(supervisor->list, berth->peer);
     if (self && strcmp(self->id, berth->id) == 0) {
         run(supervisor);
-    } else if (self && berth->founder && !*berth->id && supervisor->etcd) {
-        g_free(berth->id);
-        berth->id = g_strdup(self->id); /* of the first start */
-        save(supervisor);
-        publish(supervisor);
     } else if (!self && *berth->id) {
         (void)leave(supervisor, "removed from the cluster");
     } else if (self && (*berth->id || supervisor->etcd)) {
@@ -250,6 +271,23 @@ static void put_once(StoreTxn *txn, const char *name, const Value *value) {
     g_autoptr(GBytes) key = layout_bytes(name), bytes = cluster_bytes(value);
     store_txn_compare(txn, key, STORE_VERSION, STORE_EQUAL, 0);
     store_txn_put(txn, STORE_THEN, key, bytes, 0);
+}
+
+/* The new cluster has answered for the first time: from now on its data are kept. False: that is
+ * not durable yet. */
+static bool keep_first(Supervisor *supervisor) {
+    Berth *berth = supervisor->berth;
+    const Listed *self = cluster_list_find(supervisor->list, berth->peer);
+    if (!berth->founder || *berth->id || !self || !supervisor->etcd)
+        return true;
+    g_free(berth->id);
+    berth->id = g_strdup(self->id);
+    if (try_to_save(supervisor)) {
+        publish(supervisor);
+        return true;
+    }
+    *berth->id = '\0';
+    return false;
 }
 
 static bool found(Supervisor *supervisor) {
@@ -389,7 +427,9 @@ static void on_list(void *data, const Value *answer, const GError *error) {
     supervisor->alone_since = 0;
     g_clear_pointer(&supervisor->list, g_ptr_array_unref);
     supervisor->list = cluster_list_read(answer);
-    if (!found(supervisor))
+    if (!keep_first(supervisor))
+        supervisor_end_round(supervisor);
+    else if (!found(supervisor))
         ask_hosts(supervisor);
 }
 
