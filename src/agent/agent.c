@@ -142,6 +142,9 @@ static bool load(Agent *agent, LangResult *ret_result, GPtrArray *problems) {
         g_clear_pointer(&agent->values, value_unref);
     read_values(values, &agent->values, problems);
     read_values(agent->options.secrets_file, &agent->secrets, problems);
+    GError *unusable = NULL;
+    if (agent->options.check && !agent->options.check(agent->options.check_data, &unusable))
+        g_ptr_array_add(problems, unusable);
     if (problems->len > 0)
         return false; /* the watches stay */
     inputs.values = agent->values;
@@ -340,6 +343,12 @@ static void on_exchange_note(void *data, const char *text) {
     warn(data, text);
 }
 
+static void on_exchange_news(void *data, const char *text) {
+    const Agent *agent = data;
+    if (agent->options.listener.news)
+        agent->options.listener.news(agent->options.listener.data, text);
+}
+
 static Value *more_status(void *data) {
     const Agent *agent = data;
     const AgentListener *listener = &agent->options.listener;
@@ -356,8 +365,9 @@ static bool open_exchange(Agent *agent, GError **error) {
     if (!options.store)
         return true;
     options.loop = agent->options.loop;
-    options.listener =
-        (ExchangeListener){ .changed = on_exchange, .note = on_exchange_note, .data = agent };
+    options.listener = (ExchangeListener){
+        .changed = on_exchange, .note = on_exchange_note, .news = on_exchange_news, .data = agent
+    };
     agent->exchange = exchange_new(&options, error);
     if (!agent->exchange)
         return false;

@@ -18,6 +18,7 @@ typedef struct {
     void (*problems)(void *data,
                      const GPtrArray *problems); /* of GError; the old configuration stays */
     void (*warning)(void *data, const char *text);
+    void (*news)(void *data, const char *text); /* good ones; or NULL */
     /* What came of agent_set_file(): error NULL: it runs. NULL: nobody asks. */
     void (*taken)(void *data, const GError *error);
     void (*refusal)(void *data); /* agent_refusal() is another; NULL: nobody asks */
@@ -32,6 +33,9 @@ typedef struct {
     const char *file;   /* configuration; NULL: none until agent_set_file() */
     const char *socket; /* path of the control socket; NULL: none */
     LangInputs inputs;  /* wall_now, values and secrets are set anew for each evaluation */
+    /* Whether what lies beside the configuration can be used, before each evaluation; NULL: yes. */
+    bool (*check)(void *data, GError **error);
+    void *check_data;
     const char *values_file, *secrets_file; /* read and watched as the configuration is; or NULL */
     /* Loop and listener are set by the agent; store NULL: no exchange. */
     ExchangeOptions exchange;

@@ -127,7 +127,7 @@ Deploys *deploys_open(const char *directory, const char *pinned, GError **error)
     if (!make_directories(deploys, error))
         return NULL;
     deploys_tidy(deploys, NULL, NULL);
-    return g_steal_pointer(&deploys);
+    return deploys_point(deploys, NULL, error) ? g_steal_pointer(&deploys) : NULL;
 }
 
 void deploys_free(Deploys *deploys) {
@@ -182,6 +182,20 @@ void deploys_tidy(Deploys *deploys, const char *current, const char *previous) {
         if (!is_one_of(path, current, previous))
             disk_remove_tree(path); /* what stays is found the next time */
     }
+}
+
+bool deploys_point(const Deploys *deploys, const char *directory, GError **error) {
+    g_autofree char *path = path_of(deploys, DEPLOYS_CURRENT);
+    if (!directory)
+        return unlink(path) == 0 || errno == ENOENT ||
+               set_io_error(error, errno, "remove '%s'", path);
+    g_autofree char *name = g_path_get_basename(directory);
+    g_autofree char *target = g_build_filename("run", name, NULL);
+    g_autofree char *fresh = g_strconcat(path, ".new", NULL);
+    (void)unlink(fresh); /* of who was killed in between */
+    if (symlink(target, fresh) == 0 && rename(fresh, path) == 0)
+        return true;
+    return set_io_error(error, errno, "make '%s' lead to '%s'", path, target);
 }
 
 /* --- taking up */

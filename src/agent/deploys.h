@@ -6,6 +6,7 @@
  *   kept/           what was accepted: bundle/keep.h
  *   keys            the list of keys that is followed, once there is one: a chain
  *   run/12.XXXXXX/  record 12 unpacked; nothing there is believed after a restart
+ *   current         link to the one that is run; none when nothing is
  *
  * The list begins with the keys that somebody pinned on this machine, lines or a list,
  * and goes on only as one of its own keys signs.
@@ -33,6 +34,8 @@ typedef struct {
     GBytes *statement, *packed;
 } DeployOffer;
 
+#define DEPLOYS_CURRENT "current"
+
 /* directory: made when it is not there. pinned: a file, which need not be there. What was
  * unpacked before is removed. */
 Deploys *deploys_open(const char *directory, const char *pinned, GError **error);
@@ -53,5 +56,7 @@ bool deploys_accept(Deploys *deploys, const DeployOffer *offer, Placed *ret_plac
 bool deploys_go_back(Deploys *deploys, uint64_t record, const char *digest, Placed *ret_placed,
                      GError **error);
 bool deploys_set_good(Deploys *deploys, uint64_t record, GError **error);
+/* Makes `current` lead to this directory, that of a Placed; NULL: to nothing. Does not block. */
+bool deploys_point(const Deploys *deploys, const char *directory, GError **error);
 /* Removes what is unpacked besides these directories; either may be NULL. */
 void deploys_tidy(Deploys *deploys, const char *current, const char *previous);

@@ -237,6 +237,11 @@ static void work(void *data) {
 }
 
 static void take_placed(Follower *follower, Job *job) {
+    g_autoptr(GError) error = NULL;
+    if (!deploys_point(follower->deploys, job->placed.directory, &error)) {
+        fail(follower, job->placed.digest, error);
+        return;
+    }
     placed_clear(&follower->next);
     follower->next = job->placed;
     job->placed = (Placed){ 0 };
@@ -584,7 +589,9 @@ void follower_taken(Follower *follower, const GError *error) {
     follower->untidy = true;
     const Wanted wanted = wanted_of(follower);
     if (error) {
-        g_autoptr(GError) problem = g_error_copy(error);
+        g_autoptr(GError) problem = g_error_copy(error), lost = NULL;
+        if (!deploys_point(follower->deploys, follower->running.directory, &lost))
+            note(follower, true, "%s", lost->message);
         if (problem->domain != STEAD_ERROR || problem->code != STEAD_ERROR_CONFIG)
             problem->code = STEAD_ERROR_REFUSED; /* it is not for the store to mend */
         fail(follower, follower->next.digest, problem);

@@ -176,7 +176,10 @@ void member_event(Member *member, const EngineEvent *event) {
         g_autofree char *what = what_changed(event->changes);
         reports_drift(member->reports, resource, what);
     }
-    if (event->type == ENGINE_DIVERGED && member->follower)
+    /* A look at what cannot be watched is none of these, however often it comes. */
+    bool unsteady = event->type == ENGINE_CHANGED || event->type == ENGINE_FAILED ||
+                    event->type == ENGINE_RETRYING || event->type == ENGINE_SWAPPED;
+    if (unsteady && member->follower)
         follower_steady(member->follower, false);
     if (event->type != ENGINE_NOTE)
         look_soon(member);

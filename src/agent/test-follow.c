@@ -278,6 +278,13 @@ static void test_out_of_reach(World *world, gconstpointer data) {
     expect(world, 2, NULL);
 }
 
+static void expect_current(const World *world, const char *content) {
+    g_autofree char *main = g_build_filename(world->directory, DEPLOYS_CURRENT, BUNDLE_MAIN, NULL);
+    g_autofree char *found = NULL;
+    g_assert_true(g_file_get_contents(main, &found, NULL, NULL));
+    g_assert_cmpstr(found, ==, content);
+}
+
 static void test_unusable(World *world, gconstpointer data) {
     FollowerStand stand;
     deploy(world, 1);
@@ -303,6 +310,7 @@ static void test_back_from_unusable(World *world, gconstpointer data) {
     world->unusable = "-- 2";
     deploy(world, 2);
     expect(world, 1, "no good");
+    expect_current(world, "-- 1"); /* what lies beside it is its own again */
     put_desired(world, 1, true);
     expect(world, 1, NULL);
     world->unusable = NULL;

@@ -4,6 +4,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "agent/deploys.h"
 #include "agent/member.h"
 #include "cli/agent-join.h"
 #include "cli/agent-log.h"
@@ -63,6 +64,18 @@ static void on_warning(void *data, const char *text) {
     printer_warning(watch->session->printer, "%s", text);
 }
 
+static void on_news(void *data, const char *text) {
+    const Watch *watch = data;
+    Printer *printer = watch->session->printer;
+    if (!printer_is_json(printer)) {
+        printer_log(printer, LOG_INFO, STYLE_STRONG, "%s", text);
+        return;
+    }
+    Value *map = value_new_map();
+    value_map_set(map, "message", value_new_string(text));
+    printer_json(printer, "info", map);
+}
+
 static void on_taken(void *data, const GError *error) {
     Watch *watch = data;
     member_taken(watch->member, error);
@@ -86,8 +99,8 @@ static void on_note(void *data, bool bad, const char *text) {
     const Watch *watch = data;
     if (bad)
         printer_warning(watch->session->printer, "%s", text);
-    else if (!printer_is_json(watch->session->printer))
-        printer_log(watch->session->printer, LOG_NOTICE, STYLE_STRONG, "%s", text);
+    else
+        on_news(data, text);
 }
 
 /* As `stead why` shows it. */
@@ -111,11 +124,23 @@ static void on_renewal(void *data, bool failed, const char *text) {
     if (failed)
         printer_warning(watch->session->printer, "%s", text);
     else
-        printer_line(watch->session->printer, STYLE_PLAIN, "%s", text);
+        on_news(watch, text);
     if (!failed && watch->exchange.is_hub &&
         !store_renew_joined(watch->exchange.options.store, watch->session->machine->state_dir,
                             &error))
         printer_warning(watch->session->printer, "use the renewed certificate: %s", error->message);
+}
+
+/* The programs of the bundle that runs speak for kinds beside those of this machine. */
+static void use_deployed_kinds(const Watch *watch) {
+    g_autofree char *kinds = g_build_filename(watch->deploys, DEPLOYS_CURRENT, "kinds", NULL);
+    if (!watch->file)
+        programs_add(watch->session->machine->programs, kinds);
+}
+
+static bool on_check(void *data, GError **error) {
+    const Watch *watch = data;
+    return machine_kinds(watch->session->machine, NULL, error) != NULL;
 }
 
 /* --- signals ---------------------------------------------------------------------------------- */
@@ -199,6 +224,7 @@ static bool open_fleet(Watch *watch) {
     watch->membership = g_build_filename(state, JOIN_DIRECTORY, NULL);
     watch->pinned = g_build_filename(watch->membership, PIN_FILE, NULL);
     watch->deploys = g_build_filename(state, DEPLOYS, NULL);
+    use_deployed_kinds(watch);
     if (!exchange_of_session(watch->session, watch->loop, &watch->exchange))
         return false;
     if (watch->file || watch->exchange.options.store)
@@ -230,6 +256,8 @@ static int start(Watch *watch, const Arguments *arguments) {
         .file = watch->file,
         .socket = socket,
         .inputs = session_inputs(session),
+        .check = on_check,
+        .check_data = watch,
         .values_file = arguments->values,
         .secrets_file = arguments->secrets,
         .exchange = watch->exchange.options,
@@ -248,6 +276,7 @@ static int start(Watch *watch, const Arguments *arguments) {
             .event = on_event,
             .problems = on_problems,
             .warning = on_warning,
+            .news = on_news,
             .taken = on_taken,
             .refusal = on_refusal,
             .more = on_more,

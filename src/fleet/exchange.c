@@ -86,8 +86,8 @@ static void on_reached(void *data, const GError *error) {
     exchange->connected = true;
     exchange->since = loop_wall_now(exchange->loop);
     g_hash_table_remove_all(exchange->noted);
-    if (was_known && exchange->listener.note)
-        exchange->listener.note(exchange->listener.data, "exchange: the store is back");
+    if (was_known && exchange->listener.news)
+        exchange->listener.news(exchange->listener.data, "exchange: the store is back");
     g_clear_pointer(&exchange->error, g_free);
 }
 

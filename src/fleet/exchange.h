@@ -52,8 +52,9 @@ typedef struct Exchange Exchange;
 
 typedef struct {
     void (*changed)(void *data); /* the view, or whether it is ready */
-    /* For people, once each: the store is lost or back, something is refused. */
+    /* For people, once each: the store is lost, something is refused. */
     void (*note)(void *data, const char *text);
+    void (*news)(void *data, const char *text); /* good ones: the store is back; or NULL */
     void *data;
 } ExchangeListener;
 

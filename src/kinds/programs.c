@@ -173,7 +173,7 @@ static bool stamp_equal(const Stamp *a, const Stamp *b) {
 }
 
 static bool check_single(const Program *program, GError **error) {
-    if (!program->other)
+    if (!program->other || access(program->other, F_OK) != 0)
         return true;
     g_set_error(error, STEAD_ERROR, STEAD_ERROR_EXISTS,
                 "refuse kind '%s': two programs have this name, '%s' and '%s'; rename or remove "

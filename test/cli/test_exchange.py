@@ -137,7 +137,8 @@ def test_nothing_is_emptied_while_the_store_is_gone(fleet, store):
     assert 'web/web1@web1' in store.state("range", "stead/1/data/").stdout
     messages = [event["message"] for event in agent.find("warning")]
     assert len([text for text in messages if "out of reach" in text]) == 1, messages
-    assert "exchange: the store is back" in messages
+    assert [event["message"] for event in agent.find("info")] == ["exchange: the store is back"]
+    assert not [text for text in messages if "is back" in text]
 
 
 @needs_etcd

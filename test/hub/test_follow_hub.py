@@ -190,3 +190,67 @@ def test_a_label_that_breaks_the_configuration_is_told(hub, operator, tmp_path):
         assert site.motd() == "one"
         operator.stead("host", "label", "web1", "role=web")
         eventually(lambda: says("1 converged", "0 not well"), "it to be well again")
+
+
+STAMP = r"""#!/usr/bin/python3
+import json, os, sys
+VERSION = "%s"
+for line in sys.stdin:
+    ask = json.loads(line)
+    answer = {"id": ask["id"]}
+    if ask["request"] == "describe":
+        path = os.path.join(ask["root"], "etc/stamp")
+        answer |= {"protocol": 1, "kind": {
+            "summary": "Keep a stamp", "help": "Keeps /etc/stamp.", "example": 'stamp "it" { text = "a" }', "root": True,
+            "params": [{"name": "text", "type": "string", "property": True, "help": "What it says."}],
+            "predicts": "properties", "watch": "poll", "poll": 1}}
+    elif ask["request"] == "observe":
+        there = os.path.exists(path)
+        answer["exists"] = there
+        if there:
+            answer["props"] = {"text": open(path).read().removesuffix(" by " + VERSION)}
+    elif ask["params"].get("state") == "absent":
+        os.remove(path)
+    else:
+        open(path, "w").write(ask["params"]["text"] + " by " + VERSION)
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def test_kinds_come_with_the_bundle(hub, operator, tmp_path):
+    """Also: another version of the program, and back to the one before."""
+    site = Member(tmp_path / "web1", hub, "--deploy-key", operator.public)
+    program = operator.directory / "site/kinds/stamp"
+    program.parent.mkdir(mode=0o755)
+
+    def deploy(version: str, more: str = "", strategy: str = QUICK) -> str:
+        program.write_text(STAMP % version)
+        program.chmod(0o755)
+        return operator.deploy('stamp "it" { text = "hello" }\n' + more, strategy=strategy)
+
+    def stamped(text: str):
+        stamp = site.path("/etc/stamp")
+        eventually(lambda: stamp.exists() and stamp.read_text() == text, text)
+
+    with site.agent() as agent:
+        eventually(lambda: site.status("hub").get("connected"), "the hub")
+        assert "1 host ('all'): 1 passed" in deploy("one")
+        stamped("hello by one")
+        assert "1 host ('all'): 1 passed" in deploy("two")
+        stamped("hello by two")
+        site.runs(2, good=True)
+        sick = 'health "web" { tcp = "127.0.0.1:1", interval = 0.2 }\n'
+        assert "reverted" in deploy("three", sick, "batch=1,soak=5s,timeout=5s,on-failure=revert")
+        site.runs(2)
+        stamped("hello by two")
+    with site.agent():  # without a look at the hub: as kept on the disk
+        site.path("/etc/stamp").write_text("drift")
+        stamped("hello by two")
+    # What has the name of one of the machine's own is refused, and what runs goes on.
+    own = tmp_path / "own"
+    own.mkdir(mode=0o755)
+    (own / "stamp").write_text(STAMP % "its own")
+    (own / "stamp").chmod(0o755)
+    with site.agent("--kinds", str(own)) as agent:
+        event = eventually(lambda: agent.find("error"), "the refusal")[0]
+        assert "two programs have this name" in event["message"]
