@@ -7,9 +7,11 @@
 #include "base/plural.h"
 #include "base/printable.h"
 #include "cli/commands.h"
+#include "cli/fleet-names.h"
 #include "cli/fleet-status.h"
 #include "cli/hub-verbs.h"
 #include "cli/time-text.h"
+#include "fleet/selector.h"
 
 /* All rows of a list, of the hosts that selector (may be NULL) means. more: further parameters,
  * each beginning with "&", or "". */
@@ -18,6 +20,16 @@ static Value *list_of(const HubContext *context, const char *path, const char *n
     g_autofree char *escaped = g_uri_escape_string(selector ? selector : "all", NULL, FALSE);
     g_autofree char *url = g_strconcat(path, "?selector=", escaped, more, NULL);
     return hub_list(&context->link, url, name, error);
+}
+
+/* The same, of hosts: a selector that means none is a mistake, and told as one. */
+static Value *hosts_of(const HubContext *context, const char *path, const char *selector,
+                       GError **error) {
+    g_autoptr(Value) rows = list_of(context, path, "hosts", selector, "", error);
+    bool means_none = rows && selector && value_size(rows) == 0;
+    return means_none && !fleet_check_selector(&context->link, selector, error)
+               ? NULL
+               : g_steal_pointer(&rows);
 }
 
 /* What a host says cannot look like a line of ours. */
@@ -42,7 +54,7 @@ static void print_rollout(const HubContext *context) {
 }
 
 static bool status(HubContext *context, char **words, GError **error) {
-    g_autoptr(Value) rows = list_of(context, "/v1/fleet", "hosts", words[0], "", error);
+    g_autoptr(Value) rows = hosts_of(context, "/v1/fleet", words[0], error);
     bool quiet = printer_is_quiet(context->printer);
     for (size_t i = 0; rows && i < value_size(rows); i++) {
         const Value *row = value_list_at(rows, i);
@@ -84,6 +96,11 @@ static bool drift(HubContext *context, char **words, GError **error) {
         g_strdup_printf("&since=%" G_GINT64_FORMAT, MAX(since, 0) / G_USEC_PER_SEC);
     g_autoptr(Value) rows = list_of(context, "/v1/fleet/drift", "drift", words[0], more, error);
     g_autoptr(GPtrArray) sorted = g_ptr_array_new();
+    if (rows && words[0] && value_size(rows) == 0) {
+        g_autoptr(Value) hosts = hosts_of(context, "/v1/fleet/facts", words[0], error);
+        if (!hosts)
+            return false;
+    }
     for (size_t i = 0; rows && i < value_size(rows); i++)
         g_ptr_array_add(sorted, (void *)(uintptr_t)value_list_at(rows, i));
     g_ptr_array_sort(sorted, compare_times);
@@ -100,19 +117,10 @@ static bool drift(HubContext *context, char **words, GError **error) {
 
 /* --- facts */
 
-/* "os.name": the member of the member. */
-static const Value *fact_of(const Value *facts, const char *path) {
-    g_auto(GStrv) parts = g_strsplit(path, ".", -1);
-    const Value *value = facts;
-    for (char **part = parts; *part && value; part++)
-        value = value_type(value) == VALUE_MAP ? value_map_get(value, *part) : NULL;
-    return value;
-}
-
 static void print_facts(const HubContext *context, const Value *row) {
     const char *host = value_map_string(row, "host", ""), *path = context->arguments->fact;
     const Value *facts = value_map_get(row, "facts");
-    const Value *value = path ? fact_of(facts, path) : facts;
+    const Value *value = path ? selector_look_up(facts, path) : facts;
     if (printer_is_json(context->printer)) {
         Value *map = hub_copy(row);
         if (path) {
@@ -134,11 +142,22 @@ static void print_facts(const HubContext *context, const Value *row) {
     printer_line(context->printer, STYLE_PLAIN, "%s", text);
 }
 
+/* A fact that some host has may be missing on all that are meant. */
+static bool check_fact(const HubContext *context, const Value *rows, GError **error) {
+    const char *path = context->arguments->fact;
+    bool found = !path || value_size(rows) == 0;
+    for (size_t i = 0; !found && i < value_size(rows); i++)
+        found = selector_look_up(value_map_get(value_list_at(rows, i), "facts"), path) != NULL;
+    return found || fleet_check_fact(&context->link, path, error);
+}
+
 static bool facts(HubContext *context, char **words, GError **error) {
-    g_autoptr(Value) rows = list_of(context, "/v1/fleet/facts", "hosts", words[0], "", error);
-    for (size_t i = 0; rows && i < value_size(rows); i++)
+    g_autoptr(Value) rows = hosts_of(context, "/v1/fleet/facts", words[0], error);
+    if (!rows || !check_fact(context, rows, error))
+        return false;
+    for (size_t i = 0; i < value_size(rows); i++)
         print_facts(context, value_list_at(rows, i));
-    return rows != NULL;
+    return true;
 }
 
 /* --- why */

@@ -11,6 +11,7 @@
 #include "bundle/sign-statement.h"
 #include "cli/deploy-plan.h"
 #include "cli/deploy-settings.h"
+#include "cli/fleet-names.h"
 
 #define KEY_VARIABLE "STEAD_DEPLOY_KEY"
 #define EARLIER_MAX  100 /* deploys that are looked at for one of the same bundle */
@@ -160,6 +161,15 @@ static void warn_halted(const Deploy *deploy) {
         deploy->resumable ? "; once that is mended, 'stead deploy resume' goes on with it" : "");
 }
 
+static void warn_nobody(const Deploy *deploy) {
+    g_autoptr(GError) why = NULL;
+    (void)fleet_check_selector(deploy->link, deploy->to, &why);
+    printer_warning(deploy->printer,
+                    "no host is '%s' now: it is for those that will be, and the others get "
+                    "nothing%s%s",
+                    deploy->to, why ? "; " : "", why ? why->message : "");
+}
+
 /* Who is asked has to see what about. */
 static bool is_silent(const Deploy *deploy) {
     return printer_is_quiet(deploy->printer) && deploy->arguments->yes;
@@ -184,10 +194,7 @@ static bool show_plan(Deploy *deploy, GError **error) {
     }
     warn_halted(deploy);
     if (deploy->targets == 0)
-        printer_warning(deploy->printer,
-                        "no host is '%s' now: it is for those that will be, and the others get "
-                        "nothing; 'stead host list' shows names, 'stead host show' labels",
-                        deploy->to);
+        warn_nobody(deploy);
     return true;
 }
 

@@ -285,6 +285,24 @@ char *selector_print(const Selector *selector) {
     return g_string_free(out, FALSE);
 }
 
+/* --- reading */
+
+void selector_visit(const Selector *selector, void (*visit)(void *data, const SelectorTerm *term),
+                    void *data) {
+    if (selector->op == SELECT_HOST || selector->op == SELECT_EQUAL) {
+        SelectorTerm term = { .name = selector->name,
+                              .text = selector->pattern,
+                              .is_pattern =
+                                  !selector->literal && strpbrk(selector->pattern, "*?") != NULL,
+                              .differs = selector->differs };
+        visit(data, &term);
+    }
+    if (selector->left)
+        selector_visit(selector->left, visit, data);
+    if (selector->right)
+        selector_visit(selector->right, visit, data);
+}
+
 /* --- matching */
 
 /* In bytes; goes back to the last star alone, so it takes at most the product of both lengths. */
@@ -336,8 +354,7 @@ static bool matches_value(const Selector *selector, const Value *value) {
     return false;
 }
 
-/* "os.name" is the key of that name, or 'name' in the map 'os'. */
-static const Value *look_up(const Value *map, const char *name) {
+const Value *selector_look_up(const Value *map, const char *name) {
     while (map && value_type(map) == VALUE_MAP) {
         const Value *value = value_map_get(map, name);
         const char *dot = strchr(name, '.');
@@ -354,9 +371,9 @@ static bool matches_equal(const Selector *selector, const char *host, const Valu
                           const Value *facts) {
     if (strcmp(selector->name, "host") == 0)
         return matches_pattern(selector, host) != selector->differs;
-    const Value *value = look_up(labels, selector->name);
+    const Value *value = selector_look_up(labels, selector->name);
     if (!value)
-        value = look_up(facts, selector->name);
+        value = selector_look_up(facts, selector->name);
     return (value && matches_value(selector, value)) != selector->differs;
 }
 

@@ -22,6 +22,21 @@ void selector_free(Selector *selector); /* accepts NULL */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Selector, selector_free)
 /* The same selector in its one form: parsing it gives it again. Caller frees. */
 char *selector_print(const Selector *selector);
+
+typedef struct {
+    const char *name; /* of a label or fact; NULL: the host itself is named */
+    const char *text; /* what it shall be */
+    bool is_pattern;  /* text has * or ? that stand for others */
+    bool differs;     /* != */
+} SelectorTerm;
+
+/* All its terms, from left to right, whatever stands between them. */
+void selector_visit(const Selector *selector, void (*visit)(void *data, const SelectorTerm *term),
+                    void *data);
+/* "os.name" is the member of that name, or 'name' in the map 'os'; NULL: neither is there. map may
+ * be NULL. */
+const Value *selector_look_up(const Value *map, const char *name);
+
 /* labels come before facts of the same name; both are maps, or NULL. */
 bool selector_matches(const Selector *selector, const char *host, const Value *labels,
                       const Value *facts);

@@ -218,6 +218,8 @@ def test_reports(site):
     assert [event["at"] for event in site.json("fleet", "drift")] == [1700000000000000, 1700000500000000]
     assert site.good("fleet", "drift", "--since", "1h") == "0 repairs\n"
     assert site.good("fleet", "facts", "--fact", "os.name") == "db1 arch\nweb1 debian\nweb2 debian\n"
+    now.put(f"{FLEET}facts/db1", {"facts": {"os": {"name": "arch", "kind": "rolling"}}})
+    eventually(lambda: "rolling" in site.good("fleet", "facts", "db1"))
     assert site.good("fleet", "facts", "site=ams1", "--fact", "os.kind") == "web1 (none)\n"
     [web1] = site.json("fleet", "facts", "web1")
     assert web1["facts"]["os"] == {"name": "debian"} and web1["grants"] == ["lb/"]
@@ -289,6 +291,29 @@ def test_what_failed_and_how_to_go_on(site):
     site.good("deploy", "revert", "-m", "it is bad")
     reverted = eventually(lambda: next((done for done in [site.stead("deploy", "status")] if "reverted since" in done.stdout), None))
     assert "next: stead deploy forgive 2 " in reverted.stdout, reverted
+
+
+def test_names_that_mean_nobody_are_refused(site):
+    """A typo in a selector is not an empty fleet that is well."""
+    for selector, expected in (
+            ("typo=x", "no host has a label or fact 'typo'; there are hostname, os, os.name, role, site"),
+            ("rloe=web", "no host has a label or fact 'rloe', did you mean 'role'?"),
+            ("name=debian", "no host has a label or fact 'name', did you mean 'os.name'?"),
+            ("all and not (sitee=ams1 or all)", "no host has a label or fact 'sitee', did you mean 'site'?"),
+            ("role=wbe", "no host has role=wbe, did you mean 'web'?"),
+            ("web9", "no host 'web9', did you mean "),
+            ("host=wbe1", "no host 'wbe1', did you mean 'web1'?"),
+            ("role=web and role=db", "no host is 'role=web and role=db'; 'stead host list' shows names"),
+            ("x*", "no host is 'x*'")):
+        for verb in "status", "facts", "drift":
+            done = site.stead("fleet", verb, selector)
+            assert done.returncode == 1 and done.stdout == "" and f"stead: {expected}" in done.stderr, done
+    assert site.good("fleet", "drift", "role=web") == "0 repairs\n"
+    for fact, expected in (("typo", "no host has a fact 'typo'; there are hostname, os, os.name"),
+                           ("os.nmae", "no host has a fact 'os.nmae', did you mean 'os.name'?"),
+                           ("role", "no host has a fact 'role'; there are ")):  # that is a label
+        done = site.stead("fleet", "facts", "--fact", fact)
+        assert done.returncode == 1 and done.stdout == "" and f"stead: {expected}" in done.stderr, done
 
 
 def test_quiet_prints_the_number_alone(site):
@@ -399,12 +424,14 @@ def test_page_is_true(site):
             continue
         done = subprocess.run(["bash", "-c", command], cwd=site.directory, env=environment, capture_output=True, text=True,
                               timeout=2 * PATIENCE, stdin=subprocess.DEVNULL, check=False)
-        assert re.fullmatch(pages.as_pattern(expected), done.stdout), f"{command}\n{done.stdout}{done.stderr}"
+        shown = done.stdout + (done.stderr if done.returncode == 1 else "")
+        assert re.fullmatch(pages.as_pattern(expected), shown), f"{command}\n{done.stdout}{done.stderr}"
 
 
 def test_a_deploy_for_nobody_says_so_and_is_not_waited_for(site):
     done = site.deploy("a slip", "--to", "role=wbe")
     assert done.returncode == 0 and "warning: no host is 'role=wbe' now" in done.stderr, done
+    assert "; no host has role=wbe, did you mean 'web'?" in done.stderr, done
     assert "0 hosts ('role=wbe'): there are none" in site.good("deploy", "status", "--watch")
 
 
