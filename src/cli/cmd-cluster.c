@@ -345,7 +345,8 @@ static int run(const Arguments *arguments, char **words) {
     if (done)
         return EXIT_DONE;
     printer_error(printer, error);
-    return error->domain == STORE_ERROR ? EXIT_FAILURES : hub_exit_code(error);
+    bool is_away = error->domain == STORE_ERROR || error->domain == HUB_UNREACHABLE;
+    return is_away ? EXIT_FAILURES : hub_exit_code(error);
 }
 
 #define TO(member) offsetof(Arguments, member)

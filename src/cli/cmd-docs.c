@@ -87,6 +87,7 @@ static const struct {
     { "0", "Done, nothing failed; with --detailed-exitcode: nothing changed." },
     { "1", "Bad usage, bad configuration, or refused: nothing was touched." },
     { "2", "With --detailed-exitcode: changed, or changes are pending." },
+    { "3", "The hub that was asked gave no answer: nothing is known." },
     { "4", "Some resources failed, the rest were done; 6: and some changed." },
     { "5", "Blocked or timed out before converging." },
     { "130", "Interrupted." },

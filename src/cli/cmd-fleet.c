@@ -218,11 +218,13 @@ const Command command_fleet = {
     .help =
         "status tells of each host what it runs, whether that has converged, and since when; it "
         "exits with 4 when\n"
-        "a host fails, is unhealthy or silent, and with --quiet lists only those. drift lists "
-        "what hosts have\n"
-        "repaired, facts what they are; why asks a host as `stead why` does there. A SELECTOR "
-        "says which hosts:\n"
-        "all, web*, 'role=web and site=ams1', os.name=debian; see doc/deploys.md.",
+        "a host fails, is unhealthy or silent, with 3 when the hub gives no answer, and with "
+        "--quiet lists only\n"
+        "those hosts. drift lists what hosts have repaired, facts what they are; why asks a host "
+        "as `stead why` does\n"
+        "there. A SELECTOR says which hosts: all, web*, 'role=web and site=ams1', "
+        "os.name=debian; one that means\n"
+        "none is refused. See doc/deploys.md.",
     .example = "stead fleet status role=web",
     .options = options,
     .run = run,

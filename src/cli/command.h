@@ -10,11 +10,12 @@
 
 /* Exit codes, everywhere the same. */
 typedef enum {
-    EXIT_DONE = 0,     /* nothing failed; with --detailed-exitcode: nothing changed */
-    EXIT_REFUSED = 1,  /* bad usage, bad configuration or refused: nothing was touched */
-    EXIT_CHANGED = 2,  /* --detailed-exitcode: changed, or changes are pending */
-    EXIT_FAILURES = 4, /* some resources failed, the rest were done; 6: and some changed */
-    EXIT_BLOCKED = 5,  /* blocked or timed out before converging */
+    EXIT_DONE = 0,        /* nothing failed; with --detailed-exitcode: nothing changed */
+    EXIT_REFUSED = 1,     /* bad usage, bad configuration or refused: nothing was touched */
+    EXIT_CHANGED = 2,     /* --detailed-exitcode: changed, or changes are pending */
+    EXIT_UNREACHABLE = 3, /* the hub that was asked gave no answer: nothing is known */
+    EXIT_FAILURES = 4,    /* some resources failed, the rest were done; 6: and some changed */
+    EXIT_BLOCKED = 5,     /* blocked or timed out before converging */
     EXIT_INTERRUPTED = 130,
 } ExitCode;
 

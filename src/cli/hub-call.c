@@ -9,6 +9,8 @@
 #define BYTES_PATIENCE_US (120 * (uint64_t)G_USEC_PER_SEC) /* for a whole bundle */
 #define PAGES_MAX         10000u
 
+G_DEFINE_QUARK(stead - hub - unreachable, hub_unreachable)
+
 /* --- whom to ask */
 
 void hub_link_clear(HubLink *link) {
@@ -77,9 +79,10 @@ static void set_refusal(Wait *wait, const HttpReply *reply) {
                            : NULL;
     const char *hint = text ? value_map_string(wait->value, "hint", NULL) : NULL;
     SteadError code = reply->status == 404 ? STEAD_ERROR_NOT_FOUND : STEAD_ERROR_REFUSED;
+    /* 503: its store gives none, or it is busy. */
     if (text)
-        g_set_error(&wait->error, STEAD_ERROR, (int)code, "%s%s%s", text, hint ? "; " : "",
-                    hint ? hint : "");
+        g_set_error(&wait->error, reply->status == 503 ? HUB_UNREACHABLE : STEAD_ERROR, (int)code,
+                    "%s%s%s", text, hint ? "; " : "", hint ? hint : "");
     else
         g_set_error(&wait->error, STEAD_ERROR, STEAD_ERROR_FAILED,
                     "read the hub's answer: status %u and no JSON; is it a hub?", reply->status);
@@ -98,6 +101,9 @@ static void on_replied(void *data, const HttpReply *reply, const GError *error) 
     loop_quit(wait->loop);
     if (error) {
         wait->error = g_error_copy(error);
+        if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_IO) ||
+            g_error_matches(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT))
+            wait->error->domain = HUB_UNREACHABLE;
         if (strstr(error->message, "certificate problem"))
             add_hint(&wait->error, "the hub's authority is in its DIR/ca.pem: name it with --ca");
         return;
@@ -212,7 +218,9 @@ Value *hub_copy_at(const Value *map, int64_t unit) {
 }
 
 int hub_exit_code(const GError *error) {
-    bool unreachable = g_error_matches(error, STEAD_ERROR, STEAD_ERROR_IO) ||
-                       g_error_matches(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT);
-    return unreachable ? EXIT_FAILURES : EXIT_REFUSED;
+    if (error->domain == HUB_UNREACHABLE)
+        return EXIT_UNREACHABLE;
+    bool failed = g_error_matches(error, STEAD_ERROR, STEAD_ERROR_IO) ||
+                  g_error_matches(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT);
+    return failed ? EXIT_FAILURES : EXIT_REFUSED;
 }

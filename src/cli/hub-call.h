@@ -6,6 +6,9 @@
 
 #define HUB_DATA_DEFAULT "/var/lib/stead-hub"
 
+#define HUB_UNREACHABLE hub_unreachable_quark() /* codes as those of STEAD_ERROR */
+GQuark hub_unreachable_quark(void);
+
 /* Whom to ask, and as whom. Texts are owned. */
 typedef struct {
     char *url;
@@ -21,7 +24,7 @@ void hub_link_clear(HubLink *link);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HubLink, hub_link_clear)
 
 /* Asks and waits. What the hub refuses is STEAD_ERROR_REFUSED, with its hint, and _NOT_FOUND what
- * it does not have; STEAD_ERROR_IO and _TIMEOUT: it cannot be reached. body may be NULL. */
+ * it does not have; the domain HUB_UNREACHABLE: it gave no answer. body may be NULL. */
 Value *hub_call(const HubLink *link, const char *method, const char *path, const Value *body,
                 GError **error);
 /* PUT of bytes, and GET of them. */

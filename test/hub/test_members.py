@@ -112,7 +112,10 @@ def test_join_without_a_hub(tmp_path, hub):
     call = hub.stead("token", "new", "--host", "web1", "--data", str(hub.data)).stdout.split()[1:]
     hub.stop()
     done = hub.stead(*call, "--state", str(tmp_path / "web1"))
-    assert done.returncode == 4 and "/v1/ca'" in done.stderr
+    assert done.returncode == 3 and "/v1/ca'" in done.stderr
+    for words in ("fleet", "status"), ("deploy", "status"), ("host", "list"), ("token", "list"), ("hub", "channel", "list"):
+        asked = hub.stead(*words, "--data", str(hub.data))
+        assert asked.returncode == 3 and asked.stdout == "" and "ask 'https://127.0.0.1:" in asked.stderr, asked
     missing = hub.stead("agent", "join", "https://127.0.0.1:1")
     assert missing.returncode == 1 and "--token and --ca-fingerprint are missing" in missing.stderr
 
