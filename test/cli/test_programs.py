@@ -465,17 +465,19 @@ EVENTS = '''
 import threading
 kind["watch"] = "events"
 watched = {}
-def follow(r):
-    last = None
+def look(r):
+    return os.path.exists(path(r)) and open(path(r)).read()
+def follow(r, last):
     while True:
-        now = os.path.exists(path(r)) and open(path(r)).read()
-        if last is not None and now != last: put({"changed": r["id"]})
+        now = look(r)
+        if now != last: put({"changed": r["id"]})
         last = now
         time.sleep(0.02)
 def misbehave(r):
     if r["request"] == "watch":
         note("watch " + r["name"])
-        threading.Thread(target=follow, args=(r,), daemon=True).start()
+        # What it is now, before we say that we watch: a change that comes then is one.
+        threading.Thread(target=follow, args=(r, look(r)), daemon=True).start()
         return {"watching": True}
     if r["request"] == "unwatch": return {}
 '''
