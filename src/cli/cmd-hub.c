@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "base/error.h"
 #include "cli/commands.h"
@@ -14,15 +13,6 @@
 #include "cli/verbs.h"
 #include "cluster/dump.h"
 #include "hub/hub.h"
-
-/* A descriptor for each connection: as many as this machine lets us have. */
-static void raise_descriptors(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
-}
 
 static void on_stop(void *data, int signal_number) {
     loop_quit(data);
@@ -70,6 +60,7 @@ static bool serve(const Arguments *arguments, Printer *printer, Loop *loop, Stor
                            .names = (const char *const *)arguments->names,
                            .keep_drift_days = (unsigned)MAX(arguments->keep_drift, 0),
                            .keep_audit_days = (unsigned)MAX(arguments->keep_audit, 0),
+                           .keep_history_minutes = (unsigned)MAX(arguments->keep_history, 0),
                            .limits.connections_per_address = 0 };
     /* Before threads start, or these would get the signals. */
     g_autoptr(LoopSource) on_int = loop_watch_signal(loop, SIGINT, on_stop, loop, error);
@@ -85,7 +76,7 @@ static bool serve(const Arguments *arguments, Printer *printer, Loop *loop, Stor
 
 static int serve_until_stopped(const Arguments *arguments, Printer *printer, const char *data) {
     g_autoptr(GError) error = NULL;
-    raise_descriptors();
+    hub_raise_descriptors();
     Loop *loop = loop_new(&error);
     Store *store = loop ? open_store(loop, arguments, data, &error) : NULL;
     bool served = store && serve(arguments, printer, loop, store, data, &error);
@@ -145,6 +136,15 @@ static const Option option_keep_audit = {
     TO(keep_audit), "DAYS", "How long records of the audit log are kept (default: 365)",
 };
 
+static const Option option_keep_history = {
+    "keep-history",
+    0,
+    G_OPTION_ARG_INT,
+    TO(keep_history),
+    "MINUTES",
+    "How long the store remembers what was before, for who was away (default: 60)",
+};
+
 static const Option option_interval = {
     "interval",   0,      G_OPTION_ARG_STRING,
     TO(interval), "TIME", "channel add: how often the repository is asked (default: 60s)",
@@ -175,6 +175,7 @@ static const Option *const options[] = {
     &option_data,
     &option_keep_drift,
     &option_keep_audit,
+    &option_keep_history,
     &option_listen,
     &option_name,
     &option_store,

@@ -30,7 +30,7 @@ typedef struct {
     gboolean json, noop, detailed_exitcode, no_color, quiet, verify, no_autoedges, corrective, help;
     gboolean verbose, yes, junit, replace, all_files, all_packages, with_secrets, overwrite, check;
     gboolean prefix, keys_only, keep, watch, sign_only;
-    int exchange_ttl, keep_drift, keep_audit;
+    int exchange_ttl, keep_drift, keep_audit, keep_history;
     int parallel, sema, flap, limit, record, size, grace, every, retain;
     int64_t revision;
     double converged_timeout, timeout;

@@ -24,6 +24,7 @@ typedef struct Feed Feed;         /* feed.c */
 typedef struct Gateway Gateway;   /* gateway.h */
 typedef struct Load Load;         /* gateway.h */
 typedef struct Upkeep Upkeep;     /* upkeep.c */
+typedef struct History History;   /* history.c */
 typedef struct Channels Channels; /* channels.c */
 
 struct Hub {
@@ -42,6 +43,7 @@ struct Hub {
     Rollout *rollout;
     WorkerPool *workers; /* of bundles that are verified */
     Upkeep *upkeep;
+    History *history;
     Channels *channels;
     Value *openapi;
     uint64_t last_record; /* the time in the name of our last audit record */
@@ -167,6 +169,12 @@ Value *map_copy(const Value *map, const char *except);
 Upkeep *upkeep_new(Hub *hub, unsigned keep_drift_days, unsigned keep_audit_days);
 void upkeep_free(Upkeep *upkeep); /* accepts NULL */
 void upkeep_run(Upkeep *upkeep);  /* now, whether we lead or not: for tests */
+
+/* --- history.c -------------------------------------------------------------------------------- */
+
+/* keep: us that the store remembers what was before. */
+History *history_new(Hub *hub, uint64_t keep);
+void history_free(History *history); /* accepts NULL */
 
 /* --- channels.c: branches that are followed --------------------------------------------------- */
 

@@ -1,6 +1,7 @@
 #include "hub/hub.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/error.h"
 #include "fleet/layout.h"
@@ -91,6 +92,9 @@ static bool start_rollout(Hub *hub, const HubOptions *options, GError **error) {
     hub->rollout = rollout_new(hub->loop, hub->state, name);
     hub->workers = worker_pool_new(hub->loop, 2);
     hub->upkeep = upkeep_new(hub, options->keep_drift_days, options->keep_audit_days);
+    unsigned minutes = options->keep_history_minutes;
+    hub->history =
+        history_new(hub, (uint64_t)(minutes ? minutes : HUB_KEEP_HISTORY) * 60 * G_USEC_PER_SEC);
     hub->channels = channels_new(hub);
     return true;
 }
@@ -118,6 +122,7 @@ void hub_free(Hub *hub) {
     http_server_free(hub->server);
     worker_pool_free(hub->workers);
     upkeep_free(hub->upkeep);
+    history_free(hub->history);
     channels_free(hub->channels);
     rollout_free(hub->rollout);
     feed_free(hub->feed);
@@ -134,6 +139,14 @@ void hub_free(Hub *hub) {
     g_free(hub->url);
     g_free(hub->data);
     g_free(hub);
+}
+
+void hub_raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
 }
 
 HttpServerOptions hub_try_options(Hub *hub) {

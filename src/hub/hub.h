@@ -14,6 +14,7 @@
  *   gateway*.c     the store of the fleet, for its hosts; which keys they may touch: permit.c
  *   members.c      what a member's labels and grants are, and where they are kept
  *   upkeep.c       now and then: what is old is forgotten
+ *   history.c      the same of the store's own history
  *   channel*.c     branches of git repositories whose signed commits are deployed; git.c reads them
  *   setup.c        the first start
  *
@@ -32,6 +33,7 @@
 
 #define HUB_KEEP_DRIFT_DAYS 30u
 #define HUB_KEEP_AUDIT_DAYS 365u
+#define HUB_KEEP_HISTORY    60u /* minutes */
 
 typedef struct Hub Hub;
 
@@ -44,7 +46,12 @@ typedef struct {
     const char *const *names; /* further names of this hub, for its certificate; or NULL */
     HttpServerOptions limits; /* of clients; the rest is not read */
     unsigned keep_drift_days, keep_audit_days; /* 0: the defaults above */
+    /* What was before in the store, for who was away meanwhile; 0: the default above. */
+    unsigned keep_history_minutes;
 } HubOptions;
+
+/* A hub takes a descriptor for each connection: as many as this machine lets the process have. */
+void hub_raise_descriptors(void);
 
 /* Waits for the store (loop_run()): not inside a callback. What was there is used, what is missing
  * made. */

@@ -637,6 +637,40 @@ static void upkeep(void) {
 
 #define WHY "/v1/fleet/why?host=web1&kind=file&name=/etc/motd"
 
+static int64_t present(const Site *site) {
+    g_autoptr(GBytes) key = g_bytes_new_static("x", 1);
+    g_autoptr(StoreAnswer) answer = store_wait(store_get(site->state, key, NULL, NULL), NULL);
+    return answer->revision;
+}
+
+static bool remembers(const Site *site, int64_t revision) {
+    g_autoptr(GError) error = NULL;
+    StoreRange range = { .revision = revision, .limit = 1 };
+    g_autoptr(StoreAnswer) answer =
+        store_wait(store_range(site->state, &range, NULL, NULL), &error);
+    if (!answer)
+        g_assert_error(error, STORE_ERROR, STORE_ERROR_COMPACTED);
+    return answer != NULL;
+}
+
+/* What was before is kept for an hour, and for no more than an hour and a part. */
+static void history_ends(void) {
+    g_auto(Site) site = site_new();
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    pass(&site, 60);
+    int64_t before = present(&site);
+    put(&site, LAYOUT_REPORTED "web1", "{}");
+    pass(&site, 3500);
+    g_assert_true(remembers(&site, before));
+    int64_t later = present(&site);
+    put(&site, LAYOUT_REPORTED "web1", "{\"state\":\"converged\"}");
+    pass(&site, 1900);
+    g_assert_false(remembers(&site, before));
+    g_assert_true(remembers(&site, later));
+    g_assert_cmpuint(ask(&site, "GET", "/v1/fleet", NULL), ==, 200);
+    expect(&site, "converged");
+}
+
 static void on_said(void *data, StoreAnswer *answer, const GError *error) {
     g_assert_no_error(error);
 }
@@ -695,6 +729,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/hub/members", members);
     g_test_add_func("/hub/deploys", deploys);
     g_test_add_func("/hub/upkeep", upkeep);
+    g_test_add_func("/hub/history-ends", history_ends);
     g_test_add_func("/hub/asking-a-host", asking_a_host);
     g_test_add_func("/hub/listens-where-told", listens_where_told);
     return g_test_run();
