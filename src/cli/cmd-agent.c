@@ -125,9 +125,8 @@ static void on_renewal(void *data, bool failed, const char *text) {
         printer_warning(watch->session->printer, "%s", text);
     else
         on_news(watch, text);
-    if (!failed && watch->exchange.is_hub &&
-        !store_renew_joined(watch->exchange.options.store, watch->session->machine->state_dir,
-                            &error))
+    if (!failed && g_strcmp0(watch->exchange.membership, watch->membership) == 0 &&
+        !store_renew_joined(watch->exchange.options.store, watch->membership, &error))
         printer_warning(watch->session->printer, "use the renewed certificate: %s", error->message);
 }
 

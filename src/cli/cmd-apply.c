@@ -214,9 +214,9 @@ static int apply_plan(Session *session, const char *file, const Value *saved) {
 static int run(const Arguments *arguments, char **words) {
     if (arguments->ssh)
         return over_ssh(arguments, "apply", words[0]);
-    if (arguments->keep || arguments->watch) {
-        fputs("stead apply: --keep and --watch go with --ssh HOSTS; here, 'stead agent FILE' keeps "
-              "watching\n",
+    if (arguments->keep || arguments->watch || arguments->may_publish || arguments->exchange_ttl) {
+        fputs("stead apply: --keep, --watch, --may-publish and --exchange-ttl go with --ssh HOSTS; "
+              "here, 'stead agent FILE' keeps watching\n",
               stderr);
         return EXIT_REFUSED;
     }
@@ -266,6 +266,8 @@ static const Option *const options[] = {
     &option_env,
     &option_exchange,
     &option_exchange_host,
+    &option_may_publish,
+    &option_exchange_ttl,
     &option_store_ca,
     &option_store_cert,
     &option_store_key,

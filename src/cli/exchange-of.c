@@ -3,16 +3,19 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "cli/agent-join.h"
 #include "cli/joined.h"
 #include "cli/store-option.h"
 
 #define SNAPSHOT    "exchange.json"
+#define HUB         "hub" /* alone, or with "=DIR": where joining left what it takes */
 #define PATIENCE_US (15 * (uint64_t)G_USEC_PER_SEC) /* of who asks only once */
 
 void exchange_of_clear(ExchangeOf *exchange) {
     g_clear_pointer(&exchange->options.store, store_free);
     g_clear_pointer(&exchange->host, g_free);
     g_clear_pointer(&exchange->snapshot, g_free);
+    g_clear_pointer(&exchange->membership, g_free);
 }
 
 /* Where the exchange is. */
@@ -24,7 +27,8 @@ static Where where_of(const Session *session) {
         return is_joined(session->machine->state_dir) ? WHERE_HUB : WHERE_NOWHERE;
     if (strcmp(exchange, "none") == 0)
         return WHERE_NOWHERE;
-    return strcmp(exchange, "hub") == 0 ? WHERE_HUB : WHERE_STORE;
+    return strcmp(exchange, HUB) == 0 || g_str_has_prefix(exchange, HUB "=") ? WHERE_HUB
+                                                                             : WHERE_STORE;
 }
 
 static bool check(const Session *session, Where where, GError **error) {
@@ -36,7 +40,8 @@ static bool check(const Session *session, Where where, GError **error) {
                             "--host, --may-publish and --exchange-ttl are for --exchange STORE");
         return false;
     }
-    if (where == WHERE_HUB && !is_joined(session->machine->state_dir)) {
+    if (where == WHERE_HUB && g_strcmp0(arguments->exchange, HUB) == 0 &&
+        !is_joined(session->machine->state_dir)) {
         g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
                             "--exchange hub: this machine has not joined one; see 'stead agent "
                             "join', or name a store");
@@ -50,28 +55,34 @@ static bool check(const Session *session, Where where, GError **error) {
     return false;
 }
 
+/* NULL: that of the machine itself. */
+static const char *named_membership(const Arguments *arguments) {
+    const char *exchange = arguments->exchange;
+    return exchange && g_str_has_prefix(exchange, HUB "=") ? exchange + strlen(HUB "=") : NULL;
+}
+
 /* A hub lets a host be what its certificate says, and nobody else. */
-static Store *open_joined(const Session *session, Loop *loop, char **ret_host, GError **error) {
+static Store *open_joined(const Session *session, Loop *loop, ExchangeOf *of, GError **error) {
     const char *wanted = session->arguments->exchange_host;
-    g_autofree char *host = NULL;
-    g_autoptr(Store) store = store_open_joined(loop, session->machine->state_dir, &host, error);
-    if (!store)
-        return NULL;
-    if (wanted && strcmp(wanted, host) != 0) {
+    const char *named = named_membership(session->arguments);
+    of->is_hub = true;
+    of->membership = named ? g_strdup(named)
+                           : g_build_filename(session->machine->state_dir, JOIN_DIRECTORY, NULL);
+    g_autoptr(Store) store = store_open_joined(loop, of->membership, &of->host, error);
+    if (store && wanted && strcmp(wanted, of->host) != 0) {
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                    "--host '%s': this machine joined its hub as '%s'", wanted, host);
+                    "--host '%s': this machine joined its hub as '%s'", wanted, of->host);
         return NULL;
     }
-    *ret_host = g_steal_pointer(&host);
     return g_steal_pointer(&store);
 }
 
-static Store *open_store(const Session *session, Where where, Loop *loop, char **ret_host,
+static Store *open_store(const Session *session, Where where, Loop *loop, ExchangeOf *of,
                          GError **error) {
     const Arguments *arguments = session->arguments;
     if (where == WHERE_HUB)
-        return open_joined(session, loop, ret_host, error);
-    *ret_host = g_strdup(arguments->exchange_host ? arguments->exchange_host : g_get_host_name());
+        return open_joined(session, loop, of, error);
+    of->host = g_strdup(arguments->exchange_host ? arguments->exchange_host : g_get_host_name());
     return store_open_named(loop, arguments->exchange, arguments, error);
 }
 
@@ -86,9 +97,10 @@ bool exchange_of_session(Session *session, Loop *loop, ExchangeOf *ret) {
     }
     if (where == WHERE_NOWHERE)
         return true;
-    Store *store = open_store(session, where, loop, &ret->host, &error);
-    ret->is_hub = where == WHERE_HUB;
-    ret->snapshot = g_build_filename(session->machine->state_dir, SNAPSHOT, NULL);
+    Store *store = open_store(session, where, loop, ret, &error);
+    /* What a hub told that is not this machine's is of no use without it. */
+    if (!named_membership(arguments))
+        ret->snapshot = g_build_filename(session->machine->state_dir, SNAPSHOT, NULL);
     ret->options = (ExchangeOptions){
         .loop = loop,
         .store = store,

@@ -10,7 +10,8 @@
 typedef struct {
     ExchangeOptions options;
     char *host, *snapshot;
-    bool is_hub; /* the store is that of a machine that joined: see joined.h */
+    bool is_hub;      /* the store is that of a machine that joined: see joined.h */
+    char *membership; /* then: the directory with what joining left */
 } ExchangeOf;
 
 bool exchange_of_session(Session *session, Loop *loop, ExchangeOf *ret);

@@ -6,9 +6,10 @@
 #include "base/error.h"
 #include "cli/agent-join.h"
 
-/* What joining left below the state directory. */
+/* What joining left in a directory. */
 typedef struct {
     char *urls, *ca, *certificate, *key;
+    char *socket; /* NULL: the hub is reached at its address */
 } Membership;
 
 static void membership_clear(Membership *membership) {
@@ -18,15 +19,12 @@ static void membership_clear(Membership *membership) {
     if (membership->key)
         memset(membership->key, 0, strlen(membership->key));
     g_free(membership->key);
+    g_free(membership->socket);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Membership, membership_clear)
 
-static char *path_of(const char *state_dir, const char *name) {
-    return g_build_filename(state_dir, JOIN_DIRECTORY, name, NULL);
-}
-
-static bool read_text(const char *state_dir, const char *name, char **ret, GError **error) {
-    g_autofree char *path = path_of(state_dir, name);
+static bool read_text(const char *directory, const char *name, char **ret, GError **error) {
+    g_autofree char *path = g_build_filename(directory, name, NULL);
     g_autoptr(GBytes) bytes = disk_read(path, PKI_PEM_LIMIT, error);
     if (!bytes)
         return false;
@@ -34,18 +32,21 @@ static bool read_text(const char *state_dir, const char *name, char **ret, GErro
     return true;
 }
 
-static bool read_key(const char *state_dir, char **ret, GError **error) {
-    g_autofree char *path = path_of(state_dir, "key.pem");
+static bool read_key(const char *directory, char **ret, GError **error) {
+    g_autofree char *path = g_build_filename(directory, "key.pem", NULL);
     g_autoptr(PkiKey) key = pki_key_load(path, error);
     *ret = key ? pki_key_pem(key) : NULL;
     return key != NULL;
 }
 
-static bool membership_read(Membership *membership, const char *state_dir, GError **error) {
-    return read_text(state_dir, "url", &membership->urls, error) &&
-           read_text(state_dir, "ca.pem", &membership->ca, error) &&
-           read_text(state_dir, "certificate.pem", &membership->certificate, error) &&
-           read_key(state_dir, &membership->key, error);
+static bool membership_read(Membership *membership, const char *directory, GError **error) {
+    g_autofree char *socket = g_build_filename(directory, MEMBERSHIP_SOCKET, NULL);
+    return read_text(directory, "url", &membership->urls, error) &&
+           read_text(directory, "ca.pem", &membership->ca, error) &&
+           read_text(directory, "certificate.pem", &membership->certificate, error) &&
+           read_key(directory, &membership->key, error) &&
+           (!g_file_test(socket, G_FILE_TEST_EXISTS) ||
+            read_text(directory, MEMBERSHIP_SOCKET, &membership->socket, error));
 }
 
 static StoreEtcdOptions options_of(const Membership *membership) {
@@ -53,6 +54,7 @@ static StoreEtcdOptions options_of(const Membership *membership) {
                                .ca = membership->ca,
                                .certificate = membership->certificate,
                                .key = membership->key,
+                               .socket = membership->socket,
                                .is_hub = true };
 }
 
@@ -72,13 +74,13 @@ static char *name_of(const Membership *membership, GError **error) {
 }
 
 bool is_joined(const char *state_dir) {
-    g_autofree char *path = path_of(state_dir, "certificate.pem");
+    g_autofree char *path = g_build_filename(state_dir, JOIN_DIRECTORY, "certificate.pem", NULL);
     return g_file_test(path, G_FILE_TEST_EXISTS);
 }
 
-Store *store_open_joined(Loop *loop, const char *state_dir, char **ret_host, GError **error) {
+Store *store_open_joined(Loop *loop, const char *directory, char **ret_host, GError **error) {
     g_auto(Membership) membership = { .urls = NULL };
-    if (!membership_read(&membership, state_dir, error))
+    if (!membership_read(&membership, directory, error))
         return NULL;
     g_autofree char *host = name_of(&membership, error);
     StoreEtcdOptions options = options_of(&membership);
@@ -88,9 +90,9 @@ Store *store_open_joined(Loop *loop, const char *state_dir, char **ret_host, GEr
     return store;
 }
 
-bool store_renew_joined(Store *store, const char *state_dir, GError **error) {
+bool store_renew_joined(Store *store, const char *directory, GError **error) {
     g_auto(Membership) membership = { .urls = NULL };
-    if (!membership_read(&membership, state_dir, error))
+    if (!membership_read(&membership, directory, error))
         return false;
     StoreEtcdOptions options = options_of(&membership);
     return store_etcd_renew(store, &options, error);

@@ -203,7 +203,8 @@ const Option option_exchange = {
     TO(exchange),
     "STORE",
     "Share what is published with the other hosts in STORE: hub (the default where this machine "
-    "joined one), etcd=URL[,URL...], sqlite=FILE, or none",
+    "joined one), hub=DIR (with what joining left in DIR), etcd=URL[,URL...], sqlite=FILE, or "
+    "none; with --ssh and --watch: ssh, through the connections to the hosts",
 };
 const Option option_exchange_host = {
     "host",

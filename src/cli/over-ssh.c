@@ -11,7 +11,9 @@
 #include "bundle/bundle.h"
 #include "cli/printer.h"
 #include "cli/saved-plan.h"
+#include "cli/ssh-exchange.h"
 #include "host/host-real.h"
+#include "http/client.h"
 #include "remote/fleet.h"
 #include "remote/script.h"
 
@@ -24,6 +26,7 @@ typedef struct {
     Printer *printer;
     Loop *loop;
     Fleet *fleet;
+    SshExchange *exchange;  /* NULL: they share none */
     char *directory, *main; /* of the configuration, here */
     char *here, *there;     /* what its places begin with, as the user wrote it, and on a host */
     RemoteSource source;
@@ -99,6 +102,8 @@ static void on_ended(void *data, const char *host, int exit_code, const GError *
                      bool has_run) {
     OverSsh *over = data;
     int code = error != NULL ? EXIT_FAILURES : exit_code;
+    if (over->exchange != NULL)
+        ssh_exchange_drop(over->exchange, host);
     if (error != NULL && !has_run)
         over->n_refused++;
     else
@@ -229,6 +234,28 @@ static bool refuse(const char *option, const char *why, GError **error) {
     return false;
 }
 
+static bool shares(const Arguments *arguments) {
+    return g_strcmp0(arguments->exchange, OVER_SSH_EXCHANGE) == 0;
+}
+
+static bool check_exchange(const Arguments *arguments, GError **error) {
+    bool has_none = arguments->exchange == NULL || strcmp(arguments->exchange, "none") == 0;
+    if (!has_none && !shares(arguments))
+        return refuse("--exchange",
+                      "with --ssh it is ssh: what these hosts publish is shared through the "
+                      "connections to them; a store of their own is for their agents",
+                      error);
+    if (shares(arguments) && !arguments->watch)
+        return refuse("--exchange ssh",
+                      "without --watch nobody stays to publish anything; add --watch", error);
+    if (arguments->exchange_host != NULL)
+        return refuse("--host", "not with --ssh: in the exchange a host is called as ssh calls it",
+                      error);
+    if (has_none && (arguments->may_publish != NULL || arguments->exchange_ttl != 0))
+        return refuse("--may-publish and --exchange-ttl", "they are for --exchange ssh", error);
+    return true;
+}
+
 static bool check(const Arguments *arguments, const char *file, GError **error) {
     g_autoptr(Value) saved = g_str_has_suffix(file, ".json") ? saved_plan_load(file) : NULL;
     if (saved != NULL)
@@ -248,7 +275,7 @@ static bool check(const Arguments *arguments, const char *file, GError **error) 
                       "not with --force, --timeout, --verify or --detailed-exitcode: apply those "
                       "once before",
                       error);
-    return true;
+    return check_exchange(arguments, error);
 }
 
 static void add_text(GString *words, const char *option, const char *text) {
@@ -285,6 +312,12 @@ static void add_options(GString *words, const Arguments *arguments) {
         g_string_append_printf(words, " --timeout=%f", arguments->timeout);
     if (arguments->converged_timeout > 0)
         g_string_append_printf(words, " --converged-timeout=%f", arguments->converged_timeout);
+    if (shares(arguments))
+        g_string_append(words, " --exchange=hub=\"$run\"");
+    else
+        add_text(words, "--exchange", arguments->exchange);
+    if (arguments->exchange_ttl > 0)
+        g_string_append_printf(words, " --exchange-ttl=%d", arguments->exchange_ttl);
 }
 
 /* A name for the shell there, and stable: the ledger knows the configuration by its path. */
@@ -330,7 +363,20 @@ static bool make_words(const OverSsh *over, const char *verb, const char *direct
 
 /* --- all of it */
 
-static int run_fleet(OverSsh *over, const GPtrArray *hosts, const RemoteJob *job, GError **error) {
+/* Before there are targets. False: error is set. */
+static bool open_exchange(OverSsh *over, const GPtrArray *hosts, RemoteJob *job, GError **error) {
+    if (!shares(over->arguments))
+        return true;
+    over->exchange = ssh_exchange_new(over->loop, hosts, over->arguments->may_publish, error);
+    if (over->exchange == NULL)
+        return false;
+    job->own_files = ssh_exchange_files;
+    job->data = over->exchange;
+    job->back = ssh_exchange_address(over->exchange);
+    return true;
+}
+
+static int run_fleet(OverSsh *over, const GPtrArray *hosts, RemoteJob *job, GError **error) {
     FleetListener listener = { on_line, on_copies, on_ended, on_all_ended, over };
     int given = over->arguments->parallel;
     unsigned parallel = given > 0 ? (unsigned)given : DEFAULT_PARALLEL;
@@ -345,12 +391,14 @@ static int run_fleet(OverSsh *over, const GPtrArray *hosts, const RemoteJob *job
     g_autoptr(LoopSource) on_int = loop_watch_signal(over->loop, SIGINT, on_signal, over, error);
     g_autoptr(LoopSource) on_term =
         on_int != NULL ? loop_watch_signal(over->loop, SIGTERM, on_signal, over, error) : NULL;
-    bool ready = on_term != NULL && (watch != NULL || !over->arguments->watch);
+    bool ready = on_term != NULL && (watch != NULL || !over->arguments->watch) &&
+                 open_exchange(over, hosts, job, error);
     if (ready) {
         over->fleet = fleet_new(over->loop, hosts, parallel, job, &over->source, &listener);
         ready = loop_run(over->loop, error);
     }
     g_clear_pointer(&over->fleet, fleet_free);
+    g_clear_pointer(&over->exchange, ssh_exchange_free);
     host_watch_free(watch);
     host_free(host);
     loop_timer_clear(&over->settle);
@@ -370,6 +418,8 @@ static int run_job(OverSsh *over, const char *verb, const GPtrArray *hosts, GErr
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
                     "--ssh: there is no ssh here; install it: apt install openssh-client");
     else if (pack(over, &over->source, error) &&
+             /* What is loaded is copied. */
+             (!shares(over->arguments) || http_client_need(error)) &&
              make_words(over, verb, directory, words, files, &n_files, error) &&
              (program = remote_program_new(error)) != NULL) {
         RemoteJob job = { .ssh = ssh,

@@ -13,7 +13,7 @@ struct HttpClient {
     bool unverified;
     Loop *loop;
     CURLM *multi;
-    char *ca, *certificate, *key;
+    char *ca, *certificate, *key, *socket;
     LoopTimer *timer;
     GHashTable *sockets; /* fd -> LoopSource */
     GQueue calls;        /* of HttpCall */
@@ -271,6 +271,7 @@ static void set_always(CURL *easy, const HttpClient *client) {
     (void)curl.easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_connecting);
     (void)curl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, client->unverified ? 0L : 1L);
     (void)curl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, client->unverified ? 0L : 2L);
+    (void)curl.easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, client->socket);
     set_blob(easy, CURLOPT_CAINFO_BLOB, client->ca);
     set_blob(easy, CURLOPT_SSLCERT_BLOB, client->certificate);
     set_blob(easy, CURLOPT_SSLKEY_BLOB, client->key);
@@ -330,6 +331,10 @@ static bool set_up(HttpClient *client) {
            curl.multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_HANDLES) == CURLM_OK;
 }
 
+bool http_client_need(GError **error) {
+    return curl_need(error);
+}
+
 HttpClient *http_client_new(Loop *loop, const HttpClientOptions *options, GError **error) {
     if (!curl_need(error))
         return NULL;
@@ -343,6 +348,7 @@ HttpClient *http_client_new(Loop *loop, const HttpClientOptions *options, GError
     client->ca = options != NULL ? g_strdup(options->ca) : NULL;
     client->certificate = options != NULL ? g_strdup(options->certificate) : NULL;
     client->key = options != NULL ? g_strdup(options->key) : NULL;
+    client->socket = options != NULL ? g_strdup(options->socket) : NULL;
     if (set_up(client))
         return g_steal_pointer(&client);
     g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_FAILED, "start libcurl: out of memory");
@@ -367,5 +373,6 @@ void http_client_free(HttpClient *client) {
     if (client->key != NULL)
         explicit_bzero(client->key, strlen(client->key));
     g_free(client->key);
+    g_free(client->socket);
     g_free(client);
 }

@@ -19,9 +19,12 @@ typedef struct HttpCall HttpCall;
 typedef struct {
     const char *ca; /* who may sign the servers' certificates; NULL: as on this host */
     const char *certificate, *key; /* ours */
+    const char *socket; /* path of one of this machine that leads to all servers; NULL: none */
     bool unverified; /* whoever answers is believed: the caller checks what comes by other means */
 } HttpClientOptions;
 
+/* Loads libcurl now, for who wants to know, or wants it to be there. */
+bool http_client_need(GError **error);
 /* Copies options, which may be NULL. STEAD_ERROR_UNSUPPORTED without libcurl. */
 HttpClient *http_client_new(Loop *loop, const HttpClientOptions *options, GError **error);
 /* Accepts NULL. Not inside a callback. What is not answered never is. */

@@ -144,7 +144,7 @@ size_t http_stream_queued(HttpStream *stream);
 /* At once, as a client that is too far behind. */
 void http_stream_drop(HttpStream *stream);
 
-/* --- for tests: a request without a connection ----------------------------------------------- */
+/* --- a request without a connection: of tests, and of who runs the server itself ------------ */
 
 typedef void (*HttpAnswered)(void *data, unsigned status, const char *content_type, GBytes *body);
 /* Goes the way of a real one, through routes and dispatch of options, to answered. A stream ends

@@ -20,6 +20,8 @@ static const struct {
       "load it with ssh-add" },
     { "Too many authentication failures", "it does not let us in",
       "name the right key in ~/.ssh/config with IdentityFile and IdentitiesOnly" },
+    { "forwarding failed", "its sshd lets no socket lead back here, which --exchange takes",
+      "set 'AllowStreamLocalForwarding yes' in its sshd_config and reload it" },
     { "Could not resolve hostname", "nobody knows this name", "check the name, or ~/.ssh/config" },
     { "Connection refused", "nothing listens for ssh there",
       "check that sshd runs, and the port in ~/.ssh/config" },

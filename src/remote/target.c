@@ -18,6 +18,7 @@
 struct Target {
     Loop *loop;
     char *host, *token;
+    char *socket; /* of job->back, on the target; or NULL */
     const RemoteJob *job;
     TargetListener listener;
     RemoteSource source; /* owned reference */
@@ -110,6 +111,33 @@ static void put_source(Target *target) {
     say(target, "unpack %s %s\n", target->source.digest, target->job->directory);
 }
 
+static void put_text(Target *target, const char *name, const char *text) {
+    g_autoptr(GBytes) bytes = g_bytes_new(text, strlen(text));
+    put(target, name, bytes);
+}
+
+static void clear_file(void *data) {
+    RemoteFile *file = data;
+    g_bytes_unref(file->bytes);
+}
+
+static bool put_files(Target *target) {
+    const RemoteJob *job = target->job;
+    g_autoptr(GArray) own = g_array_new(FALSE, FALSE, sizeof(RemoteFile));
+    g_array_set_clear_func(own, clear_file);
+    if (job->own_files != NULL && !job->own_files(job->data, target->host, own, &target->error))
+        return false;
+    for (unsigned i = 0; i < job->n_files; i++)
+        put(target, job->files[i].name, job->files[i].bytes);
+    for (unsigned i = 0; i < own->len; i++) {
+        const RemoteFile *file = &g_array_index(own, RemoteFile, i);
+        put(target, file->name, file->bytes);
+    }
+    if (target->socket != NULL)
+        put_text(target, REMOTE_SOCKET, target->socket);
+    return true;
+}
+
 static void begin(Target *target, bool has_program) {
     const RemoteJob *job = target->job;
     GBytes *packed = has_program ? NULL : remote_program_packed(job->program, &target->error);
@@ -123,10 +151,11 @@ static void begin(Target *target, bool has_program) {
         send(target, g_bytes_ref(packed));
     }
     put_source(target);
-    for (unsigned i = 0; i < job->n_files; i++)
-        put(target, job->files[i].name, job->files[i].bytes);
-    g_autoptr(GBytes) words = g_bytes_new_static(job->words, strlen(job->words));
-    put(target, "words", words);
+    if (!put_files(target)) {
+        hang_up(target);
+        return;
+    }
+    put_text(target, "words", job->words);
     say(target, "run\n");
     target->running = true;
 }
@@ -247,6 +276,32 @@ static void on_end(void *data, int fd, uint32_t events) {
 
 /* --- life */
 
+static const char *const always[] = {
+    "-T",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "ConnectTimeout=10",
+    "-o",
+    "ServerAliveInterval=10",
+    "-o",
+    "ServerAliveCountMax=3",
+    "-o",
+    "LogLevel=ERROR",
+    NULL,
+};
+/* A connection of its own, that ends with us: a master of the user's would keep the socket. It is
+ * its owner's alone. The value of -R follows. */
+static const char *const with_way_back[] = {
+    "-o", "ControlPath=none",         "-o", "ExitOnForwardFailure=yes",
+    "-o", "StreamLocalBindMask=0177", "-R", NULL,
+};
+
+static void add_words(GPtrArray *words, const char *const *more) {
+    for (; *more != NULL; more++)
+        g_ptr_array_add(words, g_strdup(*more));
+}
+
 static bool start_ssh(Target *target, GError **error) {
     const RemoteJob *job = target->job;
     g_autofree char *who =
@@ -258,16 +313,19 @@ static bool start_ssh(Target *target, GError **error) {
                               .keep = job->keep,
                               .unprivileged = job->unprivileged };
     g_autofree char *command = script_command(&options);
-    const char *const words[] = { job->ssh, "-T",
-                                  "-o",     "BatchMode=yes",
-                                  "-o",     "ConnectTimeout=10",
-                                  "-o",     "ServerAliveInterval=10",
-                                  "-o",     "ServerAliveCountMax=3",
-                                  "-o",     "LogLevel=ERROR",
-                                  "--",     target->host,
-                                  command,  NULL };
+    g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(words, g_strdup(job->ssh));
+    add_words(words, always);
+    if (target->socket != NULL) {
+        add_words(words, with_way_back);
+        g_ptr_array_add(words, g_strdup_printf("%s:%s", target->socket, job->back));
+    }
+    const char *const last[] = { "--", target->host, command, NULL };
+    add_words(words, last);
+    g_ptr_array_add(words, NULL);
     g_auto(GStrv) env = g_get_environ();
-    return child_start(&target->child, words, (const char *const *)env, error);
+    return child_start(&target->child, (const char *const *)words->pdata, (const char *const *)env,
+                       error);
 }
 
 static bool watch(Target *target, GError **error) {
@@ -297,6 +355,8 @@ Target *target_start(Loop *loop, const char *host, const RemoteJob *job, const R
     target->host = g_strdup(host);
     target->token = g_uuid_string_random();
     target->job = job;
+    if (job->back != NULL) /* nobody can guess it, so nobody can have made it before */
+        target->socket = g_strdup_printf("/tmp/stead-%s", target->token);
     target->listener = *listener;
     target->child = CHILD_NONE;
     target->out = g_string_new(NULL);
@@ -326,6 +386,7 @@ void target_free(Target *target) {
     g_clear_error(&target->error);
     g_free(target->host);
     g_free(target->token);
+    g_free(target->socket);
     g_free(target);
 }
 

@@ -336,7 +336,10 @@ static void client_free(void *client) {
 }
 
 static bool set_client(Etcd *etcd, const StoreEtcdOptions *options, GError **error) {
-    HttpClientOptions tls = { options->ca, options->certificate, options->key };
+    HttpClientOptions tls = { .ca = options->ca,
+                              .certificate = options->certificate,
+                              .key = options->key,
+                              .socket = options->socket };
     g_autoptr(GError) problem = NULL;
     HttpClient *client = http_client_new(etcd->state.loop, &tls, &problem);
     if (client == NULL) {

@@ -194,6 +194,7 @@ typedef struct {
     const char *ca;                /* PEM text; NULL: the authorities this host trusts */
     const char *certificate, *key; /* PEM texts of ours; NULL: none */
     const char *user, *password;   /* NULL: none */
+    const char *socket;            /* path of one to connect to, whatever urls say; NULL: none */
     bool is_hub;                   /* what answers is a hub of ours */
 } StoreEtcdOptions;
 

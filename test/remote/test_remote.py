@@ -1,7 +1,9 @@
 """stead apply --ssh: a real ssh and a real sshd, whose machine is this one below other /run, /var and /home."""
 import json
 import os
+import pathlib
 import re
+import shlex
 import signal
 import time
 
@@ -235,6 +237,95 @@ def test_watch(desk, target):
     assert target.left_behind() == ["/var/cache/stead"]
 
 
+NEIGHBOURS = """
+exchange.publish(exchange.host .. "/at", { port = 80 })
+exchange.publish("web/" .. exchange.host, VERSION)
+local lines = {}
+for name, value in pairs(exchange.get("web/")) do table.insert(lines, name .. "=" .. value .. "\\n") end
+table.sort(lines)
+file "/run/neighbours" { content = table.concat(lines) }
+"""
+
+
+def neighbours(version: str) -> str:
+    return NEIGHBOURS.replace("VERSION", f'"{version}"')
+
+
+def test_they_share_an_exchange(desk, target, tmp_path):
+    """A host's connection is cut, and what it published goes; an edit reaches all; nothing is left of it."""
+    before = set(pathlib.Path("/tmp").glob("stead-*"))
+    with Sshd(tmp_path / "db1", "db1", target) as other:
+        desk.knows(target, other)
+        desk.write(neighbours("1"))
+        process = desk.start("--watch", "--exchange", "ssh", "--may-publish", "web/", hosts="web1,root@db1")
+        both = [host.path("/run/neighbours") for host in (target, other)]
+
+        def all_have(hosts, text):
+            wait_for(text, lambda: all(path.exists() and path.read_text() == text for path in hosts))
+        all_have(both, "db1=1\nweb1=1\n")
+        desk.write(neighbours("2"))
+        all_have(both, "db1=2\nweb1=2\n")
+        sockets = set(pathlib.Path("/tmp").glob("stead-*")) - before
+        assert all((path.stat().st_mode & 0o777) == (0o700 if path.is_dir() else 0o600) for path in sockets), sockets
+        ssh = [child for child in children(process.pid) if b"root@db1" in open(f"/proc/{child}/cmdline", "rb").read()]
+        os.kill(ssh[0], signal.SIGKILL)
+        all_have(both[:1], "web1=2\n")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 130, out + err
+        assert "root@db1: the connection was cut" in err
+        wait_for("the target to be clean", lambda: other.left_behind() == ["/var/cache/stead"])
+        assert target.left_behind() == ["/var/cache/stead"]
+    assert set(pathlib.Path("/tmp").glob("stead-*")) == before
+
+
+def test_nobody_publishes_as_another(desk, target, tmp_path):
+    target.run("rm -f /run/got")
+    with Sshd(tmp_path / "db1", "db1", target) as other:
+        desk.knows(target, other)
+        desk.write('exchange.publish("db1/at", exchange.host)\n'
+                   'file "/run/got" { content = tostring(exchange.get("db1/").at) }\n')
+        process = desk.start("--watch", "--exchange", "ssh", hosts="web1,db1")
+        line = ""
+        while not (line.startswith("web1: ") and "db1/at" in line):
+            line = process.stderr.readline()
+            assert line
+        got = other.path("/run/got")
+        wait_for("what db1 says", lambda: got.exists() and got.read_text() == "db1")
+        assert not target.path("/run/got").exists()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+
+
+@pytest.mark.parametrize("words,said", [
+    (("--exchange", "ssh"), "--exchange ssh: without --watch nobody stays"),
+    (("--exchange", "etcd=http://x:1"), "--exchange: with --ssh it is ssh"),
+    (("--watch", "--may-publish", "web/"), "they are for --exchange ssh"),
+    (("--watch", "--exchange", "ssh", "--host", "x"), "--host: not with --ssh"),
+])
+def test_exchanges_that_cannot_be(desk, words, said):
+    desk.write(MOTD)
+    assert said in desk.run(*words, code=1)
+
+
+def test_two_hosts_of_one_name(desk):
+    desk.write(MOTD)
+    text = desk.run("--watch", "--exchange", "ssh", hosts="web1,ada@web1", code=1)
+    assert "two hosts would be 'web1' in the exchange: give them names of their own in ~/.ssh/config" in text
+
+
+def test_sshd_lets_no_socket_back(tmp_path):
+    with Sshd(tmp_path / "web1") as target:
+        with open(target.directory / "sshd_config", "a") as config:
+            config.write("AllowStreamLocalForwarding no\n")
+        desk = Desk(tmp_path / "desk")
+        desk.knows(target)
+        desk.write(MOTD)
+        text = desk.run("--watch", "--exchange", "ssh", code=1)
+        assert "web1: its sshd lets no socket lead back here, which --exchange takes: set 'AllowStream" in text
+        desk.run()
+
+
 def test_the_document_names_what_is_said():
     """The first column of the table in doc/remote.md is in the source."""
     text = (ROOT / "doc/remote.md").read_text()
@@ -254,13 +345,20 @@ def test_the_document_works(desk, target, tmp_path):
         desk.write(MOTD)
         text = (ROOT / "doc/remote.md").read_text()
         commands = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)).splitlines()
-        assert len(commands) == 3
+        assert len(commands) == 4
         for command in commands:
-            words = command.split()
+            words = shlex.split(command)
             verb, hosts = words[1], words[words.index("--ssh") + 1]
-            process = desk.start(*["--watch"] * ("--watch" in words), verb=verb, hosts=hosts)
+            options = words[2:words.index("--ssh")]
+            if "--exchange" in words:
+                desk.write(MOTD + 'exchange.publish("web/" .. exchange.host, 1)\n'
+                           'if exchange.get("web/").web2 then file "/run/web2" { content = "" } end\n')
+            process = desk.start(*options, verb=verb, hosts=hosts)
             if "--watch" in words:
                 wait_for("the other host", third.path("/run/motd").exists)
+            if "--exchange" in words:
+                wait_for("what the other publishes", target.path("/run/web2").exists)
+            if "--watch" in words:
                 process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=300)
             assert process.returncode == (130 if "--watch" in words else 0), out + err
