@@ -12,6 +12,7 @@
 #include "cli/deploy-plan.h"
 #include "cli/deploy-settings.h"
 #include "cli/fleet-names.h"
+#include "fleet/strategy.h"
 
 #define KEY_VARIABLE "STEAD_DEPLOY_KEY"
 #define EARLIER_MAX  100 /* deploys that are looked at for one of the same bundle */
@@ -170,6 +171,16 @@ static void warn_nobody(const Deploy *deploy) {
                     deploy->to, why ? "; " : "", why ? why->message : "");
 }
 
+/* Hosts that all have none would be one group. */
+static void warn_ungrouped(const Deploy *deploy) {
+    Strategy strategy;
+    g_autoptr(GError) why = NULL;
+    bool parsed = strategy_parse(deploy->strategy, &strategy, NULL);
+    if (parsed && *strategy.by && !fleet_check_name(deploy->link, strategy.by, &why))
+        printer_warning(deploy->printer, "the strategy has 'by=%s', but %s", strategy.by,
+                        why->message);
+}
+
 /* Who is asked has to see what about. */
 static bool is_silent(const Deploy *deploy) {
     return printer_is_quiet(deploy->printer) && deploy->arguments->yes;
@@ -195,6 +206,8 @@ static bool show_plan(Deploy *deploy, GError **error) {
     warn_halted(deploy);
     if (deploy->targets == 0)
         warn_nobody(deploy);
+    else
+        warn_ungrouped(deploy);
     return true;
 }
 

@@ -125,16 +125,21 @@ static void check_value(Check *check, const SelectorTerm *term) {
                 term->name, term->text, near);
 }
 
+static void check_name(Check *check, const char *name) {
+    for (size_t i = 0; i < value_size(check->hosts); i++)
+        if (member_of(value_list_at(check->hosts, i), name))
+            return;
+    refuse_name(check, name);
+}
+
 static void check_term(void *data, const SelectorTerm *term) {
     Check *check = data;
-    bool is_host = !term->name || strcmp(term->name, "host") == 0, is_known = false;
-    for (size_t i = 0; !is_host && i < value_size(check->hosts); i++)
-        is_known |= member_of(value_list_at(check->hosts, i), term->name) != NULL;
+    bool is_host = !term->name || strcmp(term->name, "host") == 0;
+    if (!is_host && !check->error)
+        check_name(check, term->name);
     if (check->error)
         return;
-    if (!is_host && !is_known)
-        refuse_name(check, term->name);
-    else if (term->is_pattern || term->differs)
+    if (term->is_pattern || term->differs)
         return;
     else if (is_host)
         check_host(check, term->text);
@@ -155,6 +160,18 @@ bool fleet_check_selector(const HubLink *link, const char *text, GError **error)
         g_set_error(&check.error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
                     "no host is '%s'; 'stead host list' shows names, 'stead host show' labels",
                     text);
+    g_propagate_error(error, check.error);
+    return false;
+}
+
+bool fleet_check_name(const HubLink *link, const char *name, GError **error) {
+    g_autoptr(Value) hosts = read_hosts(link, error);
+    if (!hosts || value_size(hosts) == 0)
+        return hosts != NULL;
+    Check check = { .hosts = hosts };
+    check_name(&check, name);
+    if (!check.error)
+        return true;
     g_propagate_error(error, check.error);
     return false;
 }

@@ -361,13 +361,15 @@ typedef struct {
     char salt[DIGEST_HEX_SIZE]; /* "" with the order of names */
 } Turn;
 
+static const char *text_of(const Value *map, const char *name) {
+    const Value *value = selector_look_up(map, name);
+    return value && value_type(value) == VALUE_STRING ? value_string(value) : "";
+}
+
 static const char *group_of(const Step *step, const RosterHost *host) {
-    static const char *const names[] = { [STRATEGY_BY_ROLE] = "role", [STRATEGY_BY_SITE] = "site" };
-    uint64_t by = step->record->strategy.by;
-    if (by == STRATEGY_BY_NONE)
-        return "";
-    const char *group = host->labels ? value_map_string(host->labels, names[by], "") : "";
-    return *group || !host->facts ? group : value_map_string(host->facts, names[by], "");
+    const char *by = step->record->strategy.by;
+    const char *group = *by ? text_of(host->labels, by) : "";
+    return *by && *group == '\0' ? text_of(host->facts, by) : group;
 }
 
 static int compare_groups(const char *a, const char *b) {

@@ -7,8 +7,9 @@
 #include "base/suggest.h"
 
 #define TEXT_MAX 1000u /* bytes */
+#define NO_NAME  "none"
 
-typedef enum { OPTION_COUNT, OPTION_SHARE, OPTION_TIME, OPTION_WORD } OptionType;
+typedef enum { OPTION_COUNT, OPTION_SHARE, OPTION_TIME, OPTION_WORD, OPTION_NAME } OptionType;
 
 typedef struct {
     const char *name;
@@ -19,7 +20,6 @@ typedef struct {
     const char *const *words; /* of a word: in the order of its enum */
 } Option;
 
-static const char *const by_words[] = { "none", "role", "site", NULL };
 static const char *const order_words[] = { "salted", "name", NULL };
 static const char *const on_failure_words[] = { "halt", "revert", NULL };
 
@@ -29,7 +29,7 @@ static const Option options[] = {
     { "soak", OPTION_TIME, offsetof(Strategy, soak), 0, 7 * DAY, "60s", NULL },
     { "max-failures", OPTION_COUNT, offsetof(Strategy, max_failures), 0, 100000, "1", NULL },
     { "canaries", OPTION_COUNT, offsetof(Strategy, canaries), 0, 100, "1", NULL },
-    { "by", OPTION_WORD, offsetof(Strategy, by), 0, 0, "none", by_words },
+    { "by", OPTION_NAME, offsetof(Strategy, by), 0, 0, NO_NAME, NULL },
     { "order", OPTION_WORD, offsetof(Strategy, order), 0, 0, "salted", order_words },
     { "timeout", OPTION_TIME, offsetof(Strategy, timeout), 1, 7 * DAY, "10m", NULL },
     { "on-failure", OPTION_WORD, offsetof(Strategy, on_failure), 0, 0, "halt", on_failure_words },
@@ -59,6 +59,11 @@ static bool refuse(const Option *option, const char *value, GError **error) {
     if (option->words)
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG, "read '%s=%s': it is one of %s",
                     option->name, value, words);
+    else if (option->type == OPTION_NAME)
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
+                    "read '%s=%s': it is '" NO_NAME "', or the name of a label or fact: up to %u "
+                    "letters, digits, '.', '-' and '_'",
+                    option->name, value, STRATEGY_BY_MAX);
     else if (option->type == OPTION_TIME)
         g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
                     "read '%s=%s': it is a time from %s to %s, like '90s', '10m' or '1h'",
@@ -101,9 +106,20 @@ static bool read_word(const Option *option, const char *value, uint64_t *ret_num
     return false;
 }
 
+static bool read_name(const char *value, char ret_name[STRATEGY_BY_MAX + 1]) {
+    size_t size =
+        strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_");
+    if (size == 0 || value[size] != '\0' || size > STRATEGY_BY_MAX)
+        return false;
+    g_strlcpy(ret_name, strcmp(value, NO_NAME) == 0 ? "" : value, STRATEGY_BY_MAX + 1);
+    return true;
+}
+
 static bool read_value(const Option *option, const char *value, Strategy *strategy) {
     uint64_t number;
     const char *rest;
+    if (option->type == OPTION_NAME)
+        return read_name(value, strategy->by);
     if (option->type == OPTION_WORD)
         return read_word(option, value, field(option, strategy));
     if (!read_number(value, &number, &rest))
@@ -190,8 +206,12 @@ char *strategy_print(const Strategy *strategy) {
     GString *out = g_string_new(NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
         const Option *option = &options[i];
-        uint64_t number = *field(option, &copy);
         g_string_append_printf(out, "%s%s=", i ? "," : "", option->name);
+        if (option->type == OPTION_NAME) {
+            g_string_append(out, *strategy->by ? strategy->by : NO_NAME);
+            continue;
+        }
+        uint64_t number = *field(option, &copy);
         g_autofree char *time = strategy_print_seconds(number);
         if (option->words)
             g_string_append(out, option->words[number]);

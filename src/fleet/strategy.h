@@ -4,7 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum { STRATEGY_BY_NONE, STRATEGY_BY_ROLE, STRATEGY_BY_SITE } StrategyBy;
+#define STRATEGY_BY_MAX 64u /* bytes of a label's name */
+
 typedef enum { STRATEGY_ORDER_SALTED, STRATEGY_ORDER_NAME } StrategyOrder;
 typedef enum { STRATEGY_HALT, STRATEGY_REVERT } StrategyOnFailure;
 
@@ -14,10 +15,10 @@ typedef struct {
     uint64_t soak;         /* seconds */
     uint64_t max_failures; /* that a rollout goes on with; of canaries it bears none */
     uint64_t canaries;
-    uint64_t by;         /* StrategyBy */
-    uint64_t order;      /* StrategyOrder */
-    uint64_t timeout;    /* seconds that a host has to converge */
-    uint64_t on_failure; /* StrategyOnFailure */
+    char by[STRATEGY_BY_MAX + 1]; /* the label or fact whose values come one after the other; "" */
+    uint64_t order;               /* StrategyOrder */
+    uint64_t timeout;             /* seconds that a host has to converge */
+    uint64_t on_failure;          /* StrategyOnFailure */
 } Strategy;
 
 /* What is not in text is as by default; "" is all of that. */

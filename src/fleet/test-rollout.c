@@ -601,6 +601,31 @@ static void test_selector_and_groups(void) {
     world_close(&world);
 }
 
+static void assert_order(World *world, unsigned record, const char *const *names) {
+    for (unsigned i = 0; i < world->count; i++) {
+        while (count_on(world, record) <= i)
+            fleet_run_for(&world->fleet, SECOND / 10);
+        g_assert_cmpuint(roster_host(world->roster, names[i])->desired, ==, record);
+    }
+}
+
+/* One after the other of any label or fact, and who has none last. */
+static void test_groups_of_any_name(void) {
+    World world;
+    world_open(&world, 0);
+    add_host(&world, "h00", "{\"rack\":\"b\"}");
+    add_host(&world, "h01", "{}");
+    add_host(&world, "h02", "{\"rack\":\"a\"}");
+    fleet_put(&world.fleet, LAYOUT_FACTS "h00", "{\"facts\":{\"os\":{\"name\":\"debian\"}}}");
+    fleet_put(&world.fleet, LAYOUT_FACTS "h01", "{\"facts\":{\"os\":{\"name\":\"arch\"}}}");
+    deploy(&world, 1, 1, "all", "batch=1,soak=2s,canaries=0,order=name,by=rack");
+    assert_order(&world, 1, (const char *const[]){ "h02", "h00", "h01" });
+    run_to(&world, 1, PHASE_DONE);
+    deploy(&world, 2, 2, "all", "batch=1,soak=2s,canaries=0,order=name,by=os.name");
+    assert_order(&world, 2, (const char *const[]){ "h01", "h00", "h02" });
+    world_close(&world);
+}
+
 /* A rollout of a bad change that goes back, then of a good one, with a hub that dies at one call of
  * the store and another that goes on: true when the hub lived long enough to make that call. */
 static bool run_broken(unsigned calls, LineBreak breaks, unsigned hubs) {
@@ -846,6 +871,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/fleet/rollout/superseded", test_superseded);
     g_test_add_func("/fleet/rollout/join-meanwhile", test_join_meanwhile);
     g_test_add_func("/fleet/rollout/selector-and-groups", test_selector_and_groups);
+    g_test_add_func("/fleet/rollout/groups-of-any-name", test_groups_of_any_name);
     g_test_add_func("/fleet/rollout/killed-before", test_killed_before);
     g_test_add_func("/fleet/rollout/killed-after", test_killed_after);
     g_test_add_func("/fleet/rollout/lost-answers", test_lost_answers);

@@ -116,6 +116,9 @@ static void test_strategy(void) {
           "max-failures=0",
           "batch=2,soak=90s,max-failures=0,canaries=0,by=site,order=name,timeout=2h,"
           "on-failure=revert" },
+        { "by=rack-row_1.a",
+          "batch=10%,soak=1m,max-failures=1,canaries=1,by=rack-row_1.a,order=salted,timeout=10m,"
+          "on-failure=halt" },
     };
     Strategy strategy;
     for (unsigned i = 0; i < G_N_ELEMENTS(pairs); i++) {
@@ -145,7 +148,9 @@ static void test_strategy_refused(void) {
         { "soak=60", "it is a time from 0s to 7d, like '90s'" },
         { "timeout=0s", "it is a time from 1s to 7d" },
         { "timeout=999999999d", "it is a time" },
-        { "by=rack", "it is one of 'none', 'role', 'site'" },
+        { "by=", "it is 'none', or the name of a label or fact: up to 64 letters" },
+        { "by=a rack", "it is 'none', or the name" },
+        { "by=rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr", "up to 64" },
         { "by=role,by=site", "it is given twice" },
         { "soak=1m,", "option 2: read ''" },
     };

@@ -52,17 +52,24 @@ static uint64_t resident_bytes(void) {
 /* A row for each name, so that a graph has no gaps. */
 static void add_states(GString *text, const Roster *roster) {
     static const char *const names[] = { "converging", "converged", "failing", "silent" };
-    unsigned counts[G_N_ELEMENTS(names)] = { 0 };
+    unsigned counts[G_N_ELEMENTS(names)] = { 0 }, unhealthy = 0;
     const GPtrArray *hosts = roster_hosts(roster);
     for (unsigned i = 0; i < hosts->len; i++) {
         const RosterHost *host = hosts->pdata[i];
-        if (host->is_member)
-            counts[host->is_alive ? host->report.state : REPORT_FAILING + 1]++;
+        if (!host->is_member)
+            continue;
+        counts[host->is_alive ? host->report.state : REPORT_FAILING + 1]++;
+        unhealthy += host->is_alive && host->report.health == REPORT_UNHEALTHY;
     }
     g_string_append(text, "# HELP stead_hub_hosts Hosts by what they say of themselves.\n"
                           "# TYPE stead_hub_hosts gauge\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++)
         g_string_append_printf(text, "stead_hub_hosts{state=\"%s\"} %u\n", names[i], counts[i]);
+    g_string_append_printf(text,
+                           "# HELP stead_hub_hosts_unhealthy Hosts whose health checks fail.\n"
+                           "# TYPE stead_hub_hosts_unhealthy gauge\n"
+                           "stead_hub_hosts_unhealthy %u\n",
+                           unhealthy);
 }
 
 static void add_fleet(GString *text, const Roster *roster) {

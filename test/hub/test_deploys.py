@@ -260,6 +260,9 @@ def test_what_failed_and_how_to_go_on(site):
     assert re.search(r"\nnext: stead deploy resume +tries .*\n +stead deploy revert -m \"why\" +takes .*\n"
                      r" +stead deploy abort -m \"why\" +ends", halted.stdout), halted.stdout
 
+    metrics = site.hub.get("/metrics").body.decode()
+    assert "\nstead_hub_hosts_unhealthy 1\n" in metrics and 'stead_hub_hosts{state="converged"} 3\n' in metrics, metrics
+
     # What is meant for a host and what it runs: one that falls silent after it was told.
     store.put(f"{FLEET}run/db1", {"time": 1700000000, "digest": store.range(f"{FLEET}desired/")["web1"]["digest"]})
     store.delete(f"{FLEET}reported/db1")
@@ -309,6 +312,10 @@ def test_names_that_mean_nobody_are_refused(site):
             done = site.stead("fleet", verb, selector)
             assert done.returncode == 1 and done.stdout == "" and f"stead: {expected}" in done.stderr, done
     assert site.good("fleet", "drift", "role=web") == "0 repairs\n"
+    done = site.stead("deploy", "site", "-m", "x", "--key", "ada.key", "--strategy", "by=rloe")
+    assert "the strategy has 'by=rloe', but no host has a label or fact 'rloe', did you mean 'role'?" in done.stderr, done
+    done = site.stead("deploy", "site", "-m", "x", "--key", "ada.key", "--strategy", "by=os.name")
+    assert "by=" not in done.stderr, done
     for fact, expected in (("typo", "no host has a fact 'typo'; there are hostname, os, os.name"),
                            ("os.nmae", "no host has a fact 'os.nmae', did you mean 'os.name'?"),
                            ("role", "no host has a fact 'role'; there are ")):  # that is a label
