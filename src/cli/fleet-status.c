@@ -62,7 +62,7 @@ static char *silence_text(const Value *row) {
     int64_t since = value_map_int(row, "silent_since", 0),
             before = value_map_int(row, "silent_before", 0);
     if (since == 0 && before == 0)
-        return g_strdup("never heard of");
+        return g_strdup("nothing was ever heard of it");
     g_autofree char *when = time_show((since ? since : before) * G_USEC_PER_SEC);
     return g_strconcat(since ? "since " : "since before ", when, NULL);
 }
@@ -89,15 +89,17 @@ static char *heard_text(const Value *row) {
                        when ? ", since " : "", when, NULL);
 }
 
-/* What it says, and why its rollout gave it up unless that is the same. "": nothing is wrong. */
+/* ": " and what it says, and why its rollout gave it up unless that is the same; "": nothing is
+ * wrong. */
 static char *trouble_text(const Value *row) {
     g_autofree char *message =
         printable_text(value_map_string(row, "message", ""), PRINTABLE_PLAIN);
     g_autofree char *why = printable_text(value_map_string(row, "why", ""), PRINTABLE_PLAIN);
-    if (!has_failed(row) || !*why)
-        return g_steal_pointer(&message);
-    return strstr(why, message) ? g_steal_pointer(&why)
-                                : g_strconcat(message, "; in the rollout: ", why, NULL);
+    bool gives_up = has_failed(row) && *why, silent = sort_of(row) == SORT_SILENT;
+    if (gives_up && !silent && strstr(why, message))
+        return g_strconcat(": ", why, NULL);
+    return g_strconcat(*message ? ": " : "", message, gives_up ? "; the rollout gave it up: " : "",
+                       gives_up ? why : "", NULL);
 }
 
 void fleet_host_print(Printer *printer, const Value *row) {
@@ -108,9 +110,8 @@ void fleet_host_print(Printer *printer, const Value *row) {
     Sort sort = sort_of(row);
     g_autofree char *text = sort == SORT_SILENT ? silent_text(row) : heard_text(row);
     g_autofree char *trouble = trouble_text(row);
-    printer_line(printer, styles[sort], "%-20s %-10s %s%s%s", value_map_string(row, "host", ""),
-                 sort == SORT_IDLE ? "idle" : value_map_string(row, "state", ""), text,
-                 *trouble ? ": " : "", trouble);
+    printer_line(printer, styles[sort], "%-20s %-10s %s%s", value_map_string(row, "host", ""),
+                 sort == SORT_IDLE ? "idle" : value_map_string(row, "state", ""), text, trouble);
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */

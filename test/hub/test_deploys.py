@@ -106,6 +106,7 @@ def test_good_bad_revert(site):
     assert len(set(site.hosts.running.values())) == 1 and not site.hosts.bad & set(site.hosts.running.values())
 
     # What was reverted stays away until it is forgiven.
+    assert "  it was reverted: 'stead deploy forgive 2' lets it be deployed again\n" in site.good("deploy", "show", "2")
     again = site.deploy("again")
     forgive = f"was reverted before; 'stead deploy forgive {name}' lets it be deployed again"
     assert again.returncode == 1 and forgive in again.stderr, again
@@ -233,7 +234,7 @@ def test_reports(site):
     assert targets[0]["labels"]["__meta_stead_state"] == "converged"
     now.delete(f"{FLEET}reported/web2")
     silent = eventually(lambda: next((done for done in [site.stead("fleet", "status")] if done.returncode == 4), None))
-    assert re.search(r"web2                 silent     since [-0-9]{10} [:0-9]{8}, last ran no deploy\n", silent.stdout), silent
+    assert re.search(r"web2 +silent +since [-0-9]{10} [:0-9]{8}, last ran no deploy\n", silent.stdout), silent
     assert "nothing is heard of 'web2'" in site.stead("fleet", "why", "web2", "file", "x").stderr
     quiet = site.stead("fleet", "status", "--quiet").stdout
     assert "web2" in quiet and "web1" not in quiet
@@ -268,7 +269,8 @@ def test_what_failed_and_how_to_go_on(site):
     store.delete(f"{FLEET}reported/db1")
     eventually(lambda: site.json("fleet", "status", "db1")[0]["state"] == "silent")
     lines = site.stead("fleet", "status").stdout.splitlines()
-    assert re.fullmatch(r"db1 +silent +since [-:0-9 ]{19}, last ran deploy 1; deploy 2 waits for it: its health .*", lines[0]), lines
+    assert re.fullmatch(r"db1 +silent +since [-:0-9 ]{19}, last ran deploy 1; deploy 2 waits for it; the rollout gave it up: its h.*",
+                        lines[0]), lines
     assert lines[3] == "3 hosts: 2 converged, 1 silent, 0 not well", lines
     assert lines[4] == "deploy 2 has halted: 'stead deploy status' tells why, and how it can go on", lines
     site.hosts.report("db1")
