@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/plural.h"
 #include "cli/commands.h"
+#include "cli/labels.h"
 #include "cli/session.h"
 
 /* Something that a kind takes from beside the configuration, as a program or template would. */
@@ -32,9 +33,25 @@ static bool check_beside(const Session *session, const Graph *graph) {
     return problems->len == 0;
 }
 
+/* The host that it is checked for, as a fleet would say it. */
+static bool be_host(Session *session) {
+    const Arguments *arguments = session->arguments;
+    g_autoptr(GError) error = NULL;
+    if (!arguments->labels && !arguments->exchange_host)
+        return true;
+    session->exchange = value_new_map();
+    if (arguments->exchange_host)
+        value_map_set(session->exchange, "host", value_new_string(arguments->exchange_host));
+    if (!arguments->labels ||
+        labels_add(session->exchange, (const char *const *)arguments->labels, "--label", &error))
+        return true;
+    printer_error(session->printer, error);
+    return false;
+}
+
 static int run(const Arguments *arguments, char **words) {
     g_autoptr(Session) session = session_open(arguments);
-    if (!session)
+    if (!session || !be_host(session))
         return EXIT_REFUSED;
     g_auto(LangResult) result = { 0 };
     if (!session_load(session, words[0], &result))
@@ -56,10 +73,25 @@ static int run(const Arguments *arguments, char **words) {
     return EXIT_DONE;
 }
 
+#define TO(member) offsetof(Arguments, member)
+
+static const Option option_name = {
+    "host",
+    0,
+    G_OPTION_ARG_STRING,
+    TO(exchange_host),
+    "NAME",
+    "Check what a host of this name gets: exchange.host (default: the hostname)",
+};
+
+static const Option option_label = {
+    "label",    0,           G_OPTION_ARG_STRING_ARRAY,
+    TO(labels), "NAME=TEXT", "Check what a host with this label gets: exchange.label (repeatable)",
+};
+
 static const Option *const options[] = {
-    &option_root,     &option_kinds,        &option_values,
-    &option_secrets,  &option_env,          &option_json,
-    &option_no_color, &option_no_autoedges, NULL,
+    &option_root,  &option_kinds, &option_values,   &option_secrets,      &option_env, &option_name,
+    &option_label, &option_json,  &option_no_color, &option_no_autoedges, NULL,
 };
 
 const Command command_check = {
@@ -68,13 +100,16 @@ const Command command_check = {
     .min_arguments = 1,
     .max_arguments = 1,
     .summary = "Evaluate and validate a configuration",
-    .help = "Evaluates FILE (Lua, an mgmt YAML graph, or a Puppet catalog in JSON), checks every "
-            "parameter,\n"
-            "reference and edge, and prints how many resources and edges there are. All problems "
-            "are shown,\n"
-            "not only the first.\n"
-            "Files that resources take from beside FILE must be there.\n"
-            "Nothing of the host is looked at except the facts the configuration reads.",
+    .help =
+        "Evaluates FILE (Lua, an mgmt YAML graph, or a Puppet catalog in JSON), checks every "
+        "parameter,\n"
+        "reference and edge, and prints how many resources and edges there are. All problems "
+        "are shown,\n"
+        "not only the first.\n"
+        "Files that resources take from beside FILE must be there.\n"
+        "--host and --label say which host of a fleet it is checked for, when FILE asks for its "
+        "name or labels.\n"
+        "Nothing of the host is looked at except the facts the configuration reads.",
     .example = "stead check site.lua",
     .options = options,
     .run = run,

@@ -1,11 +1,12 @@
 """The first mistakes people make say what to do instead."""
+import json
 import os
 import shutil
 import subprocess
 
 import pytest
 
-from scratch import STEAD, eventually
+from scratch import REPOSITORY, STEAD, eventually
 
 
 def stead(*arguments, binary=STEAD, **options):
@@ -164,6 +165,21 @@ def test_check_finds_what_is_not_beside_the_configuration(site, resource):
     name = resource.split("{", maxsplit=1)[0].strip().replace('"', "'")
     assert f"site.lua:2: {name}: read '{site.directory}/files/" in done.stderr, done.stderr
     assert done.stderr.endswith("No such file or directory\n"), done.stderr
+
+
+def test_check_as_a_host_of_a_fleet(site):
+    site.write('''
+        local roles = { web = "nginx", lb = "haproxy" }
+        pkg(roles[exchange.label("role")] or error("no such role")) {}
+        file("/etc/" .. exchange.host) { content = "" }
+    ''')
+    assert "no such role" in stead("check", site.file).stderr
+    command = next(line.strip() for line in (REPOSITORY / "doc/exchange.md").read_text().splitlines() if "stead check" in line
+                   and line.startswith("    "))
+    done = stead(*command.split()[1:], cwd=site.directory)
+    assert done.stdout.startswith("site.lua: 2 resources, "), done
+    wrong = stead("check", site.file, "--label", "web")
+    assert (wrong.returncode, wrong.stderr) == (1, "--label: read 'web': write a label as NAME=TEXT, like role=web\n")
 
 
 def test_failures_begin_with_their_line(site):
@@ -388,3 +404,12 @@ def test_what_is_made_of_many_is_told_in_short(site):
 def test_an_empty_file_for_a_missing_value_is_warned_of(site, text, told):
     done = check_with(site, text, "motd: x\nsite: {a: 1}\n")
     assert done.returncode == 0 and (told in done.stderr if told else done.stderr == ""), done
+
+
+def test_a_fact_that_is_not_known_is_null(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hostname").write_text("web1\n")
+    lines = [json.loads(line) for line in stead("facts", "--json", "--root", tmp_path).stdout.splitlines()]
+    facts = {line["name"]: line["value"] for line in lines if line["event"] == "fact"}
+    assert (facts["hostname"], facts["domain"]) == ("web1", None)
+    assert stead("facts", "domain", "--root", tmp_path).stdout.splitlines()[0].endswith("(not known here)")
