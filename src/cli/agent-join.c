@@ -175,8 +175,8 @@ int agent_join(const Arguments *arguments, const char *url) {
                      value_map_string(joined, "host", ""), until);
         if (was_member)
             printer_line(printer, STYLE_PLAIN,
-                         "this machine had joined before: an agent that runs uses that until it "
-                         "is started again: 'systemctl restart stead-agent'");
+                         "this machine had joined before: an agent that runs goes on with the new "
+                         "certificate");
         if (!has_pinned(directory))
             printer_warning(printer, "no deploy will be accepted here until a key is pinned: "
                                      "'stead agent pin KEY'");

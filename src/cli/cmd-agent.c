@@ -9,6 +9,7 @@
 #include "cli/agent-join.h"
 #include "cli/agent-log.h"
 #include "cli/agent-pin.h"
+#include "cli/agent-rejoin.h"
 #include "cli/agent-renew.h"
 #include "cli/commands.h"
 #include "cli/exchange-of.h"
@@ -31,6 +32,7 @@ typedef struct {
     char *membership, *pinned, *deploys; /* paths below the state directory */
     Agent *agent;
     Member *member; /* NULL: of no fleet */
+    Rejoin *rejoin; /* NULL: of no hub */
     AgentLog *log;
 } Watch;
 
@@ -125,8 +127,7 @@ static void on_renewal(void *data, bool failed, const char *text) {
         printer_warning(watch->session->printer, "%s", text);
     else
         on_news(watch, text);
-    if (!failed && g_strcmp0(watch->exchange.membership, watch->membership) == 0 &&
-        !store_renew_joined(watch->exchange.options.store, watch->membership, &error))
+    if (!failed && watch->rejoin && !rejoin_renewed(watch->rejoin, &error))
         printer_warning(watch->session->printer, "use the renewed certificate: %s", error->message);
 }
 
@@ -181,14 +182,32 @@ static Member *join_fleet(Watch *watch, GError **error) {
     return member_new(watch->agent, &options, error);
 }
 
+/* What the hub was asked for while it turned us away is asked for again. */
+static void on_rejoin(void *data, bool failed, const char *text) {
+    const Watch *watch = data;
+    on_note(data, failed, text);
+    if (!failed && watch->member)
+        member_retry(watch->member);
+}
+
+static Rejoin *watch_membership(Watch *watch) {
+    if (g_strcmp0(watch->exchange.membership, watch->membership) != 0)
+        return NULL; /* of no hub, or by what somebody else lent it */
+    return rejoin_new(watch->loop, watch->exchange.options.store, watch->membership,
+                      watch->exchange.host, on_rejoin, watch);
+}
+
 static bool run_agent(Watch *watch, GError **error) {
     g_autoptr(LoopSource) on_int = loop_watch_signal(watch->loop, SIGINT, on_stop, watch, error);
     g_autoptr(LoopSource) on_term =
         on_int ? loop_watch_signal(watch->loop, SIGTERM, on_stop, watch, error) : NULL;
     g_autoptr(LoopSource) on_hup =
         on_term ? loop_watch_signal(watch->loop, SIGHUP, on_hangup, watch, error) : NULL;
+    g_autoptr(Rejoin) rejoin = watch->rejoin = watch_membership(watch);
     g_autoptr(Renewal) renewal = renewal_new(watch->loop, watch->membership, on_renewal, watch);
-    return on_hup && agent_run(watch->agent, error);
+    bool ok = on_hup && agent_run(watch->agent, error);
+    watch->rejoin = NULL; /* freed here */
+    return ok;
 }
 
 static int keep(Watch *watch, const AgentOptions *options) {

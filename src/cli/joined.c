@@ -5,6 +5,7 @@
 #include "base/disk.h"
 #include "base/error.h"
 #include "cli/agent-join.h"
+#include "state/etcd.h"
 
 /* What joining left in a directory. */
 typedef struct {
@@ -78,6 +79,11 @@ bool is_joined(const char *state_dir) {
     return g_file_test(path, G_FILE_TEST_EXISTS);
 }
 
+char *joined_name(const char *directory, GError **error) {
+    g_auto(Membership) membership = { .urls = NULL };
+    return membership_read(&membership, directory, error) ? name_of(&membership, error) : NULL;
+}
+
 Store *store_open_joined(Loop *loop, const char *directory, char **ret_host, GError **error) {
     g_auto(Membership) membership = { .urls = NULL };
     if (!membership_read(&membership, directory, error))
@@ -95,5 +101,5 @@ bool store_renew_joined(Store *store, const char *directory, GError **error) {
     if (!membership_read(&membership, directory, error))
         return false;
     StoreEtcdOptions options = options_of(&membership);
-    return store_etcd_renew(store, &options, error);
+    return etcd_set_urls(store, options.urls, error) && store_etcd_renew(store, &options, error);
 }

@@ -11,6 +11,9 @@ bool is_joined(const char *state_dir);
  * machine that leads to the hub. */
 #define MEMBERSHIP_SOCKET "socket"
 
+/* The host that the certificate names. Caller frees. */
+char *joined_name(const char *directory, GError **error);
+
 /* Through the hub, or one of several, as the host that the certificate names: *ret_host, which the
  * caller frees. directory: what agent_join() wrote. Does not wait for the hub. */
 Store *store_open_joined(Loop *loop, const char *directory, char **ret_host, GError **error);

@@ -166,11 +166,23 @@ def test_a_machine_with_a_file_of_its_own_reports(hub, operator, tmp_path):
     assert site.motd() == "own"
 
 
-def test_joining_again_says_what_an_agent_that_runs_needs(hub, tmp_path):
-    site = Member(tmp_path / "db1", hub)
+def test_an_agent_goes_on_when_its_machine_joined_again(hub, operator, tmp_path):
+    site = Member(tmp_path / "db1", hub, "--deploy-key", operator.public)
     assert "joined before" not in site.told
-    hub.stead("host", "revoke", "db1", "--data", str(hub.data))
-    assert "until it is started again: 'systemctl restart stead-agent'" in site.join()
+    with site.agent() as agent:
+        assert "1 passed" in operator.deploy(motd("one"))
+        hub.stead("host", "revoke", "db1", "--data", str(hub.data))
+        eventually(lambda: not site.status("hub")["connected"], "the agent to be turned away")
+        assert "an agent that runs goes on with the new certificate" in site.join()
+        eventually(lambda: site.status("hub")["connected"], "the agent to go on")
+        assert agent.wait("info", message="this machine joined its hub again as 'db1'")
+        assert "1 passed" in operator.deploy(motd("two"))
+        assert site.motd() == "two"
+        assert agent.count("info", message="this machine joined its hub again as 'db1'") == 1
+        site.name = "db2"  # that is another host
+        site.join()
+        warning = "this machine joined its hub as 'db2' and was 'db1': start its agent again, as by 'systemctl restart stead-agent'"
+        assert agent.wait("warning", message=warning)
 
 
 def test_a_label_that_breaks_the_configuration_is_told(hub, operator, tmp_path):
