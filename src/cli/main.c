@@ -36,54 +36,16 @@ static GOptionEntry *entries_of(const Command *command, Arguments *arguments) {
     return entries;
 }
 
-static void arguments_clear(Arguments *arguments) {
-    char **strings[] = { &arguments->root,
-                         &arguments->state,
-                         &arguments->values,
-                         &arguments->secrets,
-                         &arguments->out,
-                         &arguments->format,
-                         &arguments->since,
-                         &arguments->until,
-                         &arguments->kind,
-                         &arguments->output_dir,
-                         &arguments->only,
-                         &arguments->except,
-                         &arguments->key,
-                         &arguments->comment,
-                         &arguments->message,
-                         &arguments->previous,
-                         &arguments->digest,
-                         &arguments->store,
-                         &arguments->store_ca,
-                         &arguments->store_cert,
-                         &arguments->store_key,
-                         &arguments->store_user,
-                         &arguments->store_password_file,
-                         &arguments->lease,
-                         &arguments->data,
-                         &arguments->listen,
-                         &arguments->hub,
-                         &arguments->ca,
-                         &arguments->token_file,
-                         &arguments->token,
-                         &arguments->fingerprint,
-                         &arguments->host,
-                         &arguments->role,
-                         &arguments->ttl,
-                         &arguments->lab,
-                         &arguments->ssh,
-                         &arguments->to,
-                         &arguments->strategy,
-                         &arguments->fact };
-    for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
-        g_clear_pointer(strings[i], g_free);
-    g_clear_pointer(&arguments->names, g_strfreev);
-    g_clear_pointer(&arguments->labels, g_strfreev);
-    g_clear_pointer(&arguments->may_publish, g_strfreev);
-    g_clear_pointer(&arguments->env, g_strfreev);
-    g_clear_pointer(&arguments->kinds, g_strfreev);
-    g_clear_pointer(&arguments->force, g_strfreev);
+/* What its options have set. */
+static void arguments_clear(const Command *command, Arguments *arguments) {
+    for (const Option *const *option = command->options; *option; option++) {
+        void *member = (char *)arguments + (*option)->offset;
+        if ((*option)->type == G_OPTION_ARG_STRING || (*option)->type == G_OPTION_ARG_FILENAME)
+            g_clear_pointer((char **)member, g_free);
+        else if ((*option)->type == G_OPTION_ARG_STRING_ARRAY ||
+                 (*option)->type == G_OPTION_ARG_FILENAME_ARRAY)
+            g_clear_pointer((char ***)member, g_strfreev);
+    }
 }
 
 static int refuse(const Command *command, const char *message) {
@@ -156,7 +118,7 @@ static int run_command(const Command *command, char **words) {
         if (status == EXIT_DONE)
             status = command->run(&arguments, operands);
     }
-    arguments_clear(&arguments);
+    arguments_clear(command, &arguments);
     return status;
 }
 
