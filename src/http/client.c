@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "http/curl-lib.h"
@@ -14,13 +15,22 @@ struct HttpClient {
     Loop *loop;
     CURLM *multi;
     char *ca, *certificate, *key, *socket;
-    LoopTimer *timer;
-    GHashTable *sockets; /* fd -> LoopSource */
-    GQueue calls;        /* of HttpCall */
-    GQueue ready;        /* of HttpCall: those with data or an end to tell */
-    GPtrArray *idle;     /* of CURL *: to be used again */
+    LoopTimer *now, *timer; /* libcurl wants to be called: at once; by deadline */
+    uint64_t deadline;      /* loop time; the timer may be set to an earlier one */
+    GHashTable *sockets;    /* fd -> Socket */
+    GQueue calls;           /* of HttpCall */
+    GQueue ready;           /* of HttpCall: those with data or an end to tell */
+    GPtrArray *idle;        /* of CURL *: to be used again */
     bool telling;
 };
+
+/* A connection is used again and again: its source stays from one call to the next, and what it is
+ * registered for with it. */
+typedef struct {
+    LoopSource *source;
+    uint32_t events;
+    bool idle; /* no call has it */
+} Socket;
 
 struct HttpCall {
     HttpClient *client;
@@ -90,6 +100,11 @@ static void after_action(HttpClient *client);
 static void on_socket_ready(void *data, int fd, uint32_t events) {
     HttpClient *client = data;
     int running, mask = 0;
+    const Socket *socket = g_hash_table_lookup(client->sockets, GINT_TO_POINTER(fd));
+    if (socket->idle) { /* the server closed it, which libcurl sees when it takes it again */
+        g_hash_table_remove(client->sockets, GINT_TO_POINTER(fd));
+        return;
+    }
     mask |= events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0;
     mask |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
     mask |= events & EPOLLERR ? CURL_CSELECT_ERR : 0;
@@ -97,34 +112,84 @@ static void on_socket_ready(void *data, int fd, uint32_t events) {
     after_action(client);
 }
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *socket_data) {
-    HttpClient *client = data;
-    void *key = GINT_TO_POINTER(fd);
-    g_hash_table_remove(client->sockets, key); /* epoll knows a descriptor only once */
-    if (what == CURL_POLL_REMOVE)
-        return 0;
-    uint32_t events = (what != CURL_POLL_OUT ? (uint32_t)EPOLLIN : 0) |
-                      (what != CURL_POLL_IN ? (uint32_t)EPOLLOUT : 0);
-    LoopSource *source = loop_watch_fd(client->loop, fd, events, on_socket_ready, client, NULL);
-    if (source != NULL)
-        g_hash_table_insert(client->sockets, key, source);
-    return source != NULL ? 0 : -1;
+static void socket_free(void *data) {
+    Socket *socket = data;
+    loop_source_free(socket->source);
+    g_free(socket);
 }
 
-static void on_time(void *data) {
+/* One that waits to write would always be ready. */
+static void set_idle(HttpClient *client, int fd) {
+    Socket *socket = g_hash_table_lookup(client->sockets, GINT_TO_POINTER(fd));
+    if (socket != NULL && socket->events == EPOLLIN)
+        socket->idle = true;
+    else
+        g_hash_table_remove(client->sockets, GINT_TO_POINTER(fd));
+}
+
+static bool watch(HttpClient *client, int fd, uint32_t events) {
+    Socket *socket = g_hash_table_lookup(client->sockets, GINT_TO_POINTER(fd));
+    if (socket != NULL && socket->events == events) {
+        socket->idle = false;
+        return true;
+    }
+    g_hash_table_remove(client->sockets, GINT_TO_POINTER(fd)); /* epoll takes it only once */
+    LoopSource *source = loop_watch_fd(client->loop, fd, events, on_socket_ready, client, NULL);
+    if (source == NULL)
+        return false;
+    socket = g_new(Socket, 1);
+    *socket = (Socket){ .source = source, .events = events };
+    g_hash_table_insert(client->sockets, GINT_TO_POINTER(fd), socket);
+    return true;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *socket_data) {
+    HttpClient *client = data;
+    if (what == CURL_POLL_REMOVE) {
+        set_idle(client, fd);
+        return 0;
+    }
+    uint32_t events = (what != CURL_POLL_OUT ? (uint32_t)EPOLLIN : 0) |
+                      (what != CURL_POLL_IN ? (uint32_t)EPOLLOUT : 0);
+    return watch(client, fd, events) ? 0 : -1;
+}
+
+/* Before another descriptor gets its number. */
+static int on_close(void *data, curl_socket_t fd) {
+    HttpClient *client = data;
+    g_hash_table_remove(client->sockets, GINT_TO_POINTER(fd));
+    return close(fd);
+}
+
+static void on_now(void *data) {
     HttpClient *client = data;
     int running;
     (void)curl.multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     after_action(client);
 }
 
+static void on_time(void *data) {
+    HttpClient *client = data;
+    if (client->deadline == UINT64_MAX)
+        return;
+    if (loop_now(client->loop) < client->deadline)
+        loop_timer_set(client->loop, &client->timer, client->deadline, on_time, client);
+    else
+        on_now(client);
+}
+
+/* Each call moves the time by which the earliest of all ends, mostly to a later one: a timer that
+ * fires too early for nothing costs less than one that is set again and again. */
 static int on_timer(CURLM *multi, long ms, void *data) {
     HttpClient *client = data;
-    if (ms < 0)
-        loop_timer_clear(&client->timer);
-    else
-        loop_timer_set(client->loop, &client->timer, loop_now(client->loop) + (uint64_t)ms * 1000,
-                       on_time, client);
+    uint64_t now = loop_now(client->loop);
+    loop_timer_clear(&client->now);
+    client->deadline = ms < 0 ? UINT64_MAX : now + (uint64_t)ms * 1000;
+    if (ms == 0)
+        loop_timer_set(client->loop, &client->now, now, on_now, client);
+    else if (ms > 0 &&
+             (client->timer == NULL || loop_timer_deadline(client->timer) > client->deadline))
+        loop_timer_set(client->loop, &client->timer, client->deadline, on_time, client);
     return 0;
 }
 
@@ -259,9 +324,11 @@ static void set_blob(CURL *easy, CURLoption option, char *text) {
 }
 
 /* What is the same for all calls: a handle keeps it. */
-static void set_always(CURL *easy, const HttpClient *client) {
+static void set_always(CURL *easy, HttpClient *client) {
     (void)curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl.easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
+    (void)curl.easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    (void)curl.easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, client);
     (void)curl.easy_setopt(easy, CURLOPT_BUFFERSIZE, 32L * 1024);
     (void)curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -340,7 +407,7 @@ HttpClient *http_client_new(Loop *loop, const HttpClientOptions *options, GError
         return NULL;
     g_autoptr(HttpClient) client = g_new0(HttpClient, 1);
     client->loop = loop;
-    client->sockets = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)loop_source_free);
+    client->sockets = g_hash_table_new_full(NULL, NULL, NULL, socket_free);
     client->idle = g_ptr_array_new();
     g_queue_init(&client->calls);
     g_queue_init(&client->ready);
@@ -366,6 +433,7 @@ void http_client_free(HttpClient *client) {
     g_ptr_array_unref(client->idle);
     if (client->multi != NULL)
         (void)curl.multi_cleanup(client->multi);
+    loop_timer_clear(&client->now);
     loop_timer_clear(&client->timer);
     g_hash_table_unref(client->sockets);
     g_free(client->ca);

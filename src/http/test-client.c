@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -206,6 +207,36 @@ static void test_once(void) {
     teardown(&test);
 }
 
+static void on_pause(void *data) {
+    loop_quit(data);
+}
+
+/* What waits for a connection that nobody uses must neither be called again and again, nor be in
+ * the way of another connection that gets its descriptor. */
+static void test_closed_while_kept(void) {
+    static const char *const answers[] = { HEAD("5") "hello", HEAD("5") "again", HEAD("4") "more" };
+    Test test;
+    setup(&test, answers);
+    ask(&test, (HttpAsk){ 0 }, NULL);
+    ask(&test, (HttpAsk){ 0 }, NULL);
+    g_assert_cmpuint(test.server.n_connections, ==, 1);
+    g_ptr_array_set_size(test.server.peers, 0);
+    int64_t before = g_get_monotonic_time();
+    struct timespec start, end;
+    g_assert_cmpint(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start), ==, 0);
+    LoopTimer *pause = NULL;
+    loop_timer_set(test.loop, &pause, loop_now(test.loop) + 200000, on_pause, test.loop);
+    g_assert_true(loop_run(test.loop, NULL));
+    g_assert_cmpint(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end), ==, 0);
+    int64_t used = (end.tv_sec - start.tv_sec) * 1000000 + (end.tv_nsec - start.tv_nsec) / 1000;
+    g_assert_cmpint(used, <, (g_get_monotonic_time() - before) / 4);
+    ask(&test, (HttpAsk){ 0 }, NULL);
+    g_assert_cmpint(test.error, ==, -1);
+    g_assert_cmpstr(test.body, ==, "more");
+    g_assert_cmpuint(test.server.n_connections, ==, 2);
+    teardown(&test);
+}
+
 static void test_limits(void) {
     static const char *const answers[] = { HEAD("5") "hello", HEAD("5") "hello", "", NULL };
     Test test;
@@ -279,6 +310,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/http/client/answers", test_answers);
     g_test_add_func("/http/client/nobody-there", test_nobody_there);
     g_test_add_func("/http/client/once", test_once);
+    g_test_add_func("/http/client/closed-while-kept", test_closed_while_kept);
     g_test_add_func("/http/client/limits", test_limits);
     g_test_add_func("/http/client/stream", test_stream);
     g_test_add_func("/http/client/cancel", test_cancel);
