@@ -61,6 +61,8 @@ static bool serve(const Arguments *arguments, Printer *printer, Loop *loop, Stor
                            .keep_drift_days = (unsigned)MAX(arguments->keep_drift, 0),
                            .keep_audit_days = (unsigned)MAX(arguments->keep_audit, 0),
                            .keep_history_minutes = (unsigned)MAX(arguments->keep_history, 0),
+                           .host_bytes = (uint64_t)MAX(arguments->host_bytes, 0),
+                           .host_keys = (uint64_t)MAX(arguments->host_keys, 0),
                            .limits.connections_per_address = 0 };
     /* Before threads start, or these would get the signals. */
     g_autoptr(LoopSource) on_int = loop_watch_signal(loop, SIGINT, on_stop, loop, error);
@@ -135,6 +137,14 @@ static const Option option_keep_audit = {
     "keep-audit",   0,      G_OPTION_ARG_INT,
     TO(keep_audit), "DAYS", "How long records of the audit log are kept (default: 365)",
 };
+static const Option option_host_bytes = {
+    "host-bytes",   0,       G_OPTION_ARG_INT64,
+    TO(host_bytes), "BYTES", "How much of the store each host may have (default: 33554432)",
+};
+static const Option option_host_keys = {
+    "host-keys",   0,   G_OPTION_ARG_INT64,
+    TO(host_keys), "N", "How many keys of the store each host may have (default: 50000)",
+};
 
 static const Option option_keep_history = {
     "keep-history",
@@ -176,6 +186,8 @@ static const Option *const options[] = {
     &option_keep_drift,
     &option_keep_audit,
     &option_keep_history,
+    &option_host_bytes,
+    &option_host_keys,
     &option_listen,
     &option_name,
     &option_store,

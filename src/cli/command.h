@@ -32,7 +32,7 @@ typedef struct {
     gboolean prefix, keys_only, keep, watch, sign_only;
     int exchange_ttl, keep_drift, keep_audit, keep_history;
     int parallel, sema, flap, limit, record, size, grace, every, retain;
-    int64_t revision;
+    int64_t revision, host_bytes, host_keys;
     double converged_timeout, timeout;
 } Arguments;
 

@@ -130,6 +130,7 @@ void get_metrics(void *data, HttpRequest *request) {
                                rows[i].value);
     add_fleet(text, rollout_roster(hub->rollout));
     channels_metrics(hub->channels, text);
+    usage_metrics(hub->usage, text);
     g_autoptr(GBytes) body = g_string_free_to_bytes(text);
     http_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", body);
 }

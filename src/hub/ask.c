@@ -17,6 +17,7 @@ static void ask_free(void *data) {
     etcd_asked_free(ask->asked);
     store_answer_unref(ask->answer);
     gateway_unload(ask->load, ask->load_kib);
+    g_free(ask->claim); /* of a hub that ended */
     g_free(ask);
 }
 

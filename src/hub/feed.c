@@ -202,6 +202,7 @@ static void on_change(void *data, int64_t revision, GPtrArray *events, const GEr
         store_watch_stop(g_steal_pointer(&feed->watch));
         feed->floor = (Place){ MAX(revision, feed->revision), INT64_MAX };
         gateway_reset(feed->hub->gateway);
+        usage_reset(feed->hub->usage);
         if (g_error_matches(error, STORE_ERROR, STORE_ERROR_COMPACTED))
             watch_from(feed, revision + 1);
         return;
@@ -214,7 +215,9 @@ static void on_change(void *data, int64_t revision, GPtrArray *events, const GEr
         place.revision = entry->mod_revision;
         hear(feed, entry, place);
         check_credentials(feed, entry);
+        usage_hear(feed->hub->usage, entry);
     }
+    usage_heard(feed->hub->usage, revision);
     feed->revision = MAX(feed->revision, revision);
     if (feed->items.tail != last)
         start_pump(feed);

@@ -4,12 +4,36 @@
 
 #include "base/exchange-key.h"
 
+/* --- who asks --------------------------------------------------------------------------------- */
+
+static void tenant_free(void *data) {
+    Tenant *tenant = data;
+    g_atomic_rc_box_release(tenant->load);
+    g_free(tenant->name);
+    g_free(tenant);
+}
+
+static Tenant *tenant_of(const Gateway *gateway, const char *host) {
+    Tenant *tenant = g_hash_table_lookup(gateway->tenants, host);
+    if (!tenant) {
+        tenant = g_new0(Tenant, 1);
+        tenant->name = g_strdup(host);
+        tenant->load = g_atomic_rc_box_new0(Load);
+        g_hash_table_insert(gateway->tenants, tenant->name, tenant);
+    }
+    return tenant;
+}
+
 /* --- answering -------------------------------------------------------------------------------- */
 
 /* Its transaction is also the call's, which the loop frees: what is left of it goes here, not in
  * the connection's thread. */
 static void forget_asked(Ask *ask) {
     g_clear_pointer(&ask->asked, etcd_asked_free);
+    usage_settle(ask->hub->usage, g_steal_pointer(&ask->claim), 0);
+    if (ask->granting)
+        tenant_of(ask->hub->gateway, ask->host)->granting--;
+    ask->granting = false;
 }
 
 void gateway_refuse(Ask *ask, const GError *error) {
@@ -23,11 +47,19 @@ void gateway_refuse(Ask *ask, const GError *error) {
 
 static GArray *leases_asked(const Ask *ask);
 
+static void disown(Gateway *gateway, int64_t lease) {
+    Tenant *tenant = g_hash_table_lookup(gateway->leases, &lease);
+    if (!tenant)
+        return;
+    tenant->leases--;
+    g_hash_table_remove(gateway->leases, &lease);
+}
+
 /* What is gone is not known any more, whatever the feed tells of it. */
 static void forget_leases(const Ask *ask) {
     g_autoptr(GArray) leases = leases_asked(ask);
     for (unsigned i = 0; i < leases->len; i++)
-        g_hash_table_remove(ask->hub->gateway->leases, &g_array_index(leases, int64_t, i));
+        disown(ask->hub->gateway, g_array_index(leases, int64_t, i));
 }
 
 static void fail(Ask *ask, const GError *error) {
@@ -43,15 +75,6 @@ static void fail(Ask *ask, const GError *error) {
 }
 
 /* --- what is not sent yet --------------------------------------------------------------------- */
-
-static Load *load_of(const Gateway *gateway, const char *host) {
-    Load *load = g_hash_table_lookup(gateway->loads, host);
-    if (!load) {
-        load = g_atomic_rc_box_new0(Load);
-        g_hash_table_insert(gateway->loads, g_strdup(host), load);
-    }
-    return load;
-}
 
 static int kib_of(const StoreAnswer *answer) {
     size_t bytes = 0;
@@ -69,7 +92,7 @@ static int kib_of(const StoreAnswer *answer) {
 /* False: it was refused. One answer is always allowed, however large. */
 static bool take_load(Ask *ask, const StoreAnswer *from) {
     int kib = kib_of(from);
-    Load *load = ask->host && kib > 0 ? load_of(ask->hub->gateway, ask->host) : NULL;
+    Load *load = ask->host && kib > 0 ? tenant_of(ask->hub->gateway, ask->host)->load : NULL;
     int before = load ? g_atomic_int_add(&load->kib, kib) : 0;
     if (load && before > 0 && before + kib > GATEWAY_UNSENT_KIB) {
         g_atomic_int_add(&load->kib, -kib);
@@ -98,6 +121,7 @@ static void answer(Ask *ask, const StoreAnswer *from) {
         return;
     g_autoptr(GBytes) body = etcd_asked_answer(ask->asked, from);
     gateway->revision = MAX(gateway->revision, from->revision);
+    usage_settle(ask->hub->usage, g_steal_pointer(&ask->claim), from->revision);
     forget_asked(ask);
     http_answer(ask->request, 200, "application/json", body);
 }
@@ -113,11 +137,15 @@ static void start(Ask *ask) {
 /* --- leases ----------------------------------------------------------------------------------- */
 
 static const char *owner_of(const Gateway *gateway, int64_t lease) {
-    return g_hash_table_lookup(gateway->leases, &lease);
+    const Tenant *tenant = g_hash_table_lookup(gateway->leases, &lease);
+    return tenant ? tenant->name : NULL;
 }
 
 static void own(Gateway *gateway, int64_t lease, const char *host) {
-    g_hash_table_replace(gateway->leases, g_memdup2(&lease, sizeof lease), g_strdup(host));
+    Tenant *tenant = tenant_of(gateway, host);
+    disown(gateway, lease);
+    tenant->leases++;
+    g_hash_table_insert(gateway->leases, g_memdup2(&lease, sizeof lease), tenant);
 }
 
 static char *lease_name(int64_t lease) {
@@ -127,16 +155,6 @@ static char *lease_name(int64_t lease) {
 static GBytes *lease_key(int64_t lease) {
     g_autofree char *name = lease_name(lease);
     return key_of(KEY_LEASES, name);
-}
-
-static unsigned leases_of(const Gateway *gateway, const char *host) {
-    GHashTableIter iter;
-    void *owner;
-    unsigned count = 0;
-    g_hash_table_iter_init(&iter, gateway->leases);
-    while (g_hash_table_iter_next(&iter, NULL, &owner))
-        count += strcmp(owner, host) == 0;
-    return count;
 }
 
 static bool check_owner(const Ask *ask, int64_t lease, GError **error) {
@@ -179,7 +197,8 @@ static bool is_too_long(Ask *ask) {
 static void grant(Ask *ask) {
     if (is_too_long(ask))
         return;
-    if (leases_of(ask->hub->gateway, ask->host) >= GATEWAY_LEASES) {
+    Tenant *tenant = tenant_of(ask->hub->gateway, ask->host);
+    if (tenant->leases + tenant->granting >= GATEWAY_LEASES) {
         g_autoptr(GError) error = g_error_new(
             STORE_ERROR, STORE_ERROR_TOO_LARGE,
             "host '%s' has GATEWAY_LEASES (%u) leases: it revokes one before it gets another",
@@ -187,6 +206,8 @@ static void grant(Ask *ask) {
         gateway_refuse(ask, error);
         return;
     }
+    tenant->granting++;
+    ask->granting = true;
     ask_wait(ask, store_lease_grant(ask->hub->state, ask->asked->number, on_asked, ask),
              on_granted);
 }
@@ -245,7 +266,11 @@ static void judge(Ask *ask, const Permit *permit) {
     }
     if (ask->asked->txn)
         permit_secure(permit, ask->asked->txn);
-    start(ask);
+    if (!ask->asked->txn ||
+        usage_claim(ask->hub->usage, ask->host, ask->asked->txn, &ask->claim, &error))
+        start(ask);
+    else
+        gateway_refuse(ask, error);
 }
 
 /* Of the record of the host, and of those leases that were not known. */
@@ -370,11 +395,12 @@ static void on_lease_ended(void *data, StoreAnswer *answer, const GError *error)
 
 /* What the host published goes with it. */
 static void end_leases(const Gateway *gateway, const char *host) {
+    const Tenant *gone = g_hash_table_lookup(gateway->tenants, host);
     GHashTableIter iter;
-    void *lease, *owner;
+    void *lease, *tenant;
     g_hash_table_iter_init(&iter, gateway->leases);
-    while (g_hash_table_iter_next(&iter, &lease, &owner))
-        if (strcmp(owner, host) == 0)
+    while (gone && g_hash_table_iter_next(&iter, &lease, &tenant))
+        if (tenant == gone)
             (void)store_lease_revoke(gateway->hub->state, *(int64_t *)lease, on_lease_ended, NULL);
 }
 
@@ -383,7 +409,7 @@ void gateway_hear(Gateway *gateway, const StoreEntry *entry) {
     int64_t lease;
     if (g_str_has_prefix(key, KEY_LEASES)) {
         if (!entry->value && lease_of(entry, &lease))
-            g_hash_table_remove(gateway->leases, &lease);
+            disown(gateway, lease);
         return;
     }
     g_autoptr(Value) value = entry_value(entry);
@@ -395,16 +421,20 @@ void gateway_hear(Gateway *gateway, const StoreEntry *entry) {
 }
 
 void gateway_reset(Gateway *gateway) {
+    GHashTableIter iter;
+    void *tenant;
     g_hash_table_remove_all(gateway->leases);
+    g_hash_table_iter_init(&iter, gateway->tenants);
+    while (g_hash_table_iter_next(&iter, NULL, &tenant))
+        ((Tenant *)tenant)->leases = 0;
 }
 
 Gateway *gateway_new(Hub *hub) {
     Gateway *gateway = g_new0(Gateway, 1);
     gateway->hub = hub;
     gateway->channels = g_ptr_array_new();
-    gateway->leases = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
-    gateway->loads =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_atomic_rc_box_release);
+    gateway->leases = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    gateway->tenants = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, tenant_free);
     gateway->said = g_ptr_array_new_with_free_func((GDestroyNotify)store_entry_unref);
     return gateway;
 }
@@ -415,7 +445,7 @@ void gateway_free(Gateway *gateway) {
     g_assert(gateway->channels->len == 0);
     g_ptr_array_unref(gateway->channels);
     g_hash_table_unref(gateway->leases);
-    g_hash_table_unref(gateway->loads);
+    g_hash_table_unref(gateway->tenants);
     g_ptr_array_unref(gateway->said);
     g_clear_pointer(&gateway->message, g_bytes_unref);
     g_free(gateway);

@@ -25,11 +25,18 @@ struct Load {
     int kib; /* that were answered, and are not sent */
 };
 
+/* A host that has asked. */
+typedef struct {
+    char *name;
+    unsigned leases, granting; /* that are known here; that it is about to get */
+    Load *load;
+} Tenant;
+
 struct Gateway {
     Hub *hub;
-    GHashTable *loads;   /* name of a host -> Load */
+    GHashTable *tenants; /* name -> Tenant; as long as the gateway */
     GPtrArray *channels; /* of Channel */
-    GHashTable *leases;  /* int64_t -> name of the host: those that are known here */
+    GHashTable *leases;  /* int64_t -> Tenant: those that are known here */
     uint64_t refused, requests;
     int64_t revision; /* the last that was seen */
     GPtrArray *said;  /* of StoreEntry: what message tells, as many watches are told the same */

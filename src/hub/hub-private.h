@@ -2,6 +2,7 @@
 /* What the files of hub/ share. */
 #include "fleet/rollout.h"
 #include "hub/hub.h"
+#include "hub/usage.h"
 #include "loop/worker.h"
 #include "pki/pki.h"
 #include "state/etcd-serve.h"
@@ -40,6 +41,7 @@ struct Hub {
     Guesses *guesses;
     Feed *feed;
     Gateway *gateway;
+    Usage *usage;
     Rollout *rollout;
     WorkerPool *workers; /* of bundles that are verified */
     Upkeep *upkeep;
@@ -87,6 +89,8 @@ struct Ask {
     StoreAnswer *answer; /* the same: of a step before */
     Load *load;          /* the same: what of it the host has yet to take; or NULL */
     int load_kib;
+    Claim *claim;  /* the same: what it is about to add to the store; or NULL */
+    bool granting; /* the same: a lease */
 };
 
 Ask *ask_of(HttpRequest *request);

@@ -76,11 +76,19 @@ static void share_watches(Hub *hub) {
         hub->shared = store_open_shared(hub->state, root);
 }
 
-static bool start_feed(Hub *hub, GError **error) {
+/* Its feed tells from before the store is read. */
+static void start_counting(Hub *hub, const HubOptions *options) {
+    UsageCount limit = { options->host_bytes ? options->host_bytes : HUB_HOST_BYTES,
+                         options->host_keys ? options->host_keys : HUB_HOST_KEYS };
+    hub->usage = usage_new(hub->state, limit);
+}
+
+static bool start_feed(Hub *hub, const HubOptions *options, GError **error) {
     g_autoptr(GBytes) key = key_of(KEY_AUTHORITY, "");
     g_autoptr(StoreAnswer) answer = store_wait(store_get(hub->state, key, NULL, NULL), error);
     if (!answer)
         return false;
+    start_counting(hub, options);
     hub->feed = feed_new(hub, answer->revision);
     return true;
 }
@@ -108,8 +116,8 @@ Hub *hub_new(const HubOptions *options, GError **error) {
     hub->guesses = guesses_new();
     hub->gateway = gateway_new(hub);
     share_watches(hub);
-    if (!setup_directory(hub, error) || !setup_authority(hub, error) || !start_feed(hub, error) ||
-        !start_rollout(hub, options, error) ||
+    if (!setup_directory(hub, error) || !setup_authority(hub, error) ||
+        !start_feed(hub, options, error) || !start_rollout(hub, options, error) ||
         (options->listen && !start_server(hub, options, error)))
         return NULL;
     return g_steal_pointer(&hub);
@@ -127,6 +135,7 @@ void hub_free(Hub *hub) {
     rollout_free(hub->rollout);
     feed_free(hub->feed);
     gateway_free(hub->gateway);
+    usage_free(hub->usage);
     store_free(hub->shared);
     g_hash_table_unref(hub->asks);
     guesses_free(hub->guesses);

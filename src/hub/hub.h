@@ -12,6 +12,7 @@
  *   write.c        changes: compared, done and written to the audit log in one transaction
  *   api-*.c        the handlers; the table of routes is api.c
  *   gateway*.c     the store of the fleet, for its hosts; which keys they may touch: permit.c
+ *   usage.c        how much of the store each host has, and may
  *   members.c      what a member's labels and grants are, and where they are kept
  *   upkeep.c       now and then: what is old is forgotten
  *   history.c      the same of the store's own history
@@ -34,6 +35,9 @@
 #define HUB_KEEP_DRIFT_DAYS 30u
 #define HUB_KEEP_AUDIT_DAYS 365u
 #define HUB_KEEP_HISTORY    60u /* minutes */
+/* Of the store, for each host. The keys are mostly repairs: one a minute for a month fits. */
+#define HUB_HOST_BYTES (32u << 20)
+#define HUB_HOST_KEYS  50000u
 
 typedef struct Hub Hub;
 
@@ -48,6 +52,7 @@ typedef struct {
     unsigned keep_drift_days, keep_audit_days; /* 0: the defaults above */
     /* What was before in the store, for who was away meanwhile; 0: the default above. */
     unsigned keep_history_minutes;
+    uint64_t host_bytes, host_keys;            /* the same */
 } HubOptions;
 
 /* A hub takes a descriptor for each connection: as many as this machine lets the process have. */

@@ -1,4 +1,5 @@
 """Clients that are wrong, slow or greedy, and machines that fail: the others are served meanwhile."""
+import base64
 import contextlib
 import json
 import os
@@ -250,13 +251,19 @@ def etcd(tmp_path):
 def test_hubs_over_etcd_are_equal(etcd, tmp_path):
     store = ("--store", f"etcd={etcd}")
     eventually(lambda: subprocess.run([STEAD, "state", "range", *store], capture_output=True, check=False).returncode == 0)
-    with Hub(tmp_path / "a", *store) as one, Hub(tmp_path / "b", *store) as two:
+    with Hub(tmp_path / "a", *store, "--host-keys", "9") as one, Hub(tmp_path / "b", *store, "--host-keys", "9") as two:
         assert "token" in one.started and "token" not in two.started
         assert one.started["ca_fingerprint"] == two.started["ca_fingerprint"]
         token = one.token
         assert two.get("/v1/hosts", token=token).status == 200
         member = one.join("web1", tmp_path / "web1")
         stream = two.listen(*member)
+        # What a host wrote through one counts at the other.
+        words = {"key": base64.b64encode(b"stead/1/kv/web1/9").decode(), "value": ""}
+        for number in range(9):
+            mine = base64.b64encode(b"stead/1/kv/web1/%d" % number).decode()
+            assert one.ask("POST", "/v3/kv/put", {"key": mine, "value": ""}, certificate=member).status == 200
+        eventually(lambda: two.ask("POST", "/v3/kv/put", words, certificate=member).status == 400)
         # A token that both get at once is good at one of them.
         call = one.stead("token", "new", "--host", "web2", "--data", str(one.data)).stdout.split()
         made = call[call.index("--token") + 1]

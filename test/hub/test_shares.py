@@ -1,0 +1,70 @@
+"""What a host, or a thief of its key, gets of a hub: a share, also when it asks for everything at once."""
+import contextlib
+
+import pytest
+
+from etcd_words import Gateway, b64, put
+from fleet import Hub
+from scratch import eventually
+
+ROOT = "stead/1/"
+BYTES, KEYS = 100_000, 40
+
+
+@pytest.fixture
+def thieves(tmp_path):
+    """A hub with small shares, and a hundred connections of web1."""
+    hub = Hub(tmp_path / "hub", "--host-bytes", str(BYTES), "--host-keys", str(KEYS))
+    with hub, contextlib.ExitStack() as stack:
+        member = hub.join("web1", tmp_path / "web1")
+        hub.join("web2", tmp_path / "web2")
+        many = [Gateway(hub, *member) for _ in range(100)]
+        for one in many:
+            stack.callback(one.close)
+            assert one.range(ROOT + "kv/web1")[0] == 200  # connected
+        yield many
+
+
+def at_once(thieves, path, body_of) -> list[int]:
+    for number, one in enumerate(thieves):
+        one.connection.send(one.request(path, body_of(number)))
+    return [one.connection.answer().status for one in thieves]
+
+
+def test_leases_asked_for_at_once(thieves):
+    statuses = at_once(thieves, "lease/grant", lambda number: {"TTL": "60"})
+    assert statuses.count(200) == 64 and statuses.count(400) == 36, statuses
+
+
+def test_no_more_than_its_share(thieves):
+    hub, web1 = thieves[0].hub, thieves[0]
+    web2 = Gateway(hub, *(hub.data.parent / "web2/hub" / name for name in ("certificate.pem", "key.pem")))
+    key = ROOT + "kv/web1/{}"
+    large = "v" * 9_000
+    statuses = at_once(thieves, "kv/put", lambda number: {"key": b64(key.format(number)), "value": b64(large)})
+    assert statuses.count(200) == 11 and statuses.count(400) == 89, statuses
+    full = f"of {BYTES} and {KEYS}; delete some, or start the hub with a larger --host-bytes or --host-keys"
+    for answer in (web1.put(key.format("more"), large), web1.txn([], [], [put(key.format("more"), large)])):
+        assert answer[0] == 400 and "host 'web1' may not write more: it has 99" in answer[1]["error"] and full in answer[1]["error"]
+
+    kept = eventually(lambda: [word for word in range(100) if web1.get(key.format(word)) is not None])
+    assert web1.put(key.format(kept[0]), "short")[0] == 200  # what does not grow may change
+    assert web1.put(key.format(kept[1]), large)[0] == 200
+    lease = web1.grant()
+    assert web1.put(ROOT + "fleet/reported/web1", "r" * 20_000, lease)[0] == 200  # it can say how it is
+    assert web2.put(ROOT + "kv/web2", large)[0] == 200  # others have their own
+    told = hub.get("/metrics").body.decode()
+    assert f"stead_hub_host_bytes_limit {BYTES}\n" in told and "stead_hub_host_full_total 91\n" in told
+    assert 'stead_hub_host_bytes{host="web1"} 11' in told and 'host="web2"' not in told
+
+    for one in (*thieves, web2):
+        one.close()
+    hub.stop()
+    hub.start()  # known again as soon as it has looked
+    assert eventually(lambda: 'stead_hub_host_bytes{host="web1"} 11' in hub.get("/metrics").body.decode())
+    assert web1.put(key.format("more"), large)[0] == 400
+    for word in kept:
+        assert web1.delete(key.format(word))[0] == 200
+    eventually(lambda: web1.put(key.format("more"), large)[0] == 200)
+    statuses = [web1.put(key.format(f"k{number}"), "")[0] for number in range(KEYS)]
+    assert statuses.count(200) == KEYS - 2 and statuses[-1] == 400, statuses  # the report and the large one are keys too
