@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/agent-pin.h"
 #include "cli/hub-call.h"
+#include "cli/join-token.h"
 #include "cli/printer.h"
 #include "cli/time-text.h"
 #include "pki/pki.h"
@@ -46,7 +47,20 @@ static PkiKey *host_key(const char *directory, GError **error) {
     return key && pki_key_save(key, path, error) ? g_steal_pointer(&key) : NULL;
 }
 
+/* The token is sent there: not to whoever listens on the way. */
+static bool check_url(const char *url, GError **error) {
+    if (g_str_has_prefix(url, "https://"))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "join '%s': write the address as it is told by who gave the token: "
+                "https://HOST:PORT",
+                url);
+    return false;
+}
+
 char *join_fetch_authority(const char *url, const char *fingerprint, GError **error) {
+    if (!check_url(url, error))
+        return NULL;
     g_auto(HubLink) link = { .url = g_strdup(url), .unverified = true };
     g_autoptr(Value) answer = hub_call(&link, "GET", "/v1/ca", NULL, error);
     if (!answer)
@@ -108,8 +122,19 @@ static bool keep(const char *directory, const char *url, const char *authority, 
            join_write(directory, "certificate.pem", pem, error);
 }
 
+static const char missing[] =
+    "stead agent join: --ca-fingerprint, or the token, is missing; 'stead "
+    "token new --host NAME' on the hub prints the whole call";
+
 static Value *join(const Arguments *arguments, const char *url, const char *directory,
                    GError **error) {
+    if (!arguments->fingerprint) {
+        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG, missing);
+        return NULL;
+    }
+    g_autofree char *token = join_token(arguments, missing, error);
+    if (!token)
+        return NULL;
     g_autofree char *fingerprint = pki_fingerprint_parse(arguments->fingerprint, error);
     if (!fingerprint)
         return NULL;
@@ -123,8 +148,7 @@ static Value *join(const Arguments *arguments, const char *url, const char *dire
     g_autofree char *authority = key ? join_fetch_authority(url, fingerprint, error) : NULL;
     if (!authority)
         return NULL;
-    g_autoptr(Value) answer =
-        ask_certificate(directory, url, authority, key, arguments->token, error);
+    g_autoptr(Value) answer = ask_certificate(directory, url, authority, key, token, error);
     if (!answer)
         return NULL;
     const char *pem = value_map_string(answer, "certificate", "");
@@ -152,13 +176,7 @@ int agent_join(const Arguments *arguments, const char *url) {
     g_autofree char *directory = join_directory(arguments);
     g_autofree char *certificate = g_build_filename(directory, "certificate.pem", NULL);
     bool was_member = g_file_test(certificate, G_FILE_TEST_EXISTS);
-    g_autoptr(Value) joined = NULL;
-    if (!arguments->token || !arguments->fingerprint)
-        g_set_error_literal(&error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                            "stead agent join: --token and --ca-fingerprint are missing; 'stead "
-                            "token new --host NAME' on the hub prints the whole call");
-    else
-        joined = join(arguments, url, directory, &error);
+    g_autoptr(Value) joined = join(arguments, url, directory, &error);
     if (error) {
         printer_error(printer, error);
         return hub_exit_code(error);
@@ -186,9 +204,6 @@ int agent_join(const Arguments *arguments, const char *url) {
 
 #define TO(member) offsetof(Arguments, member)
 
-const Option option_join_token = {
-    "token", 0, G_OPTION_ARG_STRING, TO(token), "TOKEN", "join: what lets this machine in, once",
-};
 const Option option_ca_fingerprint = {
     "ca-fingerprint",
     0,

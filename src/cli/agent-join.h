@@ -6,7 +6,7 @@
 /* Below the state directory: key.pem (made here, never sent), certificate.pem, ca.pem, url. */
 #define JOIN_DIRECTORY "hub"
 
-extern const Option option_join_token, option_ca_fingerprint;
+extern const Option option_ca_fingerprint;
 
 char *join_directory(const Arguments *arguments); /* caller frees */
 int agent_join(const Arguments *arguments, const char *url);

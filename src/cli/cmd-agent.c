@@ -13,6 +13,7 @@
 #include "cli/agent-renew.h"
 #include "cli/commands.h"
 #include "cli/exchange-of.h"
+#include "cli/join-token.h"
 #include "cli/joined.h"
 #include "cli/session.h"
 #include "cli/store-option.h"
@@ -367,6 +368,7 @@ static const Option *const options[] = {
     &option_no_autoedges,
     &option_replace,
     &option_join_token,
+    &option_join_token_file,
     &option_ca_fingerprint,
     &option_deploy_key,
     &option_json,

@@ -11,6 +11,7 @@
 #include "cli/cluster-status.h"
 #include "cli/commands.h"
 #include "cli/hub-call.h"
+#include "cli/join-token.h"
 #include "cli/printer.h"
 #include "cli/time-text.h"
 #include "cli/verbs.h"
@@ -120,18 +121,21 @@ static Value *ask_door(const Berth *berth, const char *url, const char *authorit
 }
 
 static bool join(Context *context, char **words, GError **error) {
+    static const char missing[] =
+        "stead cluster join: --ca-fingerprint, or the token, is missing; 'stead cluster token "
+        "NAME' on a host of the cluster prints the whole call";
     const Arguments *arguments = context->arguments;
-    if (!arguments->token || !arguments->fingerprint) {
-        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                            "stead cluster join: --token and --ca-fingerprint are missing; 'stead "
-                            "cluster token NAME' on a host of the cluster prints the whole call");
+    if (!arguments->fingerprint) {
+        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG, missing);
         return false;
     }
+    g_autofree char *token = join_token(arguments, missing, error);
+    if (!token)
+        return false;
     g_autofree char *fingerprint = pki_fingerprint_parse(arguments->fingerprint, error);
     g_autoptr(Berth) berth = fingerprint ? make_place(context, error) : NULL;
     g_autofree char *authority = berth ? join_fetch_authority(words[0], fingerprint, error) : NULL;
-    g_autoptr(Value) answer =
-        authority ? ask_door(berth, words[0], authority, arguments->token, error) : NULL;
+    g_autoptr(Value) answer = authority ? ask_door(berth, words[0], authority, token, error) : NULL;
     if (!answer || !keep_answer(berth, answer, authority, error))
         return false;
     tell_next(context, berth, "joined");
@@ -396,10 +400,23 @@ static const Option option_status_watch = {
 };
 
 static const Option *const options[] = {
-    &option_cluster_data, &option_cluster_host, &option_cluster_listen, &option_size,
-    &option_grace,        &option_join_token,   &option_ca_fingerprint, &option_cluster_ttl,
-    &option_status_watch, &option_every,        &option_retain,         &option_etcd,
-    &option_json,         &option_quiet,        &option_no_color,       NULL,
+    &option_cluster_data,
+    &option_cluster_host,
+    &option_cluster_listen,
+    &option_size,
+    &option_grace,
+    &option_join_token,
+    &option_join_token_file,
+    &option_ca_fingerprint,
+    &option_cluster_ttl,
+    &option_status_watch,
+    &option_every,
+    &option_retain,
+    &option_etcd,
+    &option_json,
+    &option_quiet,
+    &option_no_color,
+    NULL,
 };
 
 const Command command_cluster = {

@@ -4,6 +4,9 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "http/routes.h"
+#include "http/schema.h"
+#include "hub/hub.h"
 
 #define PATIENCE_US       (30 * (uint64_t)G_USEC_PER_SEC)
 #define BYTES_PATIENCE_US (120 * (uint64_t)G_USEC_PER_SEC) /* for a whole bundle */
@@ -154,19 +157,36 @@ static bool ask_hub(const HubLink *link, const char *method, const char *path, c
     return false;
 }
 
+/* Whether it is what the route says: what reads it goes by that. */
+static bool check_answer(const char *method, const char *path, const Value *answer,
+                         GError **error) {
+    g_autofree char *plain = g_strndup(path, strcspn(path, "?"));
+    g_auto(RouteMatch) match = routes_match(hub_routes, hub_n_routes, method, plain);
+    const char *text = match.route ? match.route->response : NULL;
+    g_autoptr(Value) schema = text ? json_parse(text, strlen(text), "schema", error) : NULL;
+    if (!text || (schema && schema_check(schema, answer, error)))
+        return true;
+    g_prefix_error(error, "read the hub's answer to %s %s: ", method, plain);
+    add_hint(error, "that is not what this stead (" STEAD_VERSION ") knows: is it a hub, and of "
+                    "this version");
+    return false;
+}
+
 Value *hub_call(const HubLink *link, const char *method, const char *path, const Value *body,
                 GError **error) {
     g_auto(Wait) wait = { .loop = NULL };
     g_autofree char *text = body ? json_print(body, JSON_COMPACT | JSON_REVEAL) : NULL;
     g_autoptr(GBytes) bytes = text ? g_bytes_new(text, strlen(text)) : NULL;
-    return ask_hub(link, method, path, "application/json", bytes, &wait, error)
+    return ask_hub(link, method, path, "application/json", bytes, &wait, error) &&
+                   check_answer(method, path, wait.value, error)
                ? g_steal_pointer(&wait.value)
                : NULL;
 }
 
 Value *hub_send_bytes(const HubLink *link, const char *path, GBytes *body, GError **error) {
     g_auto(Wait) wait = { .patience = BYTES_PATIENCE_US };
-    return ask_hub(link, "PUT", path, "application/octet-stream", body, &wait, error)
+    return ask_hub(link, "PUT", path, "application/octet-stream", body, &wait, error) &&
+                   check_answer("PUT", path, wait.value, error)
                ? g_steal_pointer(&wait.value)
                : NULL;
 }
@@ -194,11 +214,21 @@ Value *hub_list(const HubLink *link, const char *path, const char *name, GError 
             value_list_append(all, value_ref(value_list_at(items, i)));
         const char *next = value_map_string(answer, "next", NULL);
         if (!next)
-            break;
+            return g_steal_pointer(&all);
+        if (strcmp(next, after) == 0) {
+            g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                        "read the hub's answer to GET %s: it tells of '%.100s' as the next page "
+                        "again and again",
+                        path, next);
+            return NULL;
+        }
         g_free(after);
         after = g_strdup(next);
     }
-    return g_steal_pointer(&all);
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_LIMIT,
+                "read the hub's answer to GET %s: it has more than PAGES_MAX (%u) pages", path,
+                PAGES_MAX);
+    return NULL;
 }
 
 Value *hub_copy(const Value *map) {
@@ -213,7 +243,10 @@ Value *hub_copy(const Value *map) {
 
 Value *hub_copy_at(const Value *map, int64_t unit) {
     Value *copy = hub_copy(map);
-    value_map_set(copy, "at", value_new_int(value_map_int(map, "time", 0) * unit));
+    int64_t at;
+    if (__builtin_mul_overflow(value_map_int(map, "time", 0), unit, &at))
+        at = 0; /* no time that there is */
+    value_map_set(copy, "at", value_new_int(at));
     return copy;
 }
 

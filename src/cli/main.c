@@ -5,6 +5,7 @@
 
 #include "base/suggest.h"
 #include "cli/command.h"
+#include "cli/join-token.h"
 
 static void print_usage(FILE *to) {
     fputs("Usage: stead COMMAND [OPTION...] [ARGUMENT...]\n\n"
@@ -107,6 +108,7 @@ static int run_command(const Command *command, char **words) {
     g_autoptr(GError) error = NULL;
     /* GLib takes the vector over and keeps what is not an option. */
     g_auto(GStrv) rest = words_to_parse(command, words);
+    join_token_hide(words);
     int status;
     if (!g_option_context_parse_strv(context, &rest, &error)) {
         status = refuse_option(command, entries, error);

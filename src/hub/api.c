@@ -14,33 +14,67 @@ void get_events(void *data, HttpRequest *request) {
 #define BUNDLE_BODY_MAX (64u * 1024 * 1024) /* compressed */
 #define KEYS_BODY_MAX   (2u * KEY_CHAIN_MAX)
 
-#define TEXT    "{\"type\":\"string\"}"
-#define NUMBER  "{\"type\":\"integer\"}"
-#define BOOLEAN "{\"type\":\"boolean\"}"
-#define OBJECT  "{\"type\":\"object\"}"
-#define TEXTS   "{\"type\":\"array\",\"items\":" TEXT "}"
-#define PAGE(of)                                                                                   \
-    "{\"type\":\"object\",\"properties\":{\"" of "\":{\"type\":\"array\",\"items\":" OBJECT        \
-    "},\"revision\":" NUMBER ",\"next\":" TEXT "}}"
+#define TEXT     "{\"type\":\"string\"}"
+#define NUMBER   "{\"type\":\"integer\"}"
+#define BOOLEAN  "{\"type\":\"boolean\"}"
+#define OBJECT   "{\"type\":\"object\"}"
+#define TEXTS    "{\"type\":\"array\",\"items\":" TEXT "}"
+#define LABELS   "{\"type\":\"object\",\"additionalProperties\":" TEXT "}"
+#define LIST(of) "{\"type\":\"array\",\"items\":" of "}"
+#define PAGE(name, of)                                                                             \
+    "{\"type\":\"object\",\"properties\":{\"" name                                                 \
+    "\":" LIST(of) ",\"revision\":" NUMBER ",\"next\":" TEXT "},\"required\":[\"" name "\"]}"
 #define HOST                                                                                       \
     "{\"type\":\"object\",\"properties\":{\"name\":" TEXT ",\"joined\":" NUMBER                    \
     ",\"renewed\":" NUMBER ",\"expires\":" NUMBER ",\"revoked\":" BOOLEAN ",\"fingerprint\":" TEXT \
-    ",\"labels\":" OBJECT ",\"grants\":" TEXTS "}}"
+    ",\"labels\":" LABELS ",\"grants\":" TEXTS "},\"required\":[\"name\"]}"
+#define TOKEN                                                                                      \
+    "{\"type\":\"object\",\"properties\":{\"id\":" TEXT ",\"role\":" TEXT ",\"name\":" TEXT        \
+    ",\"host\":" TEXT ",\"created\":" NUMBER ",\"expires\":" NUMBER ",\"by\":" TEXT                \
+    ",\"labels\":" LABELS ",\"grants\":" TEXTS "},\"required\":[\"id\"]}"
 #define MEMBER                                                                                     \
-    "{\"type\":\"object\",\"properties\":{\"name\":" TEXT ",\"labels\":" OBJECT                    \
+    "{\"type\":\"object\",\"properties\":{\"name\":" TEXT ",\"labels\":" LABELS                    \
     ",\"grants\":" TEXTS "}}"
 #define DEPLOY                                                                                     \
     "{\"type\":\"object\",\"properties\":{\"record\":" NUMBER ",\"digest\":" TEXT                  \
     ",\"previous\":" TEXT ",\"message\":" TEXT ",\"time\":" NUMBER ",\"to\":" TEXT                 \
     ",\"strategy\":" TEXT ",\"by\":" TEXT ",\"outcome\":" OBJECT ",\"bad\":" BOOLEAN               \
-    ",\"statement\":" TEXT "}}"
+    ",\"statement\":" TEXT "},\"required\":[\"record\"]}"
 #define CHANNEL                                                                                    \
     "{\"type\":\"object\",\"properties\":{\"name\":" TEXT ",\"repository\":" TEXT                  \
     ",\"branch\":" TEXT ",\"directory\":" TEXT ",\"interval\":" NUMBER ",\"to\":" TEXT             \
     ",\"strategy\":" TEXT ",\"by\":" TEXT ",\"created\":" NUMBER ",\"commit\":" TEXT               \
     ",\"outcome\":{\"enum\":[\"deployed\",\"current\",\"unsigned\",\"refused\",\"stale\"]}"        \
     ",\"why\":" TEXT ",\"record\":" NUMBER ",\"since\":" NUMBER ",\"problem\":" TEXT               \
-    ",\"problem_since\":" NUMBER ",\"check\":" TEXT ",\"checked\":" TEXT "}}"
+    ",\"problem_since\":" NUMBER ",\"check\":" TEXT ",\"checked\":" TEXT                           \
+    "},\"required\":[\"name\"]}"
+#define STATUS                                                                                     \
+    "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"labels\":" LABELS                    \
+    ",\"record\":" NUMBER ",\"digest\":" TEXT ",\"running\":" TEXT ",\"state\":" TEXT              \
+    ",\"health\":" TEXT ",\"since\":" NUMBER ",\"message\":" TEXT ",\"stage\":" TEXT               \
+    ",\"why\":" TEXT ",\"run\":" OBJECT "},\"required\":[\"host\",\"state\"]}"
+#define FACTS                                                                                      \
+    "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"labels\":" LABELS                    \
+    ",\"grants\":" TEXTS ",\"facts\":" OBJECT "},\"required\":[\"host\",\"facts\"]}"
+#define DRIFT                                                                                      \
+    "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"time\":" NUMBER                      \
+    "},\"required\":[\"host\",\"time\"]}"
+#define FAILED                                                                                     \
+    "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"stage\":" TEXT ",\"why\":" TEXT "}}"
+#define DECISION                                                                                   \
+    "{\"type\":\"object\",\"properties\":{\"number\":" NUMBER ",\"time\":" NUMBER                  \
+    "},\"required\":[\"number\"]}"
+#define ROLLOUT                                                                                    \
+    "{\"type\":\"object\",\"properties\":{\"record\":" NUMBER ",\"digest\":" TEXT                  \
+    ",\"phase\":" TEXT ",\"since\":" NUMBER ",\"why\":" TEXT ",\"by\":" TEXT ",\"message\":" TEXT  \
+    ",\"deployed_by\":" TEXT ",\"to\":" TEXT ",\"strategy\":" TEXT ",\"problem\":" TEXT            \
+    ",\"targets\":" NUMBER ",\"silent\":" NUMBER                                                   \
+    ",\"stages\":{\"type\":\"object\",\"additionalProperties\":" NUMBER                            \
+    "},\"failed\":" LIST(FAILED) ",\"log\":" LIST(                                                 \
+        DECISION) ",\"next\":{\"type\":\"object\",\"properties\":{\"record\":" NUMBER              \
+                  ",\"message\":" TEXT "}},\"revision\":" NUMBER                                   \
+                  "},\"required\":[\"record\",\"phase\"]}"
+/* The door of a cluster, which is asked in the same way, answers otherwise: nothing is required. */
 #define CERTIFIED                                                                                  \
     "{\"type\":\"object\",\"properties\":{\"host\":" TEXT ",\"certificate\":" TEXT                 \
     ",\"authority\":" TEXT ",\"expires\":" NUMBER "}}"
@@ -64,7 +98,8 @@ const HttpRoute hub_routes[] = {
       get_openapi },
     { "GET", "/v1/ca", NULL, "The authority's certificate",
       "Compare its fingerprint with what the hub printed at its start, then trust it.", NULL,
-      "{\"type\":\"object\",\"properties\":{\"certificate\":" TEXT ",\"fingerprint\":" TEXT "}}",
+      "{\"type\":\"object\",\"properties\":{\"certificate\":" TEXT ",\"fingerprint\":" TEXT
+      "},\"required\":[\"certificate\"]}",
       NULL, 0, get_ca },
     { "POST", "/v1/join", NULL, "Make a host a member",
       "Takes a token for joining, once, and a PKCS#10 request in PEM; gives a certificate for the "
@@ -84,7 +119,7 @@ const HttpRoute hub_routes[] = {
       "again.",
       NULL, NULL, "after", 0, get_events },
     { "GET", "/v1/tokens", "operator", "The tokens there are",
-      "Without their secrets. `next` is the `after` of the next page.", NULL, PAGE("tokens"),
+      "Without their secrets. `next` is the `after` of the next page.", NULL, PAGE("tokens", TOKEN),
       "limit after", 0, get_tokens },
     { "POST", "/v1/tokens", "operator", "Make a token",
       "Either for `host` to join, once, with `labels` and `grants` (paths of the exchange that it "
@@ -94,12 +129,13 @@ const HttpRoute hub_routes[] = {
       ",\"grants\":" TEXTS ",\"name\":" TEXT
       ",\"role\":{\"enum\":[\"reader\",\"operator\",\"admin\"]},\"ttl\":" NUMBER "}}",
       "{\"type\":\"object\",\"properties\":{\"id\":" TEXT ",\"url\":" TEXT ",\"token\":" TEXT
-      ",\"expires\":" NUMBER "}}",
+      ",\"expires\":" NUMBER "},\"required\":[\"token\"]}",
       NULL, 4096, post_token },
     { "DELETE", "/v1/tokens/{id}", "admin", "Remove a token", "Takes effect at once.", NULL, OBJECT,
       NULL, 0, delete_token },
     { "GET", "/v1/hosts", "reader", "The hosts that joined",
-      "`next` is the `after` of the next page.", NULL, PAGE("hosts"), "limit after", 0, get_hosts },
+      "`next` is the `after` of the next page.", NULL, PAGE("hosts", HOST), "limit after", 0,
+      get_hosts },
     { "GET", "/v1/hosts/{name}", "reader", "A host", "Times are seconds since 1970.", NULL, HOST,
       NULL, 0, get_host },
     { "POST", "/v1/hosts/{name}/revoke", "operator", "Turn a host away",
@@ -122,7 +158,7 @@ const HttpRoute hub_routes[] = {
     { "GET", "/v1/deploys", "reader", "The deploys there were",
       "The oldest first, without their statements. `after` is a number; `next` that of the next "
       "page.",
-      NULL, PAGE("deploys"), "limit after", 0, get_deploys },
+      NULL, PAGE("deploys", DEPLOY), "limit after", 0, get_deploys },
     { "GET", "/v1/deploys/{number}", "reader", "A deploy", "With its signed statement.", NULL,
       DEPLOY, NULL, 0, get_deploy },
     { "POST", "/v1/deploys", "operator", "Deploy",
@@ -135,14 +171,14 @@ const HttpRoute hub_routes[] = {
     { "GET", "/v1/rollout", "reader", "How the newest deploy goes",
       "Its phase, how many hosts are in which stage, which have failed, and the latest decisions; "
       "`after` is the number of one of them. `next` is a newer deploy that no hub has begun with.",
-      NULL, OBJECT, "after", 0, get_rollout },
+      NULL, ROLLOUT, "after", 0, get_rollout },
     { "POST", "/v1/rollout/{command}", "operator", "Order something about the rollout",
       "`pause`, `resume`, `abort` or `revert`; 409 says what is possible instead.",
       "{\"type\":\"object\",\"properties\":{\"why\":" TEXT "}}", OBJECT, NULL, 4096,
       order_rollout },
     { "GET", "/v1/channels", "reader", "The branches that are followed",
       "What came of the commit seen last, and why. `next` is the `after` of the next page.", NULL,
-      PAGE("channels"), "limit after", 0, get_channels },
+      PAGE("channels", CHANNEL), "limit after", 0, get_channels },
     { "POST", "/v1/channels", "operator", "Follow a branch",
       "Each commit of `branch` of the git `repository` that is signed in its `.stead-deploy` is "
       "deployed. `directory` is where the deploy is in it (default: its top), `interval` seconds "
@@ -160,8 +196,9 @@ const HttpRoute hub_routes[] = {
       "answer.",
       OBJECT, CHANNEL, NULL, 4096, check_channel },
     { "GET", "/v1/keys", "reader", "The keys that sign deploys", "As the file of lists is.", NULL,
-      "{\"type\":\"object\",\"properties\":{\"keys\":" TEXT ",\"revision\":" NUMBER "}}", NULL, 0,
-      get_keys },
+      "{\"type\":\"object\",\"properties\":{\"keys\":" TEXT ",\"revision\":" NUMBER
+      "},\"required\":[\"keys\"]}",
+      NULL, 0, get_keys },
     { "PUT", "/v1/keys", "admin", "Set the keys that sign deploys",
       "The first list is taken as it is; later ones have to go on from it.",
       "{\"type\":\"object\",\"properties\":{\"keys\":" TEXT "},\"required\":[\"keys\"]}", OBJECT,
@@ -169,14 +206,14 @@ const HttpRoute hub_routes[] = {
     { "GET", "/v1/fleet", "reader", "How the hosts are",
       "What each shall run, what it runs, whether it has converged; `silent` is who says nothing. "
       "`selector` says which hosts.",
-      NULL, PAGE("hosts"), "selector", 0, get_fleet },
+      NULL, PAGE("hosts", STATUS), "selector", 0, get_fleet },
     { "GET", "/v1/fleet/facts", "reader", "The facts of the hosts",
-      "As each said last, with its labels and grants.", NULL, PAGE("hosts"), "selector", 0,
+      "As each said last, with its labels and grants.", NULL, PAGE("hosts", FACTS), "selector", 0,
       get_facts },
     { "GET", "/v1/fleet/drift", "reader", "What the hosts have repaired",
       "Since `since`, in seconds since 1970; `time` is in microseconds. `next` is the `after` of "
       "the next page.",
-      NULL, PAGE("drift"), "selector since limit after", 0, get_drift },
+      NULL, PAGE("drift", DRIFT), "selector since limit after", 0, get_drift },
     { "GET", "/v1/fleet/why", "reader", "Ask a host about a resource",
       "What `stead why` would say there; 409 when nothing is heard of the host, 504 when it does "
       "not answer.",
@@ -186,7 +223,7 @@ const HttpRoute hub_routes[] = {
       NULL, "{\"type\":\"array\",\"items\":" OBJECT "}", "selector port", 0, get_sd },
     { "GET", "/v1/audit", "operator", "Who changed what",
       "Every change of the hub, the oldest first: who, from where, what it was before and after.",
-      NULL, PAGE("records"), "limit after", 0, get_audit },
+      NULL, PAGE("records", OBJECT), "limit after", 0, get_audit },
     GATEWAY("kv/range", "Read keys", gateway_call),
     GATEWAY("kv/txn", "Compare and change keys at once", gateway_call),
     GATEWAY("kv/put", "Put a key", gateway_call),

@@ -1,13 +1,16 @@
 """Who may ask a hub: tokens, joining, certificates, revoking; with the real command and real TLS."""
 import json
+import os
+import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import time
 
 from aged import aged_certificate, openssl
 from fleet import Hub, next_event
-from scratch import eventually
+from scratch import PATIENCE, STEAD, eventually
 
 
 def test_first_start_and_the_next(tmp_path):
@@ -90,6 +93,44 @@ def test_token_expires_and_is_removed(hub, tmp_path):
     assert hub.get("/v1/hosts", token=made).status == 401
 
 
+def test_a_token_that_nobody_else_sees(hub, tmp_path):
+    """From a file, standard input or the environment; one in the words of a call does not stay there."""
+    def made():
+        return hub.stead("token", "new", "--host", "web1", "--data", str(hub.data)).stdout.split()[1:]
+
+    words = made()
+    at = words.index("--token")
+    token, rest = words[at + 1], [*words[:at], *words[at + 2:]]
+    kept = tmp_path / "token"
+    kept.write_text(token + "\n")
+
+    def join(*more, text="", **variables):
+        return subprocess.run([STEAD, *rest, "--state", tmp_path / "state", *more], input=text, capture_output=True, text=True,
+                              timeout=PATIENCE, check=False, env=dict(os.environ, **variables))
+
+    for done in (join("--token-file", kept), join("--token-file", "-", text=made()[at + 1]), join(STEAD_JOIN_TOKEN=made()[at + 1])):
+        assert done.returncode == 0 and done.stdout.startswith("joined as web1"), done
+    (tmp_path / "empty").write_text("\n")
+    for done, said in ((join("--token-file", tmp_path / "none"), f"stead: --token-file: read '{tmp_path}/none': No such file"),
+                       (join("--token-file", tmp_path / "empty"), f"read '{tmp_path}/empty': there is no token in it"),
+                       (join("--token-file", kept, "--token", token), "give --token or --token-file, not both"),
+                       (join(), "stead agent join: --ca-fingerprint, or the token, is missing")):
+        assert done.returncode == 1 and said in done.stderr, done
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # where it waits for an answer
+        waiting = [*rest[:2], f"https://127.0.0.1:{silent.getsockname()[1]}", *rest[3:], "--state", str(tmp_path / "other")]
+        for given in (["--token", token], [f"--token={token}"]):
+            process = subprocess.Popen([STEAD, *waiting, *given], stderr=subprocess.DEVNULL)
+            try:
+                held = silent.accept()[0]
+                shown = pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes()
+                assert b"--token" in shown and b"**" in shown and token.encode() not in shown
+            finally:
+                process.kill()
+                process.wait()
+            held.close()
+
+
 def test_guessing_is_slowed(hub):
     for _ in range(10):
         refused = hub.ask("POST", "/v1/join", {"token": hub.token[:-1] + "x", "request": ""}, token=None)
@@ -117,7 +158,7 @@ def test_join_without_a_hub(tmp_path, hub):
         asked = hub.stead(*words, "--data", str(hub.data))
         assert asked.returncode == 3 and asked.stdout == "" and "ask 'https://127.0.0.1:" in asked.stderr, asked
     missing = hub.stead("agent", "join", "https://127.0.0.1:1")
-    assert missing.returncode == 1 and "--token and --ca-fingerprint are missing" in missing.stderr
+    assert missing.returncode == 1 and "--ca-fingerprint, or the token, is missing" in missing.stderr
 
 
 def test_revoked_at_once(hub, tmp_path):

@@ -1,0 +1,12 @@
+#pragma once
+/* What lets a machine in, where nobody else on the machine sees it. */
+#include "cli/command.h"
+
+extern const Option option_join_token, option_join_token_file;
+
+/* From --token-file ('-': standard input), --token or STEAD_JOIN_TOKEN; caller frees. missing: what
+ * to say when there is none. */
+char *join_token(const Arguments *arguments, const char *missing, GError **error);
+/* Overwrites tokens in the words that this process was called with, which all users of the machine
+ * can list. */
+void join_token_hide(char **words);
