@@ -52,7 +52,7 @@ typedef struct {
     unsigned keep_drift_days, keep_audit_days; /* 0: the defaults above */
     /* What was before in the store, for who was away meanwhile; 0: the default above. */
     unsigned keep_history_minutes;
-    uint64_t host_bytes, host_keys;            /* the same */
+    uint64_t host_bytes, host_keys; /* of the store, for each host; the same */
 } HubOptions;
 
 /* A hub takes a descriptor for each connection: as many as this machine lets the process have. */
