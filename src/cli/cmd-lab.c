@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/printer.h"
 #include "cli/verbs.h"
+#include "lab/change.h"
 #include "lab/copy.h"
 #include "lab/enter.h"
 #include "lab/keeper.h"
@@ -125,6 +126,39 @@ static void show_up(Session *session, const char *name) {
                  plural(record->lab->networks->len, "network", "networks"), name);
 }
 
+static void show_change(Session *session, const char *name, const ChangeCounts *counts) {
+    if (printer_is_json(session->printer)) {
+        Value *map = value_new_map();
+        value_map_set(map, "name", value_new_string(name));
+        value_map_set(map, "added", value_new_int(counts->added));
+        value_map_set(map, "removed", value_new_int(counts->removed));
+        printer_json(session->printer, "up", map);
+    } else if (counts->added + counts->removed == 0) {
+        printer_line(session->printer, STYLE_STRONG, "lab '%s' is up already, as the file says",
+                     name);
+    } else {
+        printer_line(session->printer, STYLE_STRONG,
+                     "lab '%s' is changed after %.1f s: %u added, "
+                     "%u removed",
+                     name, seconds_since(session->started), counts->added, counts->removed);
+    }
+}
+
+static bool is_up(const Session *session, const Lab *lab) {
+    g_autoptr(Record) record = NULL;
+    return record_read(session->data, lab->name, &record, NULL) && record->is_up &&
+           record_is_live(record);
+}
+
+static int run_change(Session *session, const Lab *lab) {
+    g_autoptr(GError) error = NULL;
+    ChangeCounts counts;
+    if (!change_run(session->data, lab, show_progress, session, &counts, &error))
+        return fail(session, error);
+    show_change(session, lab->name, &counts);
+    return EXIT_DONE;
+}
+
 static int run_up(Session *session, char **words) {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func((GDestroyNotify)g_error_free);
@@ -133,6 +167,8 @@ static int run_up(Session *session, char **words) {
         printer_problems(session->printer, problems);
         return EXIT_REFUSED;
     }
+    if (is_up(session, lab))
+        return run_change(session, lab);
     g_autofree char *name = g_strdup(lab->name);
     if (!up_check(session->data, lab, &error) ||
         !up_run(session->data, g_steal_pointer(&lab), show_progress, session, &error))
@@ -578,7 +614,10 @@ const Command command_lab = {
         "and an\n"
         "agent on each that has a configuration. The first time it builds what they start from, "
         "which takes\n"
-        "minutes; later it takes seconds. Either all is up, or nothing is left.\n\n"
+        "minutes; later it takes seconds. Either all is up, or nothing is left. Of a lab that is "
+        "up "
+        "it starts the\n"
+        "hosts that are new in FILE and ends those that are gone; the others go on.\n\n"
         "exec runs a command in a host and exits as it does; run one of this machine in the lab's "
         "networks, where\n"
         "STEAD_HUB leads to its hub; shell gives a terminal in a host. reboot is orderly, kill\n"

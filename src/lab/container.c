@@ -70,6 +70,11 @@ Container *container_new(const Record *record, unsigned host, Loop *loop, Contai
     return container;
 }
 
+void container_set_host(Container *container, unsigned host) {
+    container->host = lab_host(container->record->lab, host);
+    container->number = host;
+}
+
 static void forget_run(Container *container) {
     loop_timer_clear(&container->timer);
     loop_source_free(container->notify_source);
@@ -142,6 +147,12 @@ bool container_mount(Container *container, GError **error) {
         g_strdup_printf("lowerdir=%s:%s,upperdir=%s,workdir=%s", common, base, upper, work);
     return mount("stead-lab", root, "overlay", 0, options) == 0 ||
            explain_overlay(errno, directory, error);
+}
+
+void container_unmount(Container *container) {
+    g_autofree char *root = disk_path(container->record->directory, container->host, "root");
+    g_assert(container->state == CONTAINER_OFF);
+    (void)umount2(root, MNT_DETACH); /* what still holds it goes with its last process */
 }
 
 /* The last words on its console; caller frees. */

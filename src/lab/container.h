@@ -38,6 +38,9 @@ bool container_ended(Container *container, pid_t pid, int status);
 ContainerState container_state(const Container *container);
 const char *container_state_name(ContainerState state);
 const LabHost *container_host(const Container *container);
+/* The same host in another lab, that its record now has. */
+void container_set_host(Container *container, unsigned host);
+void container_unmount(Container *container);        /* only when it is off */
 int64_t container_since(const Container *container); /* us since the epoch: of the last change */
 /* pidfd of its first process, borrowed; -1: it has none yet, or no more. */
 int container_leader(const Container *container);

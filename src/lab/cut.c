@@ -173,9 +173,9 @@ static void add_rule(Batch *batch, const char *chain, const char *in, const char
 
 /* --- rules ------------------------------------------------------------------------------------ */
 
-static void add_network_cut(Batch *batch, const Cut *cut) {
+static void add_network_cut(Batch *batch, const Lab *lab, const Cut *cut) {
     char end[IF_NAMESIZE];
-    wires_port_name(cut->a, cut->b, end);
+    wires_port_name(lab_host(lab, cut->a)->slot, cut->b, end);
     add_rule(batch, "forward", end, NULL);
     add_rule(batch, "forward", NULL, end);
     add_rule(batch, "input", end, NULL);
@@ -189,8 +189,8 @@ static void add_host_cut(Batch *batch, const Lab *lab, const Cut *cut) {
         unsigned network = lab_port(a, i)->network;
         if (!lab_port_in(b, network))
             continue;
-        wires_port_name(cut->a, network, end_a);
-        wires_port_name(cut->b, network, end_b);
+        wires_port_name(a->slot, network, end_a);
+        wires_port_name(b->slot, network, end_b);
         add_rule(batch, "forward", end_a, end_b);
         add_rule(batch, "forward", end_b, end_a);
     }
@@ -209,7 +209,7 @@ static void make_rules(Batch *batch, const Lab *lab, const GArray *cuts) {
     for (unsigned i = 0; i < cuts->len; i++) {
         const Cut *cut = &g_array_index(cuts, Cut, i);
         if (cut->is_network)
-            add_network_cut(batch, cut);
+            add_network_cut(batch, lab, cut);
         else
             add_host_cut(batch, lab, cut);
     }

@@ -109,15 +109,72 @@ static bool join_one(const Record *record, const LabHost *host, const char *call
     return run_in(record, host->name, words, &said, error);
 }
 
+bool join_host(const Record *record, const LabHost *host, bool (*stopped)(void *data), void *data,
+               GError **error) {
+    g_autofree char *call = first_token(record, host, stopped, data, error);
+    return call && join_one(record, host, call, error);
+}
+
 bool join_all(const Record *record, bool (*stopped)(void *data), void *data, GError **error) {
     const Lab *lab = record->lab;
     for (unsigned i = 0; lab_hub(lab) && i < lab->hosts->len; i++) {
         const LabHost *host = lab_host(lab, i);
-        if (!lab_joins(lab, host))
-            continue;
-        g_autofree char *call = first_token(record, host, stopped, data, error);
-        if (!call || !join_one(record, host, call, error))
+        if (lab_joins(lab, host) && !join_host(record, host, stopped, data, error))
             return false;
+    }
+    return true;
+}
+
+bool join_revoke(const Record *record, const LabHost *host, GError **error) {
+    const char *const words[] = { "stead",  "host",   "revoke",  host->name,
+                                  "--data", DISK_HUB, "--quiet", NULL };
+    g_autofree char *said = NULL;
+    if (run_in(record, lab_hub(record->lab)->name, (char *const *)(uintptr_t)words, &said, error))
+        return true;
+    g_prefix_error(error, "revoke host '%s': ", host->name);
+    return false;
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+/* Lines of text without those of gone, then those of come. */
+static char *other_lines(const char *text, char **gone, char **come) {
+    GString *lines = g_string_new(NULL);
+    g_auto(GStrv) all = g_strsplit(text, "\n", -1);
+    for (char **line = all; *line; line++)
+        if (**line && (!g_strv_contains((const char *const *)gone, *line) ||
+                       g_strv_contains((const char *const *)come, *line)))
+            g_string_append_printf(lines, "%s\n", *line);
+    for (char **line = come; *line; line++)
+        if (**line && !g_strv_contains((const char *const *)all, *line))
+            g_string_append_printf(lines, "%s\n", *line);
+    return g_string_free(lines, FALSE);
+}
+
+static bool tell_one(const Record *record, const Lab *before, const LabHost *host, GError **error) {
+    static const char script[] = "printf %s \"$0\" > /etc/hosts";
+    const char *const look[] = { "cat", "/etc/hosts", NULL };
+    int old = lab_find_host(before, host->name);
+    g_autofree char *was = disk_hosts(before, lab_host(before, (unsigned)old));
+    g_autofree char *is = disk_hosts(record->lab, host), *text = NULL, *said = NULL;
+    g_auto(GStrv) gone = g_strsplit(was, "\n", -1), come = g_strsplit(is, "\n", -1);
+    if (!run_in(record, host->name, (char *const *)(uintptr_t)look, &text, error))
+        return false;
+    g_autofree char *fresh = other_lines(text, gone, come);
+    const char *const put[] = { "sh", "-c", script, fresh, NULL };
+    return run_in(record, host->name, (char *const *)(uintptr_t)put, &said, error);
+}
+
+bool join_tell_names(const Record *record, const Lab *before, GError **error) {
+    const Lab *lab = record->lab;
+    for (unsigned i = 0; i < lab->hosts->len; i++) {
+        g_autoptr(GError) problem = NULL;
+        const LabHost *host = lab_host(lab, i);
+        if (lab_find_host(before, host->name) >= 0 && !tell_one(record, before, host, &problem)) {
+            g_propagate_prefixed_error(error, g_steal_pointer(&problem),
+                                       "tell host '%s' the names of the others: ", host->name);
+            return false;
+        }
     }
     return true;
 }

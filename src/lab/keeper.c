@@ -55,6 +55,10 @@ static void client_free(void *data) {
     g_free(client);
 }
 
+static void free_container(void *data) {
+    container_free(data);
+}
+
 static Container *container_at(const Keeper *keeper, unsigned index) {
     return g_ptr_array_index(keeper->containers, index);
 }
@@ -288,6 +292,129 @@ static void do_up(Client *client, Container *container, const Value *request) {
     }
 }
 
+/* --- other hosts ------------------------------------------------------------------------------ */
+
+/* The container of that name now; NULL: none. */
+static Container *find_container(const GPtrArray *containers, const char *name) {
+    for (unsigned i = 0; i < containers->len; i++)
+        if (strcmp(container_host(g_ptr_array_index(containers, i))->name, name) == 0)
+            return g_ptr_array_index(containers, i);
+    return NULL;
+}
+
+/* NULL with error. Those that are there are in it too, and as they were. */
+static GPtrArray *containers_of(Keeper *keeper, const Lab *lab, GError **error) {
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    bool ok = true;
+    for (unsigned i = 0; ok && i < lab->hosts->len; i++) {
+        Container *container = find_container(keeper->containers, lab_host(lab, i)->name);
+        bool is_new = !container;
+        if (is_new)
+            container = container_new(keeper->record, i, keeper->loop, changed, keeper);
+        g_ptr_array_add(all, container);
+        ok = !is_new || container_mount(container, error);
+    }
+    for (unsigned i = 0; !ok && i < all->len; i++) {
+        Container *container = g_ptr_array_index(all, i);
+        if (!find_container(keeper->containers, container_host(container)->name)) {
+            container_unmount(container);
+            container_free(container);
+        }
+    }
+    return ok ? g_steal_pointer(&all) : NULL;
+}
+
+/* The same cuts, without those of hosts that are gone. */
+static GArray *cuts_of(const Keeper *keeper, const Lab *before, const Lab *lab) {
+    GArray *cuts = g_array_new(FALSE, FALSE, sizeof(Cut));
+    for (unsigned i = 0; i < keeper->cuts->len; i++) {
+        Cut cut = g_array_index(keeper->cuts, Cut, i);
+        int a = lab_find_host(lab, lab_host(before, cut.a)->name);
+        int b = cut.is_network ? (int)cut.b : lab_find_host(lab, lab_host(before, cut.b)->name);
+        if (a < 0 || b < 0)
+            continue;
+        cut.a = (unsigned)a;
+        cut.b = (unsigned)b;
+        g_array_append_val(cuts, cut);
+    }
+    return cuts;
+}
+
+static bool write_lab(const Keeper *keeper, Lab *lab, GError **error) {
+    g_autoptr(Record) record = NULL;
+    bool ok = record_read(keeper->record->data, keeper->record->name, &record, error);
+    if (!ok)
+        return false;
+    Lab *before = record->lab;
+    record->lab = lab;
+    ok = record_write(record, error);
+    record->lab = before;
+    return ok;
+}
+
+/* Nothing can fail any more. */
+static void go_on_with(Keeper *keeper, Lab *before, GPtrArray *containers) {
+    const Lab *lab = keeper->record->lab;
+    GArray *cuts = cuts_of(keeper, before, lab);
+    (void)cut_apply(lab, cuts, NULL); /* fewer than before, of which the kernel took all */
+    g_array_unref(keeper->cuts);
+    keeper->cuts = cuts;
+    for (unsigned i = keeper->containers->len; i-- > 0;) {
+        Container *container = container_at(keeper, i);
+        if (g_ptr_array_find(containers, container, NULL))
+            continue;
+        container_unmount(container);
+        container_free(container);
+    }
+    g_ptr_array_set_free_func(keeper->containers, NULL);
+    g_ptr_array_set_size(keeper->containers, 0);
+    g_ptr_array_set_free_func(keeper->containers, free_container);
+    for (unsigned i = 0; i < containers->len; i++) {
+        g_ptr_array_add(keeper->containers, g_ptr_array_index(containers, i));
+        container_set_host(g_ptr_array_index(containers, i), i);
+    }
+    lab_free(before);
+}
+
+/* Whose host is not in the lab must be off; NULL: all are. */
+static const char *find_running(const Keeper *keeper, const Lab *lab) {
+    for (unsigned i = 0; i < keeper->containers->len; i++) {
+        const char *name = container_host(container_at(keeper, i))->name;
+        if (lab_find_host(lab, name) < 0 &&
+            container_state(container_at(keeper, i)) != CONTAINER_OFF)
+            return name;
+    }
+    return NULL;
+}
+
+static void do_change(Client *client, Container *container, const Value *request) {
+    Keeper *keeper = client->keeper;
+    g_autoptr(GError) error = NULL;
+    Lab *lab = lab_from_value(value_map_get(request, "lab"), &error), *before = keeper->record->lab;
+    const char *running = lab ? find_running(keeper, lab) : NULL;
+    if (running) {
+        refuse_format(client, "host '%s' runs again", running);
+        lab_free(lab);
+        return;
+    }
+    if (lab)
+        keeper->record->lab = lab;
+    g_autoptr(GPtrArray) containers = lab ? containers_of(keeper, lab, &error) : NULL;
+    if (containers && write_lab(keeper, lab, &error)) {
+        go_on_with(keeper, before, containers);
+        say(client, done(), -1);
+        return;
+    }
+    for (unsigned i = 0; containers && i < containers->len; i++)
+        if (!g_ptr_array_find(keeper->containers, g_ptr_array_index(containers, i), NULL)) {
+            container_unmount(g_ptr_array_index(containers, i));
+            container_free(g_ptr_array_index(containers, i));
+        }
+    keeper->record->lab = before;
+    lab_free(lab);
+    refuse(client, error->message);
+}
+
 static void do_keep(Client *client, Container *container, const Value *request) {
     client->keeper->is_kept = true;
     say(client, done(), -1);
@@ -301,6 +428,7 @@ static const struct {
     { "status", false, do_status }, { "enter", true, do_enter },   { "start", true, do_start },
     { "kill", true, do_kill },      { "reboot", true, do_reboot }, { "cut", false, do_cut },
     { "heal", false, do_heal },     { "up", false, do_up },        { "keep", false, do_keep },
+    { "change", false, do_change },
 };
 
 static void serve(Client *client, const Value *request) {
@@ -441,10 +569,6 @@ static void keeper_clear(Keeper *keeper) {
     g_array_unref(keeper->cuts);
     loop_free(keeper->loop);
     record_free(keeper->record);
-}
-
-static void free_container(void *data) {
-    container_free(data);
 }
 
 static bool run(Keeper *keeper, const char *directory, GError **error) {

@@ -431,7 +431,8 @@ static void assign_addresses(Reader *reader, const YamlNode *root) {
         for (unsigned j = 0; j < host->ports->len; j++) {
             LabPort *port = g_ptr_array_index(host->ports, j);
             g_autoptr(GError) error = NULL;
-            if (*port->address)
+            port->is_fixed = *port->address;
+            if (port->is_fixed)
                 continue;
             g_free(port->address);
             port->address = addresses_take(reader->addresses, port->network, host->name, &error);

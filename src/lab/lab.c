@@ -40,6 +40,7 @@ Lab *lab_new(void) {
 LabHost *lab_add_host(Lab *lab, const char *name) {
     LabHost *host = g_new0(LabHost, 1);
     host->name = g_strdup(name);
+    host->slot = lab->hosts->len;
     host->packages = g_ptr_array_new_with_free_func(g_free);
     host->grants = g_ptr_array_new_with_free_func(g_free);
     host->ports = g_ptr_array_new_with_free_func(port_free);
@@ -148,9 +149,10 @@ static Value *strings_to_value(const GPtrArray *strings) {
     return list;
 }
 
-static Value *host_to_value(const LabHost *host) {
+Value *lab_host_to_value(const LabHost *host) {
     Value *map = value_new_map(), *ports = value_new_list();
     value_map_set(map, "name", value_new_string(host->name));
+    value_map_set(map, "slot", value_new_int(host->slot));
     value_map_set(map, "packages", strings_to_value(host->packages));
     value_map_set(map, "may-publish", strings_to_value(host->grants));
     if (host->configuration)
@@ -190,7 +192,7 @@ Value *lab_to_value(const Lab *lab) {
         value_list_append(networks, network);
     }
     for (unsigned i = 0; i < lab->hosts->len; i++)
-        value_list_append(hosts, host_to_value(lab_host(lab, i)));
+        value_list_append(hosts, lab_host_to_value(lab_host(lab, i)));
     value_map_set(map, "networks", networks);
     value_map_set(map, "hosts", hosts);
     return map;
@@ -213,6 +215,8 @@ static void read_strings(const Value *map, const char *key, GPtrArray *strings) 
 static void read_host(Lab *lab, const Value *map) {
     LabHost *host = lab_add_host(lab, value_map_string(map, "name", "?"));
     const Value *list;
+    int64_t slot = value_map_int(map, "slot", host->slot);
+    host->slot = slot >= 0 && slot < 2 * LAB_HOSTS_MAX ? (unsigned)slot : host->slot;
     read_strings(map, "packages", host->packages);
     read_strings(map, "may-publish", host->grants);
     host->configuration = g_strdup(value_map_string(map, "configuration", NULL));

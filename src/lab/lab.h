@@ -36,10 +36,12 @@ typedef struct {
 typedef struct {
     unsigned network; /* index in Lab.networks */
     char *address;    /* "10.1.0.11" */
+    bool is_fixed;    /* by the file, as it was read; not kept */
 } LabPort;
 
 typedef struct {
     char *name;
+    unsigned slot;       /* its number as long as it is there; no other host has it */
     GPtrArray *packages; /* of char *, sorted: on top of what every base has */
     char *configuration; /* absolute path here; NULL: no agent runs */
     Value *values;       /* a map, or NULL */
@@ -70,6 +72,7 @@ Lab *lab_load(const char *file, GPtrArray *problems);
 /* What the keeper and later commands read instead of the file, which may change meanwhile. */
 Value *lab_to_value(const Lab *lab);
 Lab *lab_from_value(const Value *value, GError **error);
+Value *lab_host_to_value(const LabHost *host); /* as in lab_to_value() */
 
 const LabNetwork *lab_network(const Lab *lab, unsigned index);
 const LabHost *lab_host(const Lab *lab, unsigned index);

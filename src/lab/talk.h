@@ -9,6 +9,8 @@
  *   {"do": "cut|heal", "a": A, "b": B}      -> {"done": true, "changed": bool}; heal may have no a
  *   {"do": "up"}, later {"do": "keep"}      -> as start, for all; without keep the lab ends with
  *                                              the connection
+ *   {"do": "change", "lab": L}              -> {"done": true}: it has these hosts from now on; new
+ *                                              ones are off, those that go must be
  * {"error": "text"} ends any of them.
  */
 #include <glib.h>

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "lab/change.h"
 #include "lab/cut.h"
 #include "lab/disk.h"
 #include "lab/lab.h"
@@ -218,6 +219,84 @@ static void test_damaged_records_are_told(void) {
     g_assert_true(tree_remove(data, NULL));
 }
 
+/* What comes of it, as "web1 0 10.1.0.11, ..." with slots; or the error. Caller frees. */
+static char *plan(const char *now, const char *wanted) {
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Lab) one = load(now), other = load(wanted);
+    g_assert_true(one && other);
+    g_autoptr(Lab) lab = change_plan(one, other, &error);
+    if (!lab)
+        return g_strdup(error->message);
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; i < lab->hosts->len; i++)
+        g_string_append_printf(text, "%s%s %u %s", i ? ", " : "", lab_host(lab, i)->name,
+                               lab_host(lab, i)->slot, lab_port(lab_host(lab, i), 0)->address);
+    return g_string_free(text, FALSE);
+}
+
+static void test_other_hosts(void) {
+    static const struct {
+        const char *now, *wanted, *expected;
+    } cases[] = {
+        { "hosts: { a: , b: }", "hosts: { b: , a: }", "b 1 10.1.0.12, a 0 10.1.0.11" },
+        { "hosts: { a: , b: }", "hosts: { a: , c: , b: }",
+          "a 0 10.1.0.11, c 2 10.1.0.13, b 1 10.1.0.12" },
+        { "hosts: { a: , b: }", "hosts: { b: }", "b 1 10.1.0.12" },
+        { "hosts: { a: , b: }", "hosts: { b: , c: }", "b 1 10.1.0.12, c 2 10.1.0.11" },
+        { "hosts: { a: { networks: { lan: 10.1.0.40 } }, b: }",
+          "hosts: { b: { networks: { lan: 10.1.0.11 } }, a: , c: { networks: { lan: 10.1.0.9 } } }",
+          "b 1 10.1.0.11, a 0 10.1.0.40, c 2 10.1.0.9" },
+        { "networks: { lan: }\nhosts: { a: , b: }",
+          "networks: { lan: }\nhosts: { a: , b: { networks: { "
+          "lan: 10.1.0.20 } } }",
+          "host 'b' has the address 10.1.0.12, not 10.1.0.20" },
+        { "networks: { lan: }\nhosts: { a: , b: }",
+          "networks: { lan: }\nhosts: { a: , b: , c: { "
+          "networks: { lan: 10.1.0.12 } } }",
+          "host 'c': '10.1.0.12' is the address of host 'b' already" },
+        { "networks: { lan: }\nhosts: { a: }", "networks: { lan: , side: }\nhosts: { a: , b: }",
+          "other networks now" },
+        { "networks: { lan: , side: }\nhosts: { a: }",
+          "networks: { lan: , side: }\nhosts: { a: { networks: "
+          "[lan] } }",
+          "host 'a' has other networks in the file" },
+        { "hosts: { a: }", "hosts: { a: { packages: [curl] } }",
+          "'packages' of host 'a' differs in the file" },
+        { "hosts: { a: { values: { x: 1 } } }", "hosts: { a: , b: }",
+          "'values' of host 'a' differs in the file" },
+        { "hosts: { a: }", "release: trixie\nhosts: { a: , b: }", "another release or mirror" },
+        { "hosts: { a: }", "hosts: { a: , hub: { hub: true } }",
+          "its hub is none, and would be 'hub'" },
+        { "hosts: { a: , hub: { hub: true } }", "hosts: { a: }",
+          "its hub is 'hub', and would be none" },
+        { "hosts: { a: }", "hosts: { b: }", "none of its hosts is in the file" },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *got = plan(cases[i].now, cases[i].wanted);
+        if (!strstr(got, cases[i].expected))
+            g_error("from %s to %s: %s", cases[i].now, cases[i].wanted, got);
+    }
+}
+
+/* A slot is nobody else's as long as its host is there, however often others come and go. */
+static void test_slots_stay(void) {
+    g_autoptr(Lab) lab = load("hosts: { a: , b0: }");
+    for (unsigned i = 1; i < 50; i++) {
+        g_autofree char *text = g_strdup_printf("hosts: { b%u: , a: }", i);
+        g_autoptr(Lab) wanted = load(text);
+        Lab *next = change_plan(lab, wanted, NULL);
+        g_assert_nonnull(next);
+        lab_free(lab);
+        lab = next;
+        const LabHost *b = lab_host(lab, 0), *a = lab_host(lab, 1);
+        g_assert_cmpuint(a->slot, ==, 0);
+        g_assert_cmpuint(b->slot, ==, i % 2 ? 2 : 1); /* not that of the one that goes */
+        g_autoptr(Value) value = lab_to_value(lab);
+        g_autoptr(Lab) again = lab_from_value(value, NULL);
+        g_assert_cmpuint(lab_host(again, 0)->slot, ==, b->slot);
+    }
+}
+
 int main(int argc, char **argv) {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/lab/ranges-and-addresses", test_ranges_and_addresses);
@@ -225,6 +304,8 @@ int main(int argc, char **argv) {
     g_test_add_func("/lab/value-returns", test_value_returns);
     g_test_add_func("/lab/hosts-of-a-host", test_hosts_of_a_host);
     g_test_add_func("/lab/cuts-by-name", test_cuts_by_name);
+    g_test_add_func("/lab/other-hosts", test_other_hosts);
+    g_test_add_func("/lab/slots-stay", test_slots_stay);
     g_test_add_func("/lab/tree-is-removed", test_tree_is_removed);
     g_test_add_func("/lab/tree-that-is-a-link-stays", test_tree_that_is_a_link_stays);
     g_test_add_func("/lab/process-identity", test_process_identity);

@@ -85,8 +85,8 @@ bool wires_make_bridges(const Lab *lab, GError **error) {
     return ok;
 }
 
-void wires_port_name(unsigned host, unsigned network, char ret_name[16]) {
-    (void)snprintf(ret_name, 16, "p%u.%u", host, network); /* fits: LAB_HOSTS_MAX */
+void wires_port_name(unsigned slot, unsigned network, char ret_name[16]) {
+    (void)snprintf(ret_name, 16, "p%u.%u", slot, network); /* fits: LAB_HOSTS_MAX */
 }
 
 /* --- a host's ends ---------------------------------------------------------------------------- */
@@ -94,7 +94,7 @@ void wires_port_name(unsigned host, unsigned network, char ret_name[16]) {
 typedef struct {
     const Lab *lab;
     const LabHost *host;
-    unsigned number; /* of the host */
+    unsigned number; /* its slot */
     int space;       /* its network namespace */
 } Wiring;
 
@@ -221,7 +221,8 @@ int wires_connect(const Lab *lab, unsigned host, GError **error) {
         set_io_error(error, errno, "open our network namespace");
         return -1;
     }
-    Wiring wiring = { lab, lab_host(lab, host), host, make_space(home, error) };
+    const LabHost *of = lab_host(lab, host);
+    Wiring wiring = { lab, of, of->slot, make_space(home, error) };
     bool ok = wiring.space >= 0 && connect_space(&wiring, home, error);
     (void)close(home);
     if (!ok && wiring.space >= 0)

@@ -284,7 +284,8 @@ def test_names_that_are_none(pair):
     assert "did you mean 'exec'" in lab("exce", "a", code=1).stderr
     assert "usage: stead lab exec HOST COMMAND..." in lab("exec", "a", code=1).stderr
     assert "only 'stead lab up' starts this" in lab("keep", DATA / "labs" / name, code=1).stderr
-    assert "is up already" in lab("up", write(pair, "pair", "hosts: { a: }\n"), code=1).stderr
+    refused = lab("up", write(pair, "pair", "hosts: { a: }\n"), code=1).stderr
+    assert f"lab '{name}' is up already, and the file has other networks now: only hosts can come and go" in refused
 
 
 def test_two_labs_at_once(pair, clean_second):
