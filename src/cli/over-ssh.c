@@ -14,8 +14,8 @@
 #include "cli/ssh-exchange.h"
 #include "host/host-real.h"
 #include "http/client.h"
-#include "remote/fleet.h"
 #include "remote/script.h"
+#include "remote/targets.h"
 
 #define DEFAULT_PARALLEL 10
 #define SETTLE_US        30000 /* an editor writes several files, or one in steps */
@@ -25,7 +25,7 @@ typedef struct {
     const Arguments *arguments;
     Printer *printer;
     Loop *loop;
-    Fleet *fleet;
+    Targets *targets;
     SshExchange *exchange;  /* NULL: they share none */
     char *directory, *main; /* of the configuration, here */
     char *here, *there;     /* what its places begin with, as the user wrote it, and on a host */
@@ -128,7 +128,7 @@ static unsigned count(const OverSsh *over, int mask) {
 
 static int sum_up(OverSsh *over) {
     const int *codes = (const int *)(const void *)over->codes->data;
-    int code = fleet_exit_code(codes, over->codes->len, over->n_refused);
+    int code = targets_exit_code(codes, over->codes->len, over->n_refused);
     unsigned done = count(over, ~EXIT_CHANGED); /* 0 and 2 */
     unsigned failed = over->codes->len - done;
     if (over->interrupts > 0)
@@ -163,7 +163,7 @@ static void on_signal(void *data, int signal_number) {
     unsigned step = MIN(over->interrupts, G_N_ELEMENTS(steps) - 1);
     over->interrupts++;
     printer_warning(over->printer, "interrupted: %s", steps[step]);
-    (void)fleet_stop(over->fleet); /* how many still run is seen as they end */
+    (void)targets_stop(over->targets); /* how many still run is seen as they end */
 }
 
 /* --- the configuration */
@@ -194,7 +194,7 @@ static void on_settled(void *data) {
     }
     g_bytes_unref(over->source.packed);
     over->source = source;
-    fleet_update(over->fleet, &source);
+    targets_update(over->targets, &source);
 }
 
 static void on_watch(void *data, HostEvent event, const char *detail) {
@@ -376,8 +376,8 @@ static bool open_exchange(OverSsh *over, const GPtrArray *hosts, RemoteJob *job,
     return true;
 }
 
-static int run_fleet(OverSsh *over, const GPtrArray *hosts, RemoteJob *job, GError **error) {
-    FleetListener listener = { on_line, on_copies, on_ended, on_all_ended, over };
+static int run_targets(OverSsh *over, const GPtrArray *hosts, RemoteJob *job, GError **error) {
+    TargetsListener listener = { on_line, on_copies, on_ended, on_all_ended, over };
     int given = over->arguments->parallel;
     unsigned parallel = given > 0 ? (unsigned)given : DEFAULT_PARALLEL;
     Host *host = over->arguments->watch ? host_real_new(NULL, NULL, error) : NULL;
@@ -394,10 +394,10 @@ static int run_fleet(OverSsh *over, const GPtrArray *hosts, RemoteJob *job, GErr
     bool ready = on_term != NULL && (watch != NULL || !over->arguments->watch) &&
                  open_exchange(over, hosts, job, error);
     if (ready) {
-        over->fleet = fleet_new(over->loop, hosts, parallel, job, &over->source, &listener);
+        over->targets = targets_new(over->loop, hosts, parallel, job, &over->source, &listener);
         ready = loop_run(over->loop, error);
     }
-    g_clear_pointer(&over->fleet, fleet_free);
+    g_clear_pointer(&over->targets, targets_free);
     g_clear_pointer(&over->exchange, ssh_exchange_free);
     host_watch_free(watch);
     host_free(host);
@@ -430,7 +430,7 @@ static int run_job(OverSsh *over, const char *verb, const GPtrArray *hosts, GErr
                           .words = words->str,
                           .keep = over->arguments->keep,
                           .unprivileged = over->arguments->root != NULL };
-        code = run_fleet(over, hosts, &job, error);
+        code = run_targets(over, hosts, &job, error);
     }
     for (unsigned i = 0; i < n_files; i++)
         g_bytes_unref(files[i].bytes);
@@ -445,7 +445,7 @@ int over_ssh(const Arguments *arguments, const char *verb, const char *file) {
     int code = EXIT_REFUSED;
     over.codes = g_array_new(FALSE, FALSE, sizeof(int));
     if (check(arguments, file, &error) &&
-        (hosts = fleet_parse_hosts(arguments->ssh, &error)) != NULL &&
+        (hosts = targets_parse_hosts(arguments->ssh, &error)) != NULL &&
         take_place(&over, file, &error) && (loop = loop_new(&error)) != NULL) {
         over.loop = loop;
         over.n_hosts = hosts->len;

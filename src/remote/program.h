@@ -6,7 +6,7 @@
  *   program   what is copied: this program, the libraries it is loaded with, and their loader
  *   script    what the shell of the target does; the conversation is told there
  *   target    one machine: its ssh, what is said to it and heard from it
- *   fleet     many of them, some at once
+ *   targets   many of them, some at once
  *
  * The program as it is copied: files of this process, so that it runs on a target with another C
  * library, or without the libraries.

@@ -3,13 +3,14 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "remote/fleet.h"
 #include "remote/script.h"
 #include "remote/ssh-error.h"
+#include "remote/targets.h"
 
 static void test_hosts(void) {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GPtrArray) hosts = fleet_parse_hosts("web1, root@db1.example.com,web1,[::1]", &error);
+    g_autoptr(GPtrArray) hosts =
+        targets_parse_hosts("web1, root@db1.example.com,web1,[::1]", &error);
     g_assert_no_error(error);
     g_assert_cmpuint(hosts->len, ==, 3);
     g_assert_cmpstr(hosts->pdata[1], ==, "root@db1.example.com");
@@ -17,7 +18,7 @@ static void test_hosts(void) {
                                        "root@", "a,-l" };
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autoptr(GError) problem = NULL;
-        g_assert_null(fleet_parse_hosts(bad[i], &problem));
+        g_assert_null(targets_parse_hosts(bad[i], &problem));
         g_assert_nonnull(strstr(problem->message, "is no host"));
     }
 }
@@ -35,7 +36,7 @@ static void test_exit_codes(void) {
         { { 0, 130, 4 }, 3, 0, 130 }, { { 137, 0, 0 }, 2, 0, 4 },
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++)
-        g_assert_cmpint(fleet_exit_code(cases[i].codes, cases[i].n, cases[i].refused), ==,
+        g_assert_cmpint(targets_exit_code(cases[i].codes, cases[i].n, cases[i].refused), ==,
                         cases[i].all);
 }
 

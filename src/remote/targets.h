@@ -2,7 +2,7 @@
 /* The same on many machines, some of them at once. */
 #include "remote/target.h"
 
-typedef struct Fleet Fleet;
+typedef struct Targets Targets;
 
 typedef struct {
     void (*line)(void *data, const char *host, bool is_error, const char *line);
@@ -11,21 +11,21 @@ typedef struct {
     void (*ended)(void *data, const char *host, int exit_code, const GError *error, bool has_run);
     void (*all_ended)(void *data);
     void *data;
-} FleetListener;
+} TargetsListener;
 
 /* "a,user@b": in order, each once. */
-GPtrArray *fleet_parse_hosts(const char *text, GError **error);
+GPtrArray *targets_parse_hosts(const char *text, GError **error);
 
 /* hosts, job and listener's data are borrowed. Starts when the loop runs. */
-Fleet *fleet_new(Loop *loop, const GPtrArray *hosts, unsigned parallel, const RemoteJob *job,
-                 const RemoteSource *source, const FleetListener *listener);
-void fleet_free(Fleet *fleet); /* accepts NULL */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fleet, fleet_free)
-void fleet_update(Fleet *fleet, const RemoteSource *source);
+Targets *targets_new(Loop *loop, const GPtrArray *hosts, unsigned parallel, const RemoteJob *job,
+                     const RemoteSource *source, const TargetsListener *listener);
+void targets_free(Targets *targets); /* accepts NULL */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Targets, targets_free)
+void targets_update(Targets *targets, const RemoteSource *source);
 /* First: no further host begins, and those that run end their work; later calls press harder, the
  * third one ends ssh. Returns how many hosts still run. */
-unsigned fleet_stop(Fleet *fleet);
+unsigned targets_stop(Targets *targets);
 
 /* The exit code of all: 1 when nothing was touched anywhere. codes: of int; refused: how many hosts
  * were not touched at all, besides. */
-int fleet_exit_code(const int *codes, unsigned n_codes, unsigned n_refused);
+int targets_exit_code(const int *codes, unsigned n_codes, unsigned n_refused);
