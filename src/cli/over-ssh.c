@@ -25,7 +25,7 @@ typedef struct {
     const Arguments *arguments;
     Printer *printer;
     Loop *loop;
-    Targets *targets;
+    Targets *targets;       /* NULL before they are started */
     SshExchange *exchange;  /* NULL: they share none */
     char *directory, *main; /* of the configuration, here */
     char *here, *there;     /* what its places begin with, as the user wrote it, and on a host */
@@ -163,7 +163,8 @@ static void on_signal(void *data, int signal_number) {
     unsigned step = MIN(over->interrupts, G_N_ELEMENTS(steps) - 1);
     over->interrupts++;
     printer_warning(over->printer, "interrupted: %s", steps[step]);
-    (void)targets_stop(over->targets); /* how many still run is seen as they end */
+    if (over->targets != NULL)
+        (void)targets_stop(over->targets); /* how many still run is seen as they end */
 }
 
 /* --- the configuration */
@@ -194,7 +195,8 @@ static void on_settled(void *data) {
     }
     g_bytes_unref(over->source.packed);
     over->source = source;
-    targets_update(over->targets, &source);
+    if (over->targets != NULL)
+        targets_update(over->targets, &source);
 }
 
 static void on_watch(void *data, HostEvent event, const char *detail) {
@@ -370,6 +372,11 @@ static bool open_exchange(OverSsh *over, const GPtrArray *hosts, RemoteJob *job,
     over->exchange = ssh_exchange_new(over->loop, hosts, over->arguments->may_publish, error);
     if (over->exchange == NULL)
         return false;
+    if (over->interrupts > 0) {
+        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CANCELLED,
+                            "interrupted before it began; nothing was touched");
+        return false;
+    }
     job->own_files = ssh_exchange_files;
     job->data = over->exchange;
     job->back = ssh_exchange_address(over->exchange);
@@ -402,7 +409,9 @@ static int run_targets(OverSsh *over, const GPtrArray *hosts, RemoteJob *job, GE
     host_watch_free(watch);
     host_free(host);
     loop_timer_clear(&over->settle);
-    return ready ? sum_up(over) : EXIT_REFUSED;
+    if (ready)
+        return sum_up(over);
+    return over->interrupts > 0 ? EXIT_INTERRUPTED : EXIT_REFUSED;
 }
 
 static int run_job(OverSsh *over, const char *verb, const GPtrArray *hosts, GError **error) {

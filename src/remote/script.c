@@ -4,6 +4,7 @@
  * a single quote in it: each stands in a pair of them. */
 static const char become[] =
     "s=$1; shift\n"
+    "[ -n \"$7\" ] && trap \"rm -f $7\" EXIT\n"
     "if [ \"$(id -u)\" = 0 ] || [ \"$5\" = 1 ]; then exec /bin/sh -c \"$s\" stead \"$@\"; fi\n"
     "if ! command -v sudo >/dev/null 2>&1; then\n"
     "  echo \"$1 failed it takes root, and there is no sudo: log in as root\"; exit 0\n"
@@ -18,7 +19,8 @@ static const char become[] =
  * descriptor 9 has the lock: stead too, until it ends, whatever becomes of this shell. */
 static const char session[] =
     "umask 077; trap \"\" HUP PIPE\n"
-    "token=$1 digest=$2 keep=$3 machine=$4 who=$6\n"
+    "token=$1 digest=$2 keep=$3 machine=$4 who=$6 socket=$7\n"
+    "[ -n \"$socket\" ] && trap \"rm -f $socket\" EXIT\n"
     "if [ \"$5\" = 1 ]; then top=$HOME/.cache/stead run=$HOME/.cache/stead-run lock=$HOME; "
     "[ -d \"$HOME/.cache\" ] || made=$HOME/.cache\n"
     "else top=/var/cache/stead run=/run/stead-remote lock=/run; fi\n"
@@ -53,7 +55,8 @@ static const char session[] =
     "exec 9<\"$lock\"\n"
     "if ! flock -n 9; then say busy \"$(cat \"$run/who\" 2>/dev/null)\"; exit 0; fi\n"
     "forget\n"
-    "e=$({ mkdir -p \"$run/site\" && echo \"$who\" >\"$run/who\"; } 2>&1) || fail \"$(echo \"$e\" "
+    "e=$({ mkdir -p \"$run/site\" && echo \"$who\" >\"$run/who\" && echo \"$socket\" "
+    ">\"$run/socket\"; } 2>&1) || fail \"$(echo \"$e\" "
     "| "
     "line)\"\n"
     "if [ -x \"$program/stead\" ]; then touch \"$program\"; say hello have; else say hello need; "
@@ -97,7 +100,8 @@ static const char session[] =
 
 char *script_command(const ScriptOptions *options) {
     g_autofree char *who = g_shell_quote(options->who);
-    return g_strdup_printf("exec /bin/sh -c '%s' stead '%s' %s %s %d %s %d %s", become, session,
-                           options->token, options->digest, options->keep, options->machine,
-                           options->unprivileged, who);
+    return g_strdup_printf("exec /bin/sh -c '%s' stead '%s' %s %s %d %s %d %s '%s'", become,
+                           session, options->token, options->digest, options->keep,
+                           options->machine, options->unprivileged, who,
+                           options->socket != NULL ? options->socket : "");
 }

@@ -7,7 +7,8 @@
  *     put NAME SIZE    SIZE bytes follow: a file of this run
  *     unpack DIGEST NAME   the bundle that was put as "bundle" becomes the directory NAME
  *     run              starts stead with the words that were put as "words"; $site is where the
- *                      bundles are, $run where other files are
+ *                      bundles are, $run where other files are, also
+ *                      "socket" with the path of the one that ssh made
  *     reload           stead reads its configuration again
  *     stop             stead ends what it does; again: cancels it; a third time: kills
  *
@@ -31,6 +32,7 @@ typedef struct {
     const char *token, *digest, *machine; /* of the program */
     const char *who;                      /* is told to others who find it busy */
     bool keep;                            /* the program stays */
+    const char *socket;                   /* that ssh made, to be removed; or NULL: there is none */
     bool unprivileged;                    /* no root is needed: all is below --root */
 } ScriptOptions;
 

@@ -133,8 +133,6 @@ static bool put_files(Target *target) {
         const RemoteFile *file = &g_array_index(own, RemoteFile, i);
         put(target, file->name, file->bytes);
     }
-    if (target->socket != NULL)
-        put_text(target, REMOTE_SOCKET, target->socket);
     return true;
 }
 
@@ -311,6 +309,7 @@ static bool start_ssh(Target *target, GError **error) {
                               .machine = job->program->machine,
                               .who = who,
                               .keep = job->keep,
+                              .socket = target->socket,
                               .unprivileged = job->unprivileged };
     g_autofree char *command = script_command(&options);
     g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
@@ -414,7 +413,8 @@ void target_stop(Target *target) {
         return;
     }
     fail(target, STEAD_ERROR_CANCELLED, "%s", "interrupted before it began; nothing was touched");
-    target_kill(target);
+    if (!target->greeted) /* else the script ends, and takes away what there is */
+        target_kill(target);
 }
 
 int target_exit_code(const Target *target) {

@@ -10,8 +10,6 @@ typedef struct {
     GBytes *bytes;
 } RemoteFile;
 
-#define REMOTE_SOCKET "socket" /* a file of the run: where the socket of RemoteJob.back is */
-
 /* The same for all targets; borrowed while any of them lives. */
 typedef struct {
     const char *ssh; /* path of the client */
@@ -21,7 +19,8 @@ typedef struct {
     /* Adds RemoteFile that only host gets, whose bytes the list owns. NULL: there are none. */
     bool (*own_files)(void *data, const char *host, GArray *files, GError **error);
     void *data;
-    /* ADDRESS:PORT of here that a socket of the target leads to, for who runs there. NULL: none */
+    /* ADDRESS:PORT of here that a socket of the target leads to; a file "socket" of the run says
+     * where that is. NULL: there is none. */
     const char *back;
     const char *directory; /* what the configuration's directory is called there */
     const char *words;     /* of stead's command line, for a shell; see script.h */
