@@ -82,10 +82,11 @@ static void test_script(void) {
     g_auto(GStrv) words = NULL;
     int n;
     g_assert_true(g_shell_parse_argv(command, &n, &words, NULL));
-    g_assert_cmpint(n, ==, 12);
+    g_assert_cmpint(n, ==, 13);
     g_assert_cmpstr(words[4], ==, "stead");
     g_assert_cmpstr(words[6], ==, "T");
     g_assert_cmpstr(words[11], ==, "it's me");
+    g_assert_cmpstr(words[12], ==, ""); /* no socket */
 }
 
 int main(int argc, char **argv) {
