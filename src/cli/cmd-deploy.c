@@ -98,7 +98,7 @@ static void show_record(Printer *printer, const Value *deploy, bool whole) {
     printer_line(printer, STYLE_PLAIN, "  bundle %s", value_map_string(deploy, "digest", ""));
     if (value_map_bool(deploy, "bad", false))
         printer_line(printer, STYLE_BAD,
-                     "  it was reverted: 'stead deploy forgive %" G_GINT64_FORMAT
+                     "  its bundle was reverted: 'stead deploy forgive %" G_GINT64_FORMAT
                      "' lets it be deployed again",
                      value_map_int(deploy, "record", 0));
     printer_line(printer, STYLE_PLAIN, "  to '%s', %s", value_map_string(deploy, "to", ""),

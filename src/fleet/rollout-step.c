@@ -118,6 +118,13 @@ static void put_outcome(Step *step, uint64_t record, const char *outcome, const 
     put_value(step, key, value);
 }
 
+/* It is under way again. */
+static void delete_outcome(Step *step, uint64_t record) {
+    g_autofree char *key = layout_numbered(LAYOUT_OUTCOME, record);
+    g_autoptr(GBytes) name = layout_bytes(key);
+    store_txn_delete(step->txn, STORE_THEN, name, false);
+}
+
 static void put_bad(Step *step, const char *why) {
     Value *value = value_new_map();
     set_number(value, "record", step->next.record);
@@ -631,7 +638,10 @@ StoreTxn *rollout_obey(const RosterRollout *rollout, RolloutCommand command, con
         return NULL;
     }
     Step step = { .next = *rollout, .wall_s = wall_s, .txn = store_txn_new() };
-    step.next.attempt += rollout->phase == PHASE_HALTED && command == ROLLOUT_RESUME;
+    if (rollout->phase == PHASE_HALTED && command == ROLLOUT_RESUME) {
+        step.next.attempt++;
+        delete_outcome(&step, rollout->record);
+    }
     enter(&step, phase, by, why);
     return finish(&step);
 }

@@ -313,7 +313,10 @@ static void test_bad_stops_at_canary(void) {
     *world.bad = '\0'; /* mended: those that failed are tried again, by their own */
     for (unsigned i = 0; i < world.count; i++)
         report(&world, &world.hosts[i]);
+    g_assert_nonnull(roster_outcome(world.roster, 2));
     obey(&world, ROLLOUT_RESUME);
+    run_to(&world, 2, PHASE_CANARY);
+    g_assert_null(roster_outcome(world.roster, 2)); /* it is under way again */
     run_to(&world, 2, PHASE_DONE);
     g_assert_cmpuint(count_at(&world, STAGE_PASSED), ==, 6);
     world_close(&world);

@@ -106,7 +106,7 @@ def test_good_bad_revert(site):
     assert len(set(site.hosts.running.values())) == 1 and not site.hosts.bad & set(site.hosts.running.values())
 
     # What was reverted stays away until it is forgiven.
-    assert "  it was reverted: 'stead deploy forgive 2' lets it be deployed again\n" in site.good("deploy", "show", "2")
+    assert "  its bundle was reverted: 'stead deploy forgive 2' lets it be deployed again\n" in site.good("deploy", "show", "2")
     again = site.deploy("again")
     forgive = f"was reverted before; 'stead deploy forgive {name}' lets it be deployed again"
     assert again.returncode == 1 and forgive in again.stderr, again

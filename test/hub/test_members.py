@@ -157,6 +157,7 @@ def test_join_without_a_hub(tmp_path, hub):
     for words in ("fleet", "status"), ("deploy", "status"), ("host", "list"), ("token", "list"), ("hub", "channel", "list"):
         asked = hub.stead(*words, "--data", str(hub.data))
         assert asked.returncode == 3 and asked.stdout == "" and "ask 'https://127.0.0.1:" in asked.stderr, asked
+        assert asked.stderr.endswith("; does a hub run there? --hub names another\n"), asked
     missing = hub.stead("agent", "join", "https://127.0.0.1:1")
     assert missing.returncode == 1 and "--ca-fingerprint, or the token, is missing" in missing.stderr
 
