@@ -473,16 +473,22 @@ static bool all_failed(const Step *step, const Tally *tally) {
            tally->under_way == 0 && tally->waiting->len == 0;
 }
 
+static char *explain_failures(const Tally *tally) {
+    if (tally->failed == 1)
+        return g_strdup_printf("%s '%s' failed: %s", tally->canaries_failed > 0 ? "canary" : "host",
+                               tally->failed_host, tally->reason);
+    return g_strdup_printf("%u hosts failed%s, the last of them '%s': %s", tally->failed,
+                           tally->canaries_failed > 0 ? ", a canary among them" : "",
+                           tally->failed_host, tally->reason);
+}
+
 static bool check_failures(Step *step, const Tally *tally, char **ret_why) {
     const Strategy *strategy = &step->record->strategy;
     if (step->next.phase == PHASE_HALTED ||
         (tally->canaries_failed == 0 && tally->failed <= strategy->max_failures &&
          !all_failed(step, tally)))
         return false;
-    *ret_why = g_strdup_printf("%u %s failed%s, the last of them '%s': %s", tally->failed,
-                               plural(tally->failed, "host", "hosts"),
-                               tally->canaries_failed > 0 ? ", of them a canary" : "",
-                               tally->failed_host, tally->reason);
+    *ret_why = explain_failures(tally);
     fire(step,
          strategy->on_failure == STRATEGY_REVERT ? EVENT_TOO_MANY_REVERT : EVENT_TOO_MANY_HALT,
          *ret_why);

@@ -174,7 +174,8 @@ static void test_history(void) {
     g_assert_cmpstr(to, ==, "role=web");
     g_autofree char *bad = g_strconcat(LAYOUT_BAD, site.digests[1], NULL);
     fleet_put(&site.fleet, bad, "{}");
-    assert_refused(published(&site, &(Plan){ 3, 1, 2 }), "was reverted before; 'stead deploy forgive sha256:");
+    assert_refused(published(&site, &(Plan){ 3, 1, 2 }),
+                   "was reverted before; 'stead deploy forgive sha256:");
     site_close(&site);
 }
 

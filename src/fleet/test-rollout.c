@@ -309,7 +309,7 @@ static void test_bad_stops_at_canary(void) {
     assert_explained(&world, canary_of(&world)->name, "it failed to converge: nginx does not");
     const char *other = canary_of(&world) == &world.hosts[0] ? "h01" : "h00";
     assert_explained(&world, other, "stays with record 1");
-    assert_explained(&world, other, "has halted: 1 host failed, of them a canary");
+    assert_explained(&world, other, "has halted: canary '");
     *world.bad = '\0'; /* mended: those that failed are tried again, by their own */
     for (unsigned i = 0; i < world.count; i++)
         report(&world, &world.hosts[i]);
@@ -457,7 +457,8 @@ static void test_sick_until_the_timeout(void) {
     const Value *failed = value_list_at(value_map_get(status, "failed"), 0);
     g_assert_cmpstr(value_map_string(failed, "why", ""), ==,
                     "its health checks did not hold before the timeout: http://shop/: status 500");
-    g_assert_nonnull(strstr(value_map_string(status, "why", ""), "'h00': its health checks did"));
+    g_assert_nonnull(
+        strstr(value_map_string(status, "why", ""), "'h00' failed: its health checks did"));
     world.hosts[0].reaction = TAKES;
     deploy(&world, 3, 3, "all", QUICK);
     run_to(&world, 3, PHASE_DONE);

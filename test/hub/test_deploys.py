@@ -95,7 +95,7 @@ def test_good_bad_revert(site):
     assert "web1, web2:\n  ~ file '/etc/motd': content\n" in second.stdout and "db1" not in second.stdout, second
     halted = site.stead("deploy", "status", "--watch")
     assert halted.returncode == 4, halted
-    assert "1 host failed, of them a canary" in halted.stdout and "it does not work" in halted.stdout, halted.stdout
+    assert ": canary 'web" in halted.stdout and "it does not work" in halted.stdout, halted.stdout
     assert sorted(digest in site.hosts.bad for digest in site.hosts.running.values()) == [False, False, True]
     failing = site.stead("fleet", "status", "role=web")
     assert failing.returncode == 4 and "failing    deploy 2, since" in failing.stdout, failing
@@ -289,7 +289,7 @@ def test_what_failed_and_how_to_go_on(site):
     # The same bundle again: not without a word.
     again = site.stead("deploy", "site", "-m", "again", "--key", "ada.key")
     assert again.returncode == 1 and "say --yes" in again.stderr, again
-    assert f"warning: deploy 2 of this same bundle has halted: 1 host failed, of them a canary, the last of them '{failed[:3]}': " \
+    assert f"warning: deploy 2 of this same bundle has halted: canary '{failed[:3]}' failed: " \
         in again.stderr and "status 500; once that is mended, 'stead deploy resume' goes on with it" in again.stderr, again
     assert "[" not in again.stdout and "deploy 3 of " in again.stdout
 

@@ -145,7 +145,7 @@ def test_a_bad_deploy_ends_at_its_canary(hub, operator, tmp_path):
         plan = operator.stead("deploy", "site", "-m", "worse", "--key", "ada.key", "--strategy", one_by_one, "--yes")
         assert "web1, web2:\n  + exec 'it breaks'\n  ~ file '/etc/motd': content\n" in plan and "db1" not in plan, plan
         halted = operator.stead("deploy", "status", "--watch")
-        assert operator.code == 4 and "1 host failed, of them a canary, the last of them 'web1': " in halted, halted
+        assert operator.code == 4 and "canary 'web1' failed: " in halted, halted
         assert [site.motd() for site in sites] == ["one", "two", "one"]
         assert "web1                 failing    deploy 2" in operator.stead("fleet", "status") and operator.code == 4
         operator.stead("deploy", "revert", "-m", "it breaks")
