@@ -42,11 +42,14 @@ static char *one_line(const Value *value) {
 
 /* A rollout that stands still is seen here first. */
 static void print_rollout(const HubContext *context) {
-    g_autoptr(Value) rollout = hub_call(&context->link, "GET", "/v1/rollout", NULL, NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Value) rollout = hub_call(&context->link, "GET", "/v1/rollout", NULL, &error);
+    if (error) /* what the hub said of the hosts is told all the same */
+        printer_warning(context->printer, "%s", error->message);
     const char *phase = rollout ? value_map_string(rollout, "phase", "") : "";
     bool halted = strcmp(phase, "halted") == 0;
     if (!halted && strcmp(phase, "paused") != 0)
-        return; /* or the hub has just gone: what it said of the hosts is told */
+        return;
     printer_line(context->printer, halted ? STYLE_BAD : STYLE_CHANGE,
                  "deploy %" G_GINT64_FORMAT
                  " %s: 'stead deploy status' tells why, and how it can go on",

@@ -163,12 +163,14 @@ static bool check_answer(const char *method, const char *path, const Value *answ
     g_autofree char *plain = g_strndup(path, strcspn(path, "?"));
     g_auto(RouteMatch) match = routes_match(hub_routes, hub_n_routes, method, plain);
     const char *text = match.route ? match.route->response : NULL;
-    g_autoptr(Value) schema = text ? json_parse(text, strlen(text), "schema", error) : NULL;
-    if (!text || (schema && schema_check(schema, answer, error)))
+    g_autoptr(GError) problem = NULL;
+    g_autoptr(Value) schema = text ? json_parse(text, strlen(text), "schema", &problem) : NULL;
+    if (!text || (schema && schema_check(schema, answer, &problem)))
         return true;
-    g_prefix_error(error, "read the hub's answer to %s %s: ", method, plain);
-    add_hint(error, "that is not what this stead (" STEAD_VERSION ") knows: is it a hub, and of "
-                    "this version");
+    g_prefix_error(&problem, "read the hub's answer to %s %s: ", method, plain);
+    add_hint(&problem, "that is not what this stead (" STEAD_VERSION ") knows: is it a hub, and of "
+                       "this version");
+    g_propagate_error(error, g_steal_pointer(&problem));
     return false;
 }
 
