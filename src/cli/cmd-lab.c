@@ -142,6 +142,9 @@ static void show_change(Session *session, const char *name, const ChangeCounts *
                      "%u removed",
                      name, seconds_since(session->started), counts->added, counts->removed);
     }
+    if (counts->off > 0 && !printer_is_json(session->printer))
+        printer_line(session->printer, STYLE_CHANGE, "%u %s off; 'stead lab start %s' starts it",
+                     counts->off, plural(counts->off, "host is", "hosts are"), counts->one_off);
 }
 
 static bool is_up(const Session *session, const Lab *lab) {

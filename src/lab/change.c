@@ -244,21 +244,45 @@ static Lab *lab_copy(const Lab *lab, GError **error) {
     return lab_part(lab, lab, true, error);
 }
 
-/* One that ended by itself, or never began, is as good as killed. */
-static bool end_host(const Change *change, const LabHost *host, GError **error) {
+/* Calls visit for each host with its state. */
+static bool visit_states(const Change *change,
+                         void (*visit)(void *data, const char *host, const char *state), void *data,
+                         GError **error) {
     g_autoptr(Value) answer =
         lab_talk_ask(change->record->directory, lab_talk_request("status", NULL), NULL, error);
     const Value *states = answer ? value_map_get(answer, "hosts") : NULL;
-    const char *state = "off";
-    for (size_t i = 0; states && i < value_size(states); i++)
-        if (strcmp(value_map_string(value_list_at(states, i), "name", ""), host->name) == 0)
-            state = value_map_string(value_list_at(states, i), "state", "off");
-    if (!answer)
-        return false;
-    if (strcmp(state, "off") != 0 && !ask(change, lab_talk_request("kill", host->name), error))
+    for (size_t i = 0; states && i < value_size(states); i++) {
+        const Value *one = value_list_at(states, i);
+        visit(data, value_map_string(one, "name", ""), value_map_string(one, "state", ""));
+    }
+    return answer != NULL;
+}
+
+typedef struct {
+    const char *host;
+    bool runs;
+} Look;
+
+static void look_at_one(void *data, const char *host, const char *state) {
+    Look *look = data;
+    if (strcmp(host, look->host) == 0)
+        look->runs = strcmp(state, "off") != 0;
+}
+
+/* One that ended by itself, or never began, is as good as killed. */
+static bool end_host(const Change *change, const LabHost *host, GError **error) {
+    Look look = { host->name, false };
+    if (!visit_states(change, look_at_one, &look, error) ||
+        (look.runs && !ask(change, lab_talk_request("kill", host->name), error)))
         return false;
     change->progress(change->data, host->name, false, "off");
     return true;
+}
+
+static void count_off(void *data, const char *host, const char *state) {
+    ChangeCounts *counts = data;
+    if (strcmp(state, "off") == 0 && counts->off++ == 0)
+        g_strlcpy(counts->one_off, host, sizeof counts->one_off);
 }
 
 /* Ends those that are not in `stays`, and removes what they have written. */
@@ -403,7 +427,8 @@ bool change_run(const char *data, const Lab *wanted, UpProgress progress, void *
     Lab *lab = ok ? change_plan(change.record->lab, wanted, error) : NULL;
     if (lab)
         count(change.record->lab, lab, ret_counts);
-    ok = lab && change_to(&change, lab, ret_counts, error);
+    ok = lab && change_to(&change, lab, ret_counts, error) &&
+         visit_states(&change, count_off, ret_counts, error);
     unwatch_signals(&change);
     (void)close(lock); /* nothing was written through it */
     record_free(change.record);

@@ -15,6 +15,8 @@ Lab *change_plan(const Lab *now, const Lab *wanted, GError **error);
 
 typedef struct {
     unsigned added, removed;
+    unsigned off;                   /* that were there already, and do not run */
+    char one_off[LAB_NAME_MAX + 1]; /* the first of them */
 } ChangeCounts;
 
 /* All that is new is up in the end, or none of it is there; CANCELLED after SIGINT or SIGTERM. */

@@ -55,6 +55,8 @@ def test_hosts_come_and_go(base, tmp_path):
         assert lab("up", file(tmp_path, "hub", "web1", "web2", "web3")).stdout.endswith(": 1 added, 0 removed\n")
         assert "certificate until" in hub_list()["web1"] and "revoked" not in hub_list()["web1"]
         lab("kill", "web3", "--lab", NAME)
+        said = lab("up", file(tmp_path, "hub", "web2", "web3", "web1")).stdout.splitlines()
+        assert said[1:] == ["1 host is off; 'stead lab start web3' starts it"], said
         lab("start", "web3", "--lab", NAME)
         at("web1", "ping", "-c", "1", "-W", "5", "-q", "web3")
 
