@@ -111,6 +111,8 @@ void get_metrics(void *data, HttpRequest *request) {
           hub->gateway->requests },
         { "gateway_refused_total", "counter", "Of these, what was not allowed.",
           hub->gateway->refused },
+        { "gateway_waited_total", "counter", "Reads that waited because their host reads much.",
+          hub->gateway->waited },
         { "gateway_watches", "gauge", "Watches of the store that are open now.",
           hub->gateway->channels->len },
         { "gateway_leases", "gauge", "Leases of hosts that are known to this hub.",

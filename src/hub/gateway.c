@@ -8,17 +8,21 @@
 
 static void tenant_free(void *data) {
     Tenant *tenant = data;
+    g_assert(g_queue_is_empty(&tenant->waiting));
+    loop_timer_clear(&tenant->timer);
     g_atomic_rc_box_release(tenant->load);
     g_free(tenant->name);
     g_free(tenant);
 }
 
-static Tenant *tenant_of(const Gateway *gateway, const char *host) {
+Tenant *tenant_of(Gateway *gateway, const char *host) {
     Tenant *tenant = g_hash_table_lookup(gateway->tenants, host);
     if (!tenant) {
         tenant = g_new0(Tenant, 1);
         tenant->name = g_strdup(host);
         tenant->load = g_atomic_rc_box_new0(Load);
+        tenant->gateway = gateway;
+        g_queue_init(&tenant->waiting);
         g_hash_table_insert(gateway->tenants, tenant->name, tenant);
     }
     return tenant;
@@ -34,6 +38,7 @@ static void forget_asked(Ask *ask) {
     if (ask->granting)
         tenant_of(ask->hub->gateway, ask->host)->granting--;
     ask->granting = false;
+    turn_end(ask);
 }
 
 void gateway_refuse(Ask *ask, const GError *error) {
@@ -91,7 +96,7 @@ static int kib_of(const StoreAnswer *answer) {
 
 /* False: it was refused. One answer is always allowed, however large. */
 static bool take_load(Ask *ask, const StoreAnswer *from) {
-    int kib = kib_of(from);
+    int kib = ask->load_kib = kib_of(from);
     Load *load = ask->host && kib > 0 ? tenant_of(ask->hub->gateway, ask->host)->load : NULL;
     int before = load ? g_atomic_int_add(&load->kib, kib) : 0;
     if (load && before > 0 && before + kib > GATEWAY_UNSENT_KIB) {
@@ -104,7 +109,6 @@ static bool take_load(Ask *ask, const StoreAnswer *from) {
         return false;
     }
     ask->load = load ? g_atomic_rc_box_acquire(load) : NULL;
-    ask->load_kib = kib;
     return true;
 }
 
@@ -115,15 +119,61 @@ void gateway_unload(Load *load, int kib) {
     g_atomic_rc_box_release(load);
 }
 
-static void answer(Ask *ask, const StoreAnswer *from) {
+static void send_body(Ask *ask, GBytes *body) {
+    forget_asked(ask);
+    http_answer(ask->request, 200, "application/json", body);
+}
+
+/* A large answer, on its way through a worker. */
+typedef struct {
+    Ask *ask; /* NULL: the hub ends */
+    EtcdAsked *asked;
+    StoreAnswer *from;
+    GBytes *body;
+} Writing;
+
+static void write_work(void *data) {
+    Writing *writing = data;
+    writing->body = etcd_asked_answer(writing->asked, writing->from);
+}
+
+static void on_written(void *data) {
+    Writing *writing = data;
+    if (writing->ask) {
+        ask_release(writing->ask);
+        send_body(writing->ask, writing->body);
+    }
+    etcd_asked_free(writing->asked);
+    store_answer_unref(writing->from);
+    g_bytes_unref(writing->body);
+    g_free(writing);
+}
+
+static void forget_writing(void *data) {
+    ((Writing *)data)->ask = NULL;
+}
+
+static void write_aside(Ask *ask, StoreAnswer *from) {
+    Writing *writing = g_new0(Writing, 1);
+    writing->ask = ask;
+    writing->asked = g_steal_pointer(&ask->asked);
+    writing->from = store_answer_ref(from);
+    ask_hold(ask, writing, forget_writing);
+    worker_pool_push(ask->hub->gateway->writers, write_work, on_written, writing);
+}
+
+static void answer(Ask *ask, StoreAnswer *from) {
     Gateway *gateway = ask->hub->gateway;
     if (!take_load(ask, from))
         return;
-    g_autoptr(GBytes) body = etcd_asked_answer(ask->asked, from);
     gateway->revision = MAX(gateway->revision, from->revision);
     usage_settle(ask->hub->usage, g_steal_pointer(&ask->claim), from->revision);
-    forget_asked(ask);
-    http_answer(ask->request, 200, "application/json", body);
+    if (ask->load_kib >= GATEWAY_LARGE_KIB) {
+        write_aside(ask, from);
+        return;
+    }
+    g_autoptr(GBytes) body = etcd_asked_answer(ask->asked, from);
+    send_body(ask, body);
 }
 
 static void on_done(Ask *ask, StoreAnswer *from) {
@@ -132,6 +182,21 @@ static void on_done(Ask *ask, StoreAnswer *from) {
 
 static void start(Ask *ask) {
     ask_wait(ask, etcd_asked_start(ask->asked, ask->hub->state, on_asked, ask), on_done);
+}
+
+static bool has_range(const StoreTxn *txn) {
+    for (unsigned branch = STORE_THEN; txn && branch <= STORE_ELSE; branch++)
+        for (unsigned i = 0; i < txn->branches[branch]->len; i++)
+            if (((const Op *)txn->branches[branch]->pdata[i])->kind == OP_RANGE)
+                return true;
+    return false;
+}
+
+static void start_for_host(Ask *ask) {
+    if (has_range(ask->asked->txn))
+        turn_take(ask, start);
+    else
+        start(ask);
 }
 
 /* --- leases ----------------------------------------------------------------------------------- */
@@ -268,7 +333,7 @@ static void judge(Ask *ask, const Permit *permit) {
         permit_secure(permit, ask->asked->txn);
     if (!ask->asked->txn ||
         usage_claim(ask->hub->usage, ask->host, ask->asked->txn, &ask->claim, &error))
-        start(ask);
+        start_for_host(ask);
     else
         gateway_refuse(ask, error);
 }
@@ -323,10 +388,12 @@ static void serve_with_leases(Ask *ask) {
 static void serve_range(Ask *ask, const Permit *permit) {
     const Op *op = g_ptr_array_index(ask->asked->txn->branches[STORE_THEN], 0);
     g_autoptr(GError) error = NULL;
-    if (permit_read(permit, op->key, op->end, &error))
-        start(ask);
-    else
+    if (!permit_read(permit, op->key, op->end, &error))
         gateway_refuse(ask, error);
+    else if (ask->host)
+        start_for_host(ask);
+    else
+        start(ask);
 }
 
 static void serve_host(Ask *ask) {
@@ -416,8 +483,10 @@ void gateway_hear(Gateway *gateway, const StoreEntry *entry) {
     if (value && !value_map_bool(value, "revoked", false))
         return;
     gateway_turn_away(gateway, key);
-    if (g_str_has_prefix(key, KEY_HOSTS))
-        end_leases(gateway, key + strlen(KEY_HOSTS));
+    if (!g_str_has_prefix(key, KEY_HOSTS))
+        return;
+    turn_away(gateway, key + strlen(KEY_HOSTS));
+    end_leases(gateway, key + strlen(KEY_HOSTS));
 }
 
 void gateway_reset(Gateway *gateway) {
@@ -432,6 +501,7 @@ void gateway_reset(Gateway *gateway) {
 Gateway *gateway_new(Hub *hub) {
     Gateway *gateway = g_new0(Gateway, 1);
     gateway->hub = hub;
+    gateway->writers = worker_pool_new(hub->loop, 2);
     gateway->channels = g_ptr_array_new();
     gateway->leases = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     gateway->tenants = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, tenant_free);
@@ -443,6 +513,7 @@ void gateway_free(Gateway *gateway) {
     if (!gateway)
         return;
     g_assert(gateway->channels->len == 0);
+    worker_pool_free(gateway->writers); /* nobody waits for these any more */
     g_ptr_array_unref(gateway->channels);
     g_hash_table_unref(gateway->leases);
     g_hash_table_unref(gateway->tenants);

@@ -17,6 +17,14 @@
 #define GATEWAY_BEHIND_S   30u
 #define GATEWAY_UNSENT_KIB (64 * 1024) /* of answers to a host that it has not taken, at a hub */
 
+/* What a host may read at a hub for long, and at once before; what asking costs by itself. */
+#define GATEWAY_READ_KIB_S 8192
+#define GATEWAY_AHEAD_US   (2 * (uint64_t)G_USEC_PER_SEC)
+#define GATEWAY_ASK_KIB    8
+#define GATEWAY_READS      2u /* of a host, under way at the same time */
+/* From here on an answer is written by a worker, not by the loop. */
+#define GATEWAY_LARGE_KIB 128
+
 typedef struct Channel Channel; /* a watch */
 
 /* Of a host. Requests end in the threads of their connections: kib is atomic, and it outlives us.
@@ -30,14 +38,21 @@ typedef struct {
     char *name;
     unsigned leases, granting; /* that are known here; that it is about to get */
     Load *load;
+
+    Gateway *gateway;
+    GQueue waiting;      /* of Ask: to read */
+    unsigned reading;    /* under way */
+    uint64_t paid_until; /* loop time: what it has read has cost its time up to then */
+    LoopTimer *timer;
 } Tenant;
 
 struct Gateway {
     Hub *hub;
+    WorkerPool *writers; /* of answers that are large */
     GHashTable *tenants; /* name -> Tenant; as long as the gateway */
     GPtrArray *channels; /* of Channel */
     GHashTable *leases;  /* int64_t -> Tenant: those that are known here */
-    uint64_t refused, requests;
+    uint64_t refused, requests, waited;
     int64_t revision; /* the last that was seen */
     GPtrArray *said;  /* of StoreEntry: what message tells, as many watches are told the same */
     GBytes *message;
@@ -50,6 +65,7 @@ void gateway_free(Gateway *gateway); /* accepts NULL; there are no streams any m
 void gateway_hear(Gateway *gateway, const StoreEntry *entry);
 void gateway_reset(Gateway *gateway); /* changes were missed */
 void gateway_refuse(Ask *ask, const GError *error);
+Tenant *tenant_of(Gateway *gateway, const char *host);
 
 /* Handlers. */
 void gateway_call(void *data, HttpRequest *request);
@@ -58,3 +74,8 @@ void gateway_watch(void *data, HttpRequest *request);
 /* gateway-watch.c */
 unsigned gateway_watches_of(const Gateway *gateway, const char *host);
 void gateway_turn_away(Gateway *gateway, const char *credential);
+
+/* gateway-turn.c */
+void turn_take(Ask *ask, void (*go)(Ask *ask));     /* goes at once, or when it is its turn */
+void turn_end(Ask *ask);                            /* it was answered, with ask->load_kib */
+void turn_away(Gateway *gateway, const char *host); /* refuses all that waits */

@@ -88,9 +88,10 @@ struct Ask {
     EtcdAsked *asked;    /* of the gateway */
     StoreAnswer *answer; /* the same: of a step before */
     Load *load;          /* the same: what of it the host has yet to take; or NULL */
-    int load_kib;
-    Claim *claim;  /* the same: what it is about to add to the store; or NULL */
-    bool granting; /* the same: a lease */
+    int load_kib;        /* of the answer */
+    Claim *claim;        /* the same: what it is about to add to the store; or NULL */
+    bool granting;       /* the same: a lease */
+    bool reads;          /* the same: it is its host's turn */
 };
 
 Ask *ask_of(HttpRequest *request);

@@ -635,6 +635,39 @@ static void upkeep(void) {
     g_assert_cmpuint(value_size(value_map_get(site.value, "records")), ==, 0);
 }
 
+static unsigned tokens_of(const Site *site) {
+    g_autoptr(GBytes) key = g_bytes_new_static("hub/tokens/", 11);
+    StoreRange range = { .key = key, .prefix = true, .keys_only = true };
+    g_autoptr(StoreAnswer) answer = store_wait(store_range(site->state, &range, NULL, NULL), NULL);
+    return store_answer_result(answer, 0)->entries->len;
+}
+
+/* A day after they expired, not before, so that it is told what is wrong with them. */
+static void tokens_forgotten(void) {
+    g_auto(Site) site = site_new();
+    g_autoptr(PkiCertificate) web1 = join_host(&site, "web1");
+    g_assert_cmpuint(ask(&site, "POST", "/v1/tokens", "{\"host\":\"web2\",\"ttl\":7200}"), ==, 201);
+    g_autofree char *late = g_strdup(value_map_string(site.value, "token", ""));
+    g_autofree char *join = g_strdup_printf("{\"token\":\"%s\",\"request\":\"x\"}", late);
+    g_assert_cmpuint(
+        ask(&site, "POST", "/v1/tokens", "{\"name\":\"ann\",\"role\":\"reader\",\"ttl\":864000}"),
+        ==, 201);
+    g_assert_cmpuint(tokens_of(&site), ==, 4); /* used, unused, ann's, the first admin's */
+    pass(&site, 86400);
+    g_assert_cmpuint(tokens_of(&site), ==, 4);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, join), ==, 401);
+    expect(&site, "expired");
+    pass(&site, 3 * 3600);
+    g_assert_cmpuint(tokens_of(&site), ==, 2);
+    g_assert_cmpuint(ask_as(&site, "POST", "/v1/join", NULL, NULL, join), ==, 401);
+    expect(&site, "it was used or removed");
+    g_assert_cmpuint(ask(&site, "GET", "/v1/audit", NULL), ==, 200);
+    expect(&site, "host.join");
+    expect(&site, "token.new");
+    pass(&site, 10 * 86400);
+    g_assert_cmpuint(tokens_of(&site), ==, 1);
+}
+
 #define WHY "/v1/fleet/why?host=web1&kind=file&name=/etc/motd"
 
 static int64_t present(const Site *site) {
@@ -729,6 +762,7 @@ int main(int argc, char **argv) {
     g_test_add_func("/hub/members", members);
     g_test_add_func("/hub/deploys", deploys);
     g_test_add_func("/hub/upkeep", upkeep);
+    g_test_add_func("/hub/tokens-forgotten", tokens_forgotten);
     g_test_add_func("/hub/history-ends", history_ends);
     g_test_add_func("/hub/asking-a-host", asking_a_host);
     g_test_add_func("/hub/listens-where-told", listens_where_told);

@@ -1,20 +1,21 @@
 /* Now and then, at the hub that leads: bundles that nobody needs, repairs and audit records that
- * are old are forgotten. */
+ * are old, and tokens that have expired are forgotten. */
 #include <string.h>
 
 #include "fleet/deploy.h"
 #include "fleet/layout.h"
 #include "hub/hub-private.h"
 
-#define EVERY_US (3600 * (uint64_t)G_USEC_PER_SEC)
-#define DAY_US   (86400 * (uint64_t)G_USEC_PER_SEC)
-#define BATCH    100u  /* keys of one transaction */
-#define PAGE     5000u /* keys of one look */
+#define EVERY_US        (3600 * (uint64_t)G_USEC_PER_SEC)
+#define DAY_US          (86400 * (uint64_t)G_USEC_PER_SEC)
+#define KEEP_TOKEN_DAYS 1u    /* that have expired: until then it is told why they are of no use */
+#define BATCH           100u  /* keys of one transaction */
+#define PAGE            5000u /* keys of one look */
 
 /* Keys whose last part begins with the time, in microseconds since 1970. */
 typedef struct {
     const char *prefix;
-    unsigned base; /* of the digits */
+    unsigned base; /* of the digits; 0: the time is the value's "expires", in seconds */
     unsigned days; /* that are kept */
     bool of_hosts; /* their clocks say the time */
 } Part;
@@ -24,7 +25,7 @@ struct Upkeep {
     LoopTimer *timer;
     DeployCall *collecting;
     StoreCall *call;
-    Part parts[2];
+    Part parts[3];
     unsigned part;  /* under way */
     GBytes *from;   /* of it, the first key of the next look; NULL: all */
     GPtrArray *old; /* of GBytes: to be deleted */
@@ -57,8 +58,18 @@ static void delete_some(Upkeep *upkeep) {
     upkeep->call = store_commit(upkeep->hub->state, txn, on_deleted, upkeep);
 }
 
+/* 0: never. */
+static uint64_t expiry_of(const StoreEntry *entry) {
+    g_autoptr(Value) value = entry_value(entry);
+    int64_t expires = value ? value_map_int(value, "expires", 0) : 0;
+    return (uint64_t)CLAMP(expires, 0, INT32_MAX * INT64_C(2)) * G_USEC_PER_SEC;
+}
+
 static bool is_old(const Upkeep *upkeep, const StoreEntry *entry) {
     const Part *part = &upkeep->parts[upkeep->part];
+    uint64_t expiry = part->base == 0 ? expiry_of(entry) : 0;
+    if (part->base == 0)
+        return expiry > 0 && expiry + part->days * DAY_US < loop_wall_now(upkeep->hub->loop);
     g_autofree char *name = entry_name(entry, part->prefix);
     const char *slash = strrchr(name, '/');
     uint64_t time = g_ascii_strtoull(slash ? slash + 1 : name, NULL, part->base);
@@ -97,9 +108,11 @@ static void look(Upkeep *upkeep) {
     if (upkeep->part == G_N_ELEMENTS(upkeep->parts))
         return;
     g_autoptr(GBytes) key = key_of(upkeep->parts[upkeep->part].prefix, "");
-    StoreRange range = {
-        .key = key, .prefix = true, .from = upkeep->from, .limit = PAGE, .keys_only = true
-    };
+    StoreRange range = { .key = key,
+                         .prefix = true,
+                         .from = upkeep->from,
+                         .limit = PAGE,
+                         .keys_only = upkeep->parts[upkeep->part].base > 0 };
     upkeep->call = store_range(upkeep->hub->state, &range, on_page, upkeep);
 }
 
@@ -126,6 +139,7 @@ Upkeep *upkeep_new(Hub *hub, unsigned keep_drift_days, unsigned keep_audit_days)
         (Part){ LAYOUT_DRIFT, 10, keep_drift_days ? keep_drift_days : HUB_KEEP_DRIFT_DAYS, true };
     upkeep->parts[1] =
         (Part){ KEY_AUDIT, 16, keep_audit_days ? keep_audit_days : HUB_KEEP_AUDIT_DAYS, false };
+    upkeep->parts[2] = (Part){ KEY_TOKENS, 0, KEEP_TOKEN_DAYS, false };
     upkeep->old = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     loop_timer_set(hub->loop, &upkeep->timer, loop_now(hub->loop) + EVERY_US / 60, run, upkeep);
     return upkeep;

@@ -1,9 +1,13 @@
 """What a host, or a thief of its key, gets of a hub: a share, also when it asks for everything at once."""
 import contextlib
+import json
+import re
+import threading
+import time
 
 import pytest
 
-from etcd_words import Gateway, b64, put
+from etcd_words import Gateway, b64, end_of, put
 from fleet import Hub
 from scratch import eventually
 
@@ -68,3 +72,54 @@ def test_no_more_than_its_share(thieves):
     eventually(lambda: web1.put(key.format("more"), large)[0] == 200)
     statuses = [web1.put(key.format(f"k{number}"), "")[0] for number in range(KEYS)]
     assert statuses.count(200) == KEYS - 2 and statuses[-1] == 400, statuses  # the report and the large one are keys too
+
+
+class Greedy(threading.Thread):
+    """Reads all of kv/ again and again as fast as it gets it, and counts the bytes."""
+
+    def __init__(self, gateway: Gateway):
+        super().__init__(daemon=True)
+        self.gateway, self.taken, self.stopped = gateway, 0, threading.Event()
+
+    def run(self):
+        connection = self.gateway.hub.connect(*self.gateway.certificate)
+        request = self.gateway.request("kv/range", {"key": b64(ROOT + "kv/"), "range_end": b64(end_of(ROOT + "kv/"))})
+        with connection, contextlib.suppress(OSError):
+            while not self.stopped.is_set():
+                connection.send(request)
+                head = connection.until(b"\r\n\r\n").decode().lower()
+                left = int(re.search(r"content-length: (\d+)", head)[1]) - len(connection.heard)
+                self.taken += len(connection.heard)
+                connection.heard = b""
+                while left > 0 and not self.stopped.is_set():
+                    data = connection.socket.recv(1 << 20)
+                    left, self.taken = left - len(data), self.taken + len(data)
+
+
+def test_who_reads_as_fast_as_it_can_leaves_room(tmp_path):
+    with Hub(tmp_path / "hub") as hub:
+        web1, web2 = (Gateway(hub, *hub.join(name, tmp_path / name)) for name in ("web1", "web2"))
+        for number in range(6):
+            assert web1.put(f"{ROOT}kv/web1/{number}", "v" * 700_000)[0] == 200
+        readers = [Greedy(web1) for _ in range(6)]
+        for reader in readers:
+            reader.start()
+        begin, others = time.monotonic(), []
+        while time.monotonic() - begin < 4:
+            asked = time.monotonic()
+            assert web2.get(ROOT + "kv/web2") is None
+            others.append(time.monotonic() - asked)
+            time.sleep(0.005)  # a pace, not a wait
+        took, taken = time.monotonic() - begin, sum(reader.taken for reader in readers)
+        for reader in readers:
+            reader.stopped.set()
+        print(json.dumps({"MiB a second": round(taken / took / 2**20), "others, ms": round(sorted(others)[len(others) // 2] * 1000, 1)}))
+        # 16 MiB at once and 8 a second, as base64; and one answer of each of two that are under way.
+        assert taken <= ((16 + 8 * took) * 4 / 3 + 3 * 6) * 2**20
+        assert "stead_hub_gateway_waited_total 0\n" not in hub.get("/metrics").body.decode()
+        assert hub.ask("POST", "/v1/hosts/web1/revoke", {}).status == 200  # while some wait
+        for reader in readers:
+            reader.join(60)
+            assert not reader.is_alive()
+        web1.close()
+        web2.close()
