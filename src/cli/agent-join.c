@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "cli/agent-pin.h"
 #include "cli/hub-call.h"
@@ -17,13 +18,7 @@
 
 bool join_write(const char *directory, const char *name, const char *text, GError **error) {
     g_autofree char *path = g_build_filename(directory, name, NULL);
-    g_autoptr(GError) problem = NULL;
-    if (g_file_set_contents_full(path, text, -1,
-                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644,
-                                 &problem))
-        return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "%s", problem->message);
-    return false;
+    return disk_replace(path, text, strlen(text), 0644, error);
 }
 
 /* What was sent to a hub whose answer did not come. */
@@ -139,7 +134,7 @@ static Value *join(const Arguments *arguments, const char *url, const char *dire
     if (!fingerprint)
         return NULL;
     if (g_mkdir_with_parents(directory, 0700) < 0) {
-        (void)set_io_error(error, errno, "make '%s'", directory);
+        (void)set_io_error(error, errno, "make '%s' (--state DIR names another place)", directory);
         return NULL;
     }
     if (!pin_keys(directory, (const char *const *)arguments->deploy_keys, error))

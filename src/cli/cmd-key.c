@@ -285,9 +285,24 @@ static bool fetch(const Context *context, char **words, GError **error) {
            save_list(context, list, words[0], error);
 }
 
+static KeyList *list_to_publish(const char *file, GError **error) {
+    GError *problem = NULL;
+    KeyList *list = key_list_load(file, &problem);
+    if (g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_NOT_FOUND)) {
+        g_set_error(error, STEAD_ERROR, STEAD_ERROR_NOT_FOUND,
+                    "publish '%s': there is no such file; 'stead key add %s PUBLIC --key FILE' "
+                    "makes a list, 'stead key new FILE' a key",
+                    file, file);
+        g_error_free(problem);
+    } else if (problem != NULL) {
+        g_propagate_prefixed_error(error, problem, "publish '%s': ", file);
+    }
+    return list;
+}
+
 static bool publish(const Context *context, char **words, GError **error) {
     g_auto(HubLink) link = { 0 };
-    g_autoptr(KeyList) list = key_list_load(words[0], error);
+    g_autoptr(KeyList) list = list_to_publish(words[0], error);
     if (list == NULL || !hub_link_open(&link, context->arguments, error))
         return false;
     const char *chain = key_list_chain(list);

@@ -24,16 +24,37 @@ void hub_link_clear(HubLink *link) {
     g_clear_pointer(&link->key, g_free);
 }
 
-/* The file's text without the end of its last line. */
+/* The file's text without the end of its last line. It may be a pipe. */
 static bool read_text(const char *path, char **ret, GError **error) {
     g_autoptr(GError) problem = NULL;
     if (g_file_get_contents(path, ret, NULL, &problem)) {
         g_strchomp(*ret);
         return true;
     }
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_CONFIG,
-                "%s; name the hub with --hub, --ca and --token-file, or its directory with --data",
-                problem->message);
+    /* The words before it, with the path between curly quotes, are GLib's. */
+    const char *reason = strrchr(problem->message, ':');
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "read '%s': %s; name the hub with --hub, --ca and --token-file, or its directory "
+                "with --data",
+                path, reason ? reason + 2 : problem->message);
+    return false;
+}
+
+static bool check_url(const char *url, GError **error) {
+    if (g_str_has_prefix(url, "https://") || g_str_has_prefix(url, "http://"))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "ask the hub '%s': write its address as https://HOST:PORT", url);
+    return false;
+}
+
+static bool check_authority(const char *pem, const char *path, GError **error) {
+    if (strstr(pem, "-----BEGIN CERTIFICATE-----"))
+        return true;
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
+                "read '%s': there is no certificate in PEM; the hub's authority is ca.pem in its "
+                "--data, name it with --ca",
+                path ? path : "ca.pem");
     return false;
 }
 
@@ -53,7 +74,10 @@ bool hub_link_open(HubLink *link, const Arguments *arguments, GError **error) {
         link->url = g_strdup(url);
     else if (!read_text(url_file, &link->url, error))
         return false;
-    return find_text(arguments->ca, "STEAD_HUB_CA", arguments, "ca.pem", &link->ca, error) &&
+    const char *ca = arguments->ca ? arguments->ca : g_getenv("STEAD_HUB_CA");
+    return check_url(link->url, error) &&
+           find_text(arguments->ca, "STEAD_HUB_CA", arguments, "ca.pem", &link->ca, error) &&
+           check_authority(link->ca, ca, error) &&
            find_text(arguments->token_file, "STEAD_HUB_TOKEN_FILE", arguments, "admin-token",
                      &link->token, error);
 }
@@ -107,7 +131,7 @@ static void on_replied(void *data, const HttpReply *reply, const GError *error) 
         if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_IO) ||
             g_error_matches(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT))
             wait->error->domain = HUB_UNREACHABLE;
-        if (strstr(error->message, "certificate problem"))
+        if (g_error_matches(error, STEAD_ERROR, STEAD_ERROR_REFUSED))
             add_hint(&wait->error, "the hub's authority is in its DIR/ca.pem: name it with --ca");
         return;
     }

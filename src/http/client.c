@@ -238,14 +238,62 @@ static int code_of(const HttpCall *call) {
     }
 }
 
+/* What libcurl says of a certificate, without its own beginning. */
+static const char *certificate_problem(const char *text) {
+    static const char *const starts[] = { "SSL certificate problem: ", "SSL: " };
+    for (unsigned i = 0; i < G_N_ELEMENTS(starts); i++)
+        if (g_str_has_prefix(text, starts[i]))
+            return text + strlen(starts[i]);
+    return text;
+}
+
+static char *connect_problem(const HttpCall *call) {
+    long number = 0;
+    (void)curl.easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
+    return g_strdup_printf("connect: %s; does it run, and is the address right",
+                           number > 0 ? g_strerror((int)number) : "there is no way to it");
+}
+
+static char *time_problem(const HttpCall *call) {
+    if (call->sendings == 0)
+        return g_strdup_printf("no connection within %u s; does it run, and can it be reached",
+                               (unsigned)(HTTP_CONNECT_TIMEOUT / G_USEC_PER_SEC));
+    return g_strdup("it did not answer in time");
+}
+
+/* In our words where they help; caller frees. */
+static char *problem_of(const HttpCall *call) {
+    const char *said = *call->problem ? call->problem : curl.easy_strerror(call->result);
+    switch ((int)call->result) {
+    case CURLE_ABORTED_BY_CALLBACK:
+    case CURLE_GOT_NOTHING:
+        return g_strdup("the connection was closed");
+    case CURLE_COULDNT_CONNECT:
+        return connect_problem(call);
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return g_strdup("nobody knows this name; is it right, and can names be resolved here");
+    case CURLE_OPERATION_TIMEDOUT:
+        return time_problem(call);
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+        return g_strdup("this is no address; write it as https://HOST:PORT");
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return g_strdup_printf("its certificate is not trusted: %s", certificate_problem(said));
+    case CURLE_SSL_CACERT_BADFILE:
+        return g_strdup("whom to trust is no certificate in PEM");
+    case CURLE_SSL_CERTPROBLEM:
+        return g_strdup("our certificate or its key is not in PEM, or they are no pair");
+    default:
+        return g_strdup(said);
+    }
+}
+
 static GError *error_of(const HttpCall *call) {
     if (call->result == CURLE_OK)
         return NULL;
-    g_autofree char *size = g_strdup_printf("the answer is above %zu bytes", call->limit);
-    const char *problem = call->too_large                             ? size
-                          : call->result == CURLE_ABORTED_BY_CALLBACK ? "the connection was closed"
-                          : *call->problem != '\0'                    ? call->problem
-                                                   : curl.easy_strerror(call->result);
+    g_autofree char *problem = call->too_large
+                                   ? g_strdup_printf("the answer is above %zu bytes", call->limit)
+                                   : problem_of(call);
     return g_error_new(STEAD_ERROR, code_of(call), "ask '%s': %s", call->url, problem);
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "hub/hub-private.h"
@@ -17,13 +18,7 @@
 static bool write_file(const Hub *hub, const char *name, const char *text, int mode,
                        GError **error) {
     g_autofree char *path = g_build_filename(hub->data, name, NULL);
-    g_autoptr(GError) problem = NULL;
-    if (g_file_set_contents_full(path, text, -1,
-                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, mode,
-                                 &problem))
-        return true;
-    g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "%s", problem->message);
-    return false;
+    return disk_replace(path, text, strlen(text), (mode_t)mode, error);
 }
 
 bool setup_directory(Hub *hub, GError **error) {

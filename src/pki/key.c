@@ -101,14 +101,12 @@ PkiKey *pki_key_load(const char *path, GError **error) {
                     path, st.st_mode & 07777u);
         return NULL;
     }
-    g_autofree char *text = NULL;
-    size_t size;
-    g_autoptr(GError) problem = NULL;
-    if (!g_file_get_contents(path, &text, &size, &problem)) {
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_IO, "%s", problem->message);
+    g_autoptr(GBytes) bytes = disk_read(path, PKI_PEM_LIMIT, error);
+    if (!bytes)
         return NULL;
-    }
+    size_t size;
+    const char *text = g_bytes_get_data(bytes, &size);
     PkiKey *key = pki_key_parse(text, size, path, error);
-    memset(text, 0, size);
+    memset((void *)(uintptr_t)text, 0, size); /* nobody else has it */
     return key;
 }

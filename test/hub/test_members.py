@@ -131,6 +131,32 @@ def test_a_token_that_nobody_else_sees(hub, tmp_path):
             held.close()
 
 
+def test_what_is_wrong_is_said_with_its_remedy(hub, tmp_path):
+    bad, token = tmp_path / "bad.pem", hub.data / "admin-token"
+    bad.write_text("no certificate")
+    there = ("--ca", hub.data / "ca.pem", "--token-file", token)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"https://127.0.0.1:{closed.getsockname()[1]}"
+    for words, said in (
+        (("host", "list", "--data", tmp_path), f"stead: read '{tmp_path}/url': No such file or directory; name the hub with --hub"),
+        (("host", "list", "--hub", hub.url, "--ca", bad, "--token-file", token),
+         f"stead: read '{bad}': there is no certificate in PEM; the hub's authority is ca.pem in its --data, name it with --ca"),
+        (("host", "list", "--hub", "127.0.0.1:1", *there), "stead: ask the hub '127.0.0.1:1': write its address as https://HOST:PORT"),
+        (("host", "list", "--hub", nobody, *there),
+         f"stead: ask '{nobody}/v1/hosts': connect: Connection refused; does it run, and is the address right"),
+        (("host", "list", "--hub", "https://no.such.host.invalid", *there),
+         "nobody knows this name; is it right, and can names be resolved here"),
+        (("host", "list", "--hub", hub.url, "--ca", "/etc/ssl/certs/ca-certificates.crt", "--token-file", token),
+         "its certificate is not trusted: "),
+        (("key", "publish", tmp_path / "none"), f"stead: publish '{tmp_path}/none': there is no such file; 'stead key add "),
+        (("key", "publish", bad), f"stead: publish '{bad}': "),
+        (("agent", "join", nobody, "--token", "x", "--ca-fingerprint", "sha256:" + "0" * 64, "--state", "/proc/stead"),
+         "stead: make '/proc/stead/hub' (--state DIR names another place): No such file or directory"),
+    ):
+        done = hub.stead(*map(str, words))
+        assert done.returncode in (1, 3) and said in done.stderr and done.stderr.isascii(), done
+
+
 def test_guessing_is_slowed(hub):
     for _ in range(10):
         refused = hub.ask("POST", "/v1/join", {"token": hub.token[:-1] + "x", "request": ""}, token=None)
