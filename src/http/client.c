@@ -250,18 +250,18 @@ static const char *certificate_problem(const char *text) {
 static char *connect_problem(const HttpCall *call) {
     long number = 0;
     (void)curl.easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &number);
-    return g_strdup_printf("connect: %s; does it run, and is the address right",
+    return g_strdup_printf("connect: %s",
                            number > 0 ? g_strerror((int)number) : "there is no way to it");
 }
 
 static char *time_problem(const HttpCall *call) {
     if (call->sendings == 0)
-        return g_strdup_printf("no connection within %u s; does it run, and can it be reached",
+        return g_strdup_printf("connect: no answer within %u s",
                                (unsigned)(HTTP_CONNECT_TIMEOUT / G_USEC_PER_SEC));
     return g_strdup("it did not answer in time");
 }
 
-/* In our words where they help; caller frees. */
+/* In our words where they help, without remedies: who asks knows those. Caller frees. */
 static char *problem_of(const HttpCall *call) {
     const char *said = *call->problem ? call->problem : curl.easy_strerror(call->result);
     switch ((int)call->result) {
@@ -271,7 +271,7 @@ static char *problem_of(const HttpCall *call) {
     case CURLE_COULDNT_CONNECT:
         return connect_problem(call);
     case CURLE_COULDNT_RESOLVE_HOST:
-        return g_strdup("nobody knows this name; is it right, and can names be resolved here");
+        return g_strdup("nobody here knows this name");
     case CURLE_OPERATION_TIMEDOUT:
         return time_problem(call);
     case CURLE_UNSUPPORTED_PROTOCOL:

@@ -119,6 +119,12 @@ static void answer_lost(Attempt *attempt, const char *why) {
            g_error_new(STORE_ERROR, STORE_ERROR_UNKNOWN_OUTCOME, "%s; it may be done or not", why));
 }
 
+static GError *out_of_reach(const Attempt *attempt, const GError *error) {
+    bool hub = strcmp(attempt->etcd->state.class->kind, "hub") == 0;
+    return g_error_new(STORE_ERROR, STORE_ERROR_UNAVAILABLE, "%s; does %s run there",
+                       error->message, hub ? "a hub" : "etcd");
+}
+
 static void on_no_reply(Attempt *attempt, const HttpReply *reply, const GError *error) {
     if (error->code == STEAD_ERROR_LIMIT)
         finish(attempt, NULL, error_range_large());
@@ -126,11 +132,12 @@ static void on_no_reply(Attempt *attempt, const HttpReply *reply, const GError *
         answer_lost(attempt, error->message);
     else if (error->code == STEAD_ERROR_TIMEOUT && attempt->etcd->n_members == 1)
         /* Who said nothing for so long is cut off: whoever waits hears of it now. */
-        finish(attempt, NULL,
-               g_error_new_literal(STORE_ERROR, STORE_ERROR_UNAVAILABLE, error->message));
-    else
+        finish(attempt, NULL, out_of_reach(attempt, error));
+    else if (error->code == STEAD_ERROR_REFUSED)
         try_next(attempt,
                  g_error_new_literal(STORE_ERROR, STORE_ERROR_UNAVAILABLE, error->message));
+    else
+        try_next(attempt, out_of_reach(attempt, error));
 }
 
 static void on_refused(Attempt *attempt, const HttpReply *reply) {

@@ -55,7 +55,7 @@ def test_page_shows_what_happens(tmp_path):
     (("lease", "keep", "0", "--store", "sqlite=s.db"), 1, "'0' is no lease"),
     (("lease", "keep", "f9", "--store", "sqlite=s.db"), 4, "use lease 00000000000000f9: it expired"),
     (("compact", "x", "--store", "sqlite=s.db"), 1, "'x' is no revision"),
-    (("range", "--store", "etcd=http://127.0.0.1:1"), 4, "connect: Connection refused; does it run, and is the address right"),
+    (("range", "--store", "etcd=http://127.0.0.1:1"), 4, "connect: Connection refused; does etcd run there"),
     (("range", "--store", "sqlite=none/s.db"), 4, "open 'none/s.db"),
     (("range", "--store", "etcd=https://127.0.0.1:1", "--store-ca", "none.pem"), 1, "read 'none.pem'"),
 ])
