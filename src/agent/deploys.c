@@ -1,6 +1,7 @@
 #include "agent/deploys.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

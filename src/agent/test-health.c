@@ -20,10 +20,10 @@ typedef struct {
     bool runs;
     unsigned changes, awaited; /* calls of changed; at so many run() ends */
 
-    int server;         /* -1: none */
-    GThread *serving;   /* NULL: nobody */
-    char *answer; /* borrowed: of the server; NULL: it says nothing */
-    GArray *silent;     /* connections without an answer: of int */
+    int server;       /* -1: none */
+    GThread *serving; /* NULL: nobody */
+    char *answer;     /* borrowed: of the server; NULL: it says nothing */
+    GArray *silent;   /* connections without an answer: of int */
 } World;
 
 static void on_changed(void *data) {
