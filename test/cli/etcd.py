@@ -1,22 +1,11 @@
 """A real etcd of one member, that can be killed and started again."""
 import pathlib
 import shutil
-import socket
 import subprocess
 
-from scratch import STEAD, eventually
+from scratch import STEAD, eventually, free_ports
 
 AVAILABLE = shutil.which("etcd") is not None
-
-
-def free_ports(n: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(n)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Etcd:

@@ -3,8 +3,10 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -22,6 +24,19 @@ def eventually(condition, what="condition", patience=PATIENCE):
             return value
         assert time.monotonic() < end, f"waited {patience} s in vain for {what}"
         time.sleep(0.005)
+
+
+def free_ports(n: int) -> range:
+    """So many in a row that nobody has, of those that connections do not get: who is killed finds its port again."""
+    while True:
+        ports = range(first := random.randrange(10000, 32768 - n), first + n)
+        try:
+            with contextlib.ExitStack() as stack:
+                for port in ports:
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return ports
+        except OSError:
+            continue
 
 
 def runs(process: subprocess.Popen, command: str) -> bool:

@@ -5,13 +5,12 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
 import pytest
 
-from scratch import REPOSITORY, STEAD
+from scratch import REPOSITORY, STEAD, free_ports
 
 PAGE = REPOSITORY / "doc/state.md"
 
@@ -98,11 +97,7 @@ def running_etcd(directory, scheme="http", options=(), login=()):
     """The address of an etcd of our own, which serves whom `login` is."""
     if not shutil.which("etcd"):
         pytest.skip("there is no etcd here: apt install etcd-server")
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
+    ports = free_ports(2)
     client, peer = f"{scheme}://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
     with open(directory / "etcd.log", "wb") as log, subprocess.Popen(
         ["etcd", "--data-dir", directory / "etcd", "--listen-client-urls", client, "--advertise-client-urls", client,

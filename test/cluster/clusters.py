@@ -6,28 +6,12 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import threading
 import time
 
-from scratch import PATIENCE, STEAD, eventually
-
-
-def free_triple() -> int:
-    """The first of three ports in a row that nobody has."""
-    while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                for offset in (1, 2):
-                    with socket.socket() as other:
-                        other.bind(("127.0.0.1", port + offset))
-            except (OSError, OverflowError):
-                continue
-            return port
+from scratch import PATIENCE, STEAD, eventually, free_ports
 
 
 def stead(*arguments) -> subprocess.CompletedProcess:
@@ -43,7 +27,7 @@ def alive(pid: int) -> bool:
 
 class Host:
     def __init__(self, directory: pathlib.Path, name: str):
-        self.data, self.name, self.port = directory / name, name, free_triple()
+        self.data, self.name, self.port = directory / name, name, free_ports(3)[0]
         self.listen, self.url = f"127.0.0.1:{self.port}", f"https://127.0.0.1:{self.port}"
         self.log, self.process = directory / f"{name}.log", None
 

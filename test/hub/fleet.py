@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import time
 
-from scratch import PATIENCE, STEAD, eventually
+from scratch import PATIENCE, STEAD, eventually, free_ports
 
 
 class Answer:
@@ -84,10 +84,11 @@ class Hub:
         self.data, self.options, self.environment = data, options, environment or {}
         self.inside, self.address = inside, address
         self.process = None
+        self.port = free_ports(1)[0]  # also when it is started again
 
     def start(self):
         self.process = subprocess.Popen(
-            [*self.inside, STEAD, "hub", "--data", self.data, "--listen", f"{self.address}:0", "--json", *self.options],
+            [*self.inside, STEAD, "hub", "--data", self.data, "--listen", f"{self.address}:{self.port}", "--json", *self.options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, **self.environment))
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
