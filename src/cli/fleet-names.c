@@ -137,11 +137,9 @@ static void check_term(void *data, const SelectorTerm *term) {
     bool is_host = !term->name || strcmp(term->name, "host") == 0;
     if (!is_host && !check->error)
         check_name(check, term->name);
-    if (check->error)
+    if (check->error || term->is_pattern || term->differs)
         return;
-    if (term->is_pattern || term->differs)
-        return;
-    else if (is_host)
+    if (is_host)
         check_host(check, term->text);
     else
         check_value(check, term);

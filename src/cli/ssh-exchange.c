@@ -25,7 +25,6 @@ struct SshExchange {
     Store *store;
     Hub *hub;
     char *data;         /* directory of the hub */
-    char *address;      /* ADDRESS:PORT */
     char *authority;    /* PEM */
     char *token;        /* "Bearer TOKEN" of the hub's admin */
     GHashTable *passes; /* name in the exchange -> Pass */
@@ -138,7 +137,7 @@ static void add_file(GArray *files, const char *name, char *text) {
     g_array_append_val(files, file);
 }
 
-bool ssh_exchange_files(void *data, const char *host, GArray *files, GError **error) {
+void ssh_exchange_files(void *data, const char *host, GArray *files) {
     SshExchange *exchange = data;
     const Pass *pass = g_hash_table_lookup(exchange->passes, name_of(host));
     g_assert(pass); /* ssh_exchange_new() had it */
@@ -146,7 +145,6 @@ bool ssh_exchange_files(void *data, const char *host, GArray *files, GError **er
     add_file(files, "ca.pem", g_strdup(exchange->authority));
     add_file(files, "certificate.pem", g_strdup(pass->certificate));
     add_file(files, "key.pem", pki_key_pem(pass->key));
-    return true;
 }
 
 static void on_revoked(void *data, unsigned status, const char *content_type, GBytes *body) {
@@ -173,7 +171,6 @@ static bool start_hub(SshExchange *exchange, GError **error) {
     exchange->hub = hub_new(&options, error);
     if (!exchange->hub)
         return false;
-    exchange->address = g_strdup(hub_url(exchange->hub) + strlen("https://"));
     exchange->token = g_strconcat("Bearer ", hub_first_token(exchange->hub), NULL);
     g_autofree char *path = g_build_filename(exchange->data, "ca.pem", NULL);
     return g_file_get_contents(path, &exchange->authority, NULL, error);
@@ -203,12 +200,11 @@ void ssh_exchange_free(SshExchange *exchange) {
         disk_remove_tree(exchange->data);
     g_hash_table_unref(exchange->passes);
     g_free(exchange->data);
-    g_free(exchange->address);
     g_free(exchange->authority);
     g_free(exchange->token);
     g_free(exchange);
 }
 
 const char *ssh_exchange_address(const SshExchange *exchange) {
-    return exchange->address;
+    return hub_url(exchange->hub) + strlen("https://");
 }

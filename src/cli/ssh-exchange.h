@@ -19,6 +19,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SshExchange, ssh_exchange_free)
 
 const char *ssh_exchange_address(const SshExchange *exchange); /* for RemoteJob.back */
 /* For RemoteJob.own_files: what lets host, and nobody else, take part. */
-bool ssh_exchange_files(void *exchange, const char *host, GArray *files, GError **error);
+void ssh_exchange_files(void *exchange, const char *host, GArray *files);
 /* The host's run has ended: what it published is gone at once, also when the connection was cut. */
 void ssh_exchange_drop(SshExchange *exchange, const char *host);

@@ -121,19 +121,18 @@ static void clear_file(void *data) {
     g_bytes_unref(file->bytes);
 }
 
-static bool put_files(Target *target) {
+static void put_files(Target *target) {
     const RemoteJob *job = target->job;
     g_autoptr(GArray) own = g_array_new(FALSE, FALSE, sizeof(RemoteFile));
     g_array_set_clear_func(own, clear_file);
-    if (job->own_files != NULL && !job->own_files(job->data, target->host, own, &target->error))
-        return false;
+    if (job->own_files != NULL)
+        job->own_files(job->data, target->host, own);
     for (unsigned i = 0; i < job->n_files; i++)
         put(target, job->files[i].name, job->files[i].bytes);
     for (unsigned i = 0; i < own->len; i++) {
         const RemoteFile *file = &g_array_index(own, RemoteFile, i);
         put(target, file->name, file->bytes);
     }
-    return true;
 }
 
 static void begin(Target *target, bool has_program) {
@@ -149,10 +148,7 @@ static void begin(Target *target, bool has_program) {
         send(target, g_bytes_ref(packed));
     }
     put_source(target);
-    if (!put_files(target)) {
-        hang_up(target);
-        return;
-    }
+    put_files(target);
     put_text(target, "words", job->words);
     say(target, "run\n");
     target->running = true;

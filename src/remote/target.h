@@ -17,7 +17,7 @@ typedef struct {
     const RemoteFile *files; /* besides the configuration */
     unsigned n_files;
     /* Adds RemoteFile that only host gets, whose bytes the list owns. NULL: there are none. */
-    bool (*own_files)(void *data, const char *host, GArray *files, GError **error);
+    void (*own_files)(void *data, const char *host, GArray *files);
     void *data;
     /* ADDRESS:PORT of here that a socket of the target leads to; a file "socket" of the run says
      * where that is. NULL: there is none. */
