@@ -49,6 +49,22 @@ def runs(process: subprocess.Popen, command: str) -> bool:
         return False
 
 
+def ticks(process: subprocess.Popen) -> int:
+    """Hundredths of a second of processor time that it has used so far."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def comes_to_rest(process: subprocess.Popen, seconds: float, most: int) -> bool:
+    """Whether it uses no more than that in so many seconds; what is still to be done may go first."""
+    for _ in range(5):
+        before = ticks(process)
+        time.sleep(seconds)
+        if ticks(process) - before <= most:
+            return True
+    return False
+
+
 class Result:
     def __init__(self, done: subprocess.CompletedProcess):
         self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
@@ -108,7 +124,7 @@ class Site:
     def write(self, text: str, name: str = "site.lua") -> pathlib.Path:
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(path.name + ".new")
+        new = self.directory / "written"  # not beside it: trees and directories that are watched hold it never
         new.write_text(text)
         new.rename(path)
         return path

@@ -97,7 +97,7 @@ def test_sections_are_documented(root):
 def test_interrupted_leaves_nothing_half(root):
     """Whenever it is killed: all of it, or nothing."""
     whole = None
-    for delay in (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 5):
+    for delay in (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 60):
         out = root.parent / f"killed-{delay}"
         process = subprocess.Popen([STEAD, "adopt", "--root", root, "--out", out], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from scratch import REPOSITORY, STEAD, Agent, eventually
+from scratch import REPOSITORY, STEAD, Agent, comes_to_rest, eventually
 
 
 def content(path):
@@ -88,7 +88,7 @@ def test_broken_edit_keeps_the_running_configuration(site):
         assert site.run("status", "--json").of("refused")[0]["problems"] == 1
         site.write('file "/srv/x" { content = "y" }')
         eventually(lambda: content(site.path("/srv/x")) == "y")
-        assert site.run("status").code == 0
+        eventually(lambda: site.run("status").code == 0, "all to be right")
 
 
 def test_values_and_secrets_are_inputs_like_the_configuration(site):
@@ -300,12 +300,18 @@ def test_half_a_source_is_not_copied(site):
         agent.wait("converged")
         write_slowly(site.directory / "page.html", "half ", "and half")
         agent.wait("changed", name=str(page), action="change")
-        assert content(page) == "half and half"
-        for n in range(1, 20):
-            site.write("new", f"tree/{n}")
-            time.sleep(0.01)
-        eventually(lambda: content(tree / "19") == "new", "the tree")
-        assert agent.count("changed", name=str(page)) == 2 and agent.count("changed", name=f"{tree}/") <= 3
+        assert content(page) == "half and half" and agent.count("changed", name=str(page)) == 2
+
+        def copies_of_many(text):
+            before = agent.count("changed", name=f"{tree}/")
+            for n in range(1, 20):
+                site.write(text, f"tree/{n}")
+                time.sleep(0.01)
+            eventually(lambda: content(tree / "19") == text, "the tree")
+            return agent.count("changed", name=f"{tree}/") - before
+
+        # It is copied once it rests; whoever is not let run for a while between two files looks like rest.
+        assert any(copies_of_many(f"new {n}") <= 2 for n in range(10))
 
 
 def test_half_a_configuration_is_not_complained_of(site):
@@ -316,11 +322,22 @@ def test_half_a_configuration_is_not_complained_of(site):
         write_slowly(site.file, 'file "/srv/x" { content', ' = "y" }')
         eventually(lambda: content(site.path("/srv/x")) == "y")
         write_slowly(site.directory / "values.yaml", "port: [1,", " 2]\n")
-        site.file.write_text('file "/srv/x" {')  # and closed: half a file all the same
-        time.sleep(0.1)
-        site.file.write_text('file "/srv/x" { content = "z" }')
-        eventually(lambda: content(site.path("/srv/x")) == "z")
         assert agent.count("error") == 0, agent.events
+
+        def seconds_of_half_a_file(text):
+            begun = time.monotonic()
+            site.file.write_text('file "/srv/x" {')  # and closed: half a file all the same
+            time.sleep(0.1)
+            site.file.write_text(f'file "/srv/x" {{ content = "{text}" }}')
+            return time.monotonic() - begun
+
+        for n in range(100):
+            errors = agent.count("error")
+            took = seconds_of_half_a_file(f"z{n}")
+            eventually(lambda: content(site.path("/srv/x")) == f"z{n}")
+            if took < 0.25:  # else it was there for longer than anybody waits: we were not let run
+                break
+        assert took < 0.25 and agent.count("error") == errors, agent.events
 
 
 def test_removal_live(site):
@@ -424,12 +441,6 @@ def test_idle_agent_uses_no_cpu(site):
     site.write('for i = 1, 1000 do file("/srv/f" .. i) { content = "x" } end')
     with site.agent() as agent:
         agent.wait("converged")
-        time.sleep(0.5)
-        def ticks():
-            fields = open(f"/proc/{agent.process.pid}/stat").read().rsplit(")", 1)[1].split()
-            return int(fields[11]) + int(fields[12])
-        before = ticks()
-        time.sleep(3)
-        assert ticks() - before <= 1
+        assert comes_to_rest(agent.process, 3, most=1)
 
 

@@ -1,11 +1,12 @@
 """stead apply: convergence, schedule, failures, exit codes."""
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
 
-from scratch import STEAD, eventually, runs
+from scratch import PATIENCE, STEAD, eventually, runs
 
 
 def timed_chain(site, extra=""):
@@ -26,11 +27,11 @@ def timed_chain(site, extra=""):
 
 
 def test_chain_of_execs_takes_as_long_as_its_longest_path(site):
-    assert 30 <= timed_chain(site) <= 31
+    assert 30 <= timed_chain(site) < 35  # one after the other: 45
 
 
 def test_chain_of_execs_under_one_semaphore_is_serial(site):
-    assert 45 <= timed_chain(site, ", sema = { 'mylock:1' }") <= 46
+    assert 45 <= timed_chain(site, ", sema = { 'mylock:1' }") < 50
 
 
 def test_second_run_changes_nothing(site):
@@ -111,45 +112,65 @@ def test_retry_and_delay(site):
     done = site.apply()
     assert done.code == 0, done
     assert len(done.of("retrying")) == 2
-    assert 1.0 <= time.monotonic() - start <= 2.5
+    assert 1.0 <= time.monotonic() - start < 15  # two pauses
 
 
 def test_timeout_ends_a_hanging_command(site):
     site.write('exec "hang" { cmd = "sleep 100", meta = { timeout = 500 } }')
     start = time.monotonic()
     done = subprocess.run([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--json"],
-                          capture_output=True, text=True, timeout=30, check=False)
+                          capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 4 and "timeout" in done.stdout
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 50
 
 
 def test_run_timeout_is_exit_5(site):
     site.write('exec "hang" { cmd = "sleep 100" }')
     done = subprocess.run([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--timeout", "0.5"],
-                          capture_output=True, text=True, timeout=30, check=False)
+                          capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode in (4, 5)
 
 
+def until(path) -> str:
+    """A command that runs until there is path, or much too long."""
+    return f'cmd = "n=0; until test -e {path} || test $n = 600; do n=$((n+1)); sleep 0.1; done", shell = "/bin/sh"'
+
+
 def test_interrupt_finishes_what_runs(site):
-    site.write('exec "a" { cmd = "sleep 2" }\nexec "b" { cmd = "sleep 50", needs = exec "a" }')
-    process = subprocess.Popen([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--json"],
-                               stdout=subprocess.PIPE, text=True)
-    eventually(lambda: runs(process, "sleep"), "the first command")
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=40)
-    assert process.returncode == 130
-    assert '"event":"changed"' in out and '"name":"a"' in out
+    over, log = site.directory / "over", site.directory / "log"
+    site.write(f'exec "a" {{ {until(over)} }}\nexec "b" {{ cmd = "sleep 600", needs = exec "a" }}')
+    with open(log, "w") as out:
+        process = subprocess.Popen([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--json"],
+                                   stdout=out, stderr=out)
+    try:
+        eventually(lambda: runs(process, "sh"), "the first command")
+        process.send_signal(signal.SIGINT)
+        eventually(lambda: "finishing what runs" in log.read_text(), "it to be interrupted")
+        over.touch()
+        assert process.wait(PATIENCE) == 130
+    finally:
+        over.touch()
+        process.kill()
+        process.wait()
+    assert '"event":"changed"' in log.read_text() and '"name":"a"' in log.read_text()
 
 
 def test_two_applies_at_once(site):
-    site.write('exec "a" { cmd = "sleep 4" }')
+    over = site.directory / "over"
+    site.write(f'exec "a" {{ {until(over)} }}')
     state = ["--state", str(site.directory / "s")]
     first = subprocess.Popen([STEAD, "apply", str(site.file), *state], stdout=subprocess.DEVNULL)
-    eventually(lambda: runs(first, "sleep"), "the first apply's command")
-    second = subprocess.run([STEAD, "apply", str(site.file), *state], capture_output=True, text=True, check=False)
-    assert second.returncode == 1
-    assert f"pid {first.pid}" in second.stderr
-    assert first.wait(60) == 0
+    try:
+        eventually(lambda: runs(first, "sh"), "the first apply's command")
+        second = subprocess.run([STEAD, "apply", str(site.file), *state], capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert f"pid {first.pid}" in second.stderr
+        over.touch()
+        assert first.wait(PATIENCE) == 0
+    finally:
+        over.touch()
+        first.kill()
+        first.wait()
 
 
 def test_notification_is_delivered_once(site):
@@ -457,7 +478,8 @@ def test_force_in_the_block_counts_when_it_is_gone(site):
 
 def test_what_takes_long_shows_progress(site):
     """On a terminal, although nothing else happens meanwhile."""
-    site.write('exec "slow" { cmd = "sleep 3" }\n')
+    over = site.directory / "over"
+    site.write(f'exec "slow" {{ {until(over)} }}\n')
     master, slave = os.openpty()
     process = subprocess.Popen([STEAD, "apply", str(site.file), "--state", str(site.directory / "state")],
                                stdout=subprocess.DEVNULL, stderr=slave)
@@ -466,6 +488,9 @@ def test_what_takes_long_shows_progress(site):
     with contextlib.suppress(OSError):  # the other end is closed
         while part := os.read(master, 4096):
             shown += part
+            if len(re.findall(rb"0 of 1 resource, working on exec 'slow' \(([0-9]+) s\)", shown)) == 2:
+                over.touch()
     os.close(master)
-    assert process.wait(60) == 0
-    assert b"0 of 1 resource, working on exec 'slow' (2 s)" in shown, shown
+    assert process.wait(PATIENCE) == 0
+    seconds = re.findall(rb"working on exec 'slow' \(([0-9]+) s\)", shown)
+    assert 1 <= int(seconds[0]) < int(seconds[1]), shown

@@ -11,7 +11,7 @@ import etcd
 from scratch import PATIENCE, REPOSITORY, STEAD, Site, eventually
 
 EXAMPLES = REPOSITORY / "examples/exchange"
-TTL = 3  # seconds: what a killed host published is gone after so long
+TTL = 5  # seconds: what a killed host published is gone after so long
 needs_etcd = pytest.mark.skipif(not etcd.AVAILABLE, reason="needs etcd")
 
 
@@ -37,9 +37,9 @@ class Fleet:
         site.write(text if text is not None else (EXAMPLES / example).read_text())
         return site
 
-    def start(self, site: Site, *arguments: str):
+    def start(self, site: Site, *arguments: str, ttl: int = TTL):
         return self.stack.enter_context(site.agent(
-            "--exchange", self.store.store, "--host", site.directory.name, "--exchange-ttl", str(TTL),
+            "--exchange", self.store.store, "--host", site.directory.name, "--exchange-ttl", str(ttl),
             "--may-publish", "web/{host}", *arguments))
 
 
@@ -82,9 +82,9 @@ def test_load_balancer_follows_its_servers(fleet, record_property):
     balancer = fleet.host("lb", example="balancer.lua")
     fleet.start(balancer).wait("converged")
     webs = [fleet.host(name, example="web.lua") for name in ("web1", "web2")]
-    agents = [fleet.start(web, *values(web, port=8081 + n)) for n, web in enumerate(webs)]
+    agents = [fleet.start(web, *values(web, port=8081 + n), ttl=ttl) for n, (web, ttl) in enumerate(zip(webs, (TTL, 600)))]
     eventually(lambda: servers(balancer) == ["web1", "web2"])
-    assert "server web2 127.0.0.1:8082 check" in content(balancer, "/etc/haproxy/haproxy.cfg")
+    eventually(lambda: "server web2 127.0.0.1:8082 check" in content(balancer, "/etc/haproxy/haproxy.cfg"))
 
     begun = time.monotonic()  # a change
     webs[1].write((EXAMPLES / "web.lua").read_text().replace("port = port", "port = 9000"))
@@ -99,18 +99,14 @@ def test_load_balancer_follows_its_servers(fleet, record_property):
         assert done.returncode == 0, done.stderr
 
     agents[0].process.kill()  # lost: only when its lease is over
-    begun = time.monotonic()
     never_worse(lambda: "web1" in servers(balancer), 1)
     eventually(lambda: servers(balancer) == ["web2"])
-    assert 1 < time.monotonic() - begun < PATIENCE / 2
     agents[0].process.wait()
     fleet.start(webs[0], *values(webs[0], port=8081))
     eventually(lambda: servers(balancer) == ["web1", "web2"])
 
-    begun = time.monotonic()  # stopped: at once
-    assert agents[1].stop() == 0
+    assert agents[1].stop() == 0  # stopped: long before its lease is over
     eventually(lambda: servers(balancer) == ["web1"])
-    assert time.monotonic() - begun < TTL
 
 
 @needs_etcd
@@ -121,8 +117,7 @@ def test_nothing_is_emptied_while_the_store_is_gone(fleet, store):
     eventually(lambda: servers(balancer) == ["web1"])
     eventually(lambda: status(balancer)["connected"])
     store.kill()
-    eventually(lambda: not status(balancer)["connected"])
-    assert status(balancer)["stale"]
+    eventually(lambda: not status(balancer)["connected"] and status(balancer)["stale"])
     assert "out of reach since" in balancer.run("status").out
     never_worse(lambda: servers(balancer) == ["web1"], TTL + 1)
     balancer.path("/etc/web-servers.list").write_text("drift\n")  # still kept
@@ -134,7 +129,7 @@ def test_nothing_is_emptied_while_the_store_is_gone(fleet, store):
     store.start()
     eventually(lambda: status(balancer)["connected"] and not status(balancer)["stale"])
     never_worse(lambda: servers(balancer) == ["web1"], TTL + 1)
-    assert 'web/web1@web1' in store.state("range", "stead/1/data/").stdout
+    eventually(lambda: "web/web1@web1" in store.state("range", "stead/1/data/").stdout)
     messages = [event["message"] for event in agent.find("warning")]
     assert len([text for text in messages if "out of reach" in text]) == 1, messages
     assert [event["message"] for event in agent.find("info")] == ["exchange: the store is back"]
@@ -147,7 +142,7 @@ def test_at_most_two_of_three(fleet):
     agents = {site.directory.name: fleet.start(site, *values(site, ttl=TTL)) for site in sites}
 
     def working():
-        return sorted(content(site, "/etc/worker.on").strip() for site in sites if content(site, "/etc/worker.on"))
+        return sorted(filter(None, ((content(site, "/etc/worker.on") or "").strip() for site in sites)))
 
     eventually(lambda: len(working()) == 2)
     never_worse(lambda: len(working()) <= 2, 1)
@@ -198,7 +193,7 @@ def test_plan_knows_what_the_agent_knew(fleet):
     balancer, web = fleet.host("lb", example="balancer.lua"), fleet.host("web1", example="web.lua")
     agent = fleet.start(balancer)
     fleet.start(web)
-    eventually(lambda: servers(balancer) == ["web1"])
+    eventually(lambda: servers(balancer) == ["web1"] and "web1" in (content(balancer, "/etc/haproxy/haproxy.cfg") or ""))
     assert agent.stop() == 0
     plan = balancer.run("plan", "--detailed-exitcode")
     assert plan.code == 0 and "no exchange" not in plan.err, plan
@@ -287,7 +282,7 @@ def test_lasting_values(fleet, store):
     a.write("")
     eventually(lambda: store.state("get", key).stdout.strip() == '{"value":"before"}')
     a.write('kv "b/x" { value = 1 }')
-    failure = agent.wait("failed")
+    failure = agent.wait("failed", name="b/x")
     assert "host 'a' may not publish 'b/x'" in failure["error"]
     a.write('kv "shared/z" { value = 7 }')
     plan = a.run("plan")

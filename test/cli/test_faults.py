@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from scratch import PATIENCE, STEAD, Result, eventually
+from scratch import PATIENCE, STEAD, Result, comes_to_rest, eventually, runs
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts and commands below --root need root")
 NOBODY = 65534
@@ -223,17 +223,9 @@ def test_burst_of_thirty_thousand_events(site):
             site.path(f"/srv/other{n % 100}").write_text("x")
             if n % 2000 == 1000:
                 site.path("/srv/f1").write_text("drift")
-                eventually(lambda: content(site.path("/srv/f1")) == "x", "repair within the burst", 5)
+                eventually(lambda: content(site.path("/srv/f1")) == "x", "repair within the burst")
                 assert site.run("status").code == 0
-        time.sleep(0.5)
-
-        def ticks():
-            fields = open(f"/proc/{agent.process.pid}/stat").read().rsplit(")", 1)[1].split()
-            return int(fields[11]) + int(fields[12])
-
-        before = ticks()
-        time.sleep(1)
-        assert ticks() - before <= 2, "still at work long after the burst"
+        assert comes_to_rest(agent.process, 1, most=2), "still at work long after the burst"
 
 
 def test_watch_limit_is_told_and_polled(site, request):
@@ -413,9 +405,24 @@ def test_ordinary_user_below_a_root(site):
 # --- signals and commands ---
 
 
-def start(site, *arguments: str) -> subprocess.Popen:
-    return subprocess.Popen([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--json", *arguments],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@contextlib.contextmanager
+def running(site):
+    """An apply on this machine, and its log so far."""
+    log = site.directory / "apply.log"
+    with open(log, "w") as out:
+        process = subprocess.Popen([STEAD, "apply", str(site.file), "--state", str(site.directory / "s"), "--json"],
+                                   stdout=out, stderr=out)
+    try:
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def interrupt(process, number, log, answer: str) -> None:
+    """Returns once it has been understood: another signal before that would be one with it."""
+    process.send_signal(number)
+    eventually(lambda: f"interrupted: {answer}" in log.read_text(), answer)
 
 
 def alive(pid: int) -> bool:
@@ -431,40 +438,30 @@ def test_third_signal_kills_a_command_that_ignores_termination(site, signals):
     site.write(f"""exec "deaf" {{ cmd = "trap '' TERM INT; echo $$ > {pid_file}; while :; do sleep 0.1; done",
                                  shell = "/bin/sh" }}
                    exec "after" {{ cmd = "true", needs = exec "deaf" }}""")
-    process = start(site)
-    try:
-        eventually(lambda: content(pid_file))
+    with running(site) as (process, log):
+        eventually(lambda: (content(pid_file) or "").endswith("\n"))
         pid = int(pid_file.read_text())
-        for number in signals[:-1]:
-            process.send_signal(number)
-            time.sleep(0.3)
-            if number == signals[0] and len(signals) == 3:
+        for number, answer in zip(signals, ("finishing what runs", "cancelling", "killing")):
+            interrupt(process, number, log, answer)
+            if answer == "finishing what runs":
+                time.sleep(0.3)
                 assert process.poll() is None and alive(pid), "the first only stops what is to come"
-        process.send_signal(signals[-1])
-        out, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130, out
+        for number in signals[3:]:
+            process.send_signal(number)
+        assert process.wait(PATIENCE) == 130, log.read_text()
         eventually(lambda: not alive(pid), "the command is killed")
-        assert '"name":"after"' not in out or "blocked" in out
-    finally:
-        process.kill()
-        process.wait()
+        assert '"name":"after"' not in log.read_text() or "blocked" in log.read_text()
 
 
 def test_second_signal_cancels(site):
-    site.write('exec "long" { cmd = "sleep 60" }')
-    process = start(site)
-    try:
-        time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
+    site.write('exec "long" { cmd = "sleep 600" }')
+    with running(site) as (process, log):
+        eventually(lambda: runs(process, "sleep"), "the command")
+        interrupt(process, signal.SIGTERM, log, "finishing what runs")
         time.sleep(0.3)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        begin = time.monotonic()
-        out, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130 and time.monotonic() - begin < 5, out
-    finally:
-        process.kill()
-        process.wait()
+        assert process.wait(PATIENCE) == 130, log.read_text()
 
 
 def apply_here(site, timeout=60):
@@ -482,19 +479,18 @@ def test_command_that_prints_100_megabytes(site):
 
 
 def test_command_that_leaves_a_daemon(site):
-    site.write('exec "daemon" { cmd = "sleep 15 & (setsid sleep 15 &) ; echo started", shell = "/bin/sh" }')
-    begin = time.monotonic()
-    done = apply_here(site)
+    site.write('exec "daemon" { cmd = "sleep 70 & (setsid sleep 70 &) ; echo started", shell = "/bin/sh" }')
+    done = apply_here(site, timeout=PATIENCE)  # less than the daemon runs
     assert done.code == 0 and "started" in done.out, done
-    assert time.monotonic() - begin < 10
 
 
 def test_timeout_of_a_command_that_ignores_termination(site):
     pid_file = site.directory / "pid"
-    site.write(f"""exec "deaf" {{ cmd = "trap '' TERM; echo $$ > {pid_file}; while :; do sleep 0.1; done",
-                                 shell = "/bin/sh", meta = {{ timeout = 300 }} }}""")
-    begin = time.monotonic()
-    done = apply_here(site)
-    assert done.code == 4 and "longer than its 'timeout' of 0.3 s" in error_of(done), done
-    assert time.monotonic() - begin < 10
+    for seconds in (0.3, 3, 20):  # on a busy machine the shell may not get as far as to its trap
+        site.write(f"""exec "deaf" {{ cmd = "trap '' TERM; echo $$ > {pid_file}; while :; do sleep 0.1; done",
+                                     shell = "/bin/sh", meta = {{ timeout = {int(seconds * 1000)} }} }}""")
+        done = apply_here(site)
+        assert done.code == 4 and f"longer than its 'timeout' of {seconds} s" in error_of(done), done
+        if content(pid_file):
+            break
     assert not alive(int(pid_file.read_text()))

@@ -260,6 +260,7 @@ def test_what_was_removed_is_not_counted(site):
         agent.wait("converged")
         site.write('file "/a" { content = "x" }\n')
         eventually(lambda: not site.path("/b").exists())
+        agent.wait("changed", name="/b", action="remove")
         done = stead("status", "--root", site.root)
         assert done.stdout.startswith("1 right, 0 not"), done
         done = stead("why", "file", "/b", "--root", site.root)

@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -333,14 +334,15 @@ def test_a_question_is_asked_again_when_somebody_killed_the_program(site):
 
 
 def test_hang_ends_at_the_timeout_with_its_children(site):
+    seconds = random.randrange(10**6, 10**8)  # nobody else sleeps so long
     install(site, misbehave='def misbehave(r):\n    if r["request"] == "apply" and r["name"] == "bad":\n'
-            '        signal.signal(signal.SIGTERM, signal.SIG_DFL); os.system("sleep 4711")')
+            '        signal.signal(signal.SIGTERM, signal.SIG_DFL); os.system("sleep %s")' % seconds)
     site.write('thing "bad" { text = "x", timeout = "1s" }\nthing "good" { text = "y" }\n')
     done = site.apply()
     assert done.code == 4
     assert "take longer than its 'timeout' of 1 s" in done.of("failed")[0]["error"], done
     assert site.path("/srv/good").read_text() == "y"
-    assert not [pid for pid in running("4711")]
+    assert not running(seconds)
 
 
 def test_it_dies_with_stead(site):
@@ -490,7 +492,7 @@ def test_events_are_repaired_also_after_it_was_killed(site):
         agent.wait("converged")
         site.path("/srv/a").write_text("tampered")
         eventually(lambda: site.path("/srv/a").read_text() == "x", "the repair")
-        (pid,) = eventually(lambda: running(path), "the program")  # a new one may be about to start
+        (pid,) = eventually(lambda: len(found := running(path)) == 1 and found, "the program")
         watches = notes(site).count("watch b")
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: notes(site).count("watch b") > watches, "its new watches")

@@ -6,11 +6,10 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
-from scratch import REPOSITORY, STEAD, free_ports
+from scratch import REPOSITORY, STEAD, eventually, free_ports
 
 PAGE = REPOSITORY / "doc/state.md"
 
@@ -106,10 +105,7 @@ def running_etcd(directory, scheme="http", options=(), login=()):
         stdout=log, stderr=log,
     ) as process:
         try:
-            for _ in range(300):
-                if stead("range", "--store", f"etcd={client}", *login).returncode == 0:
-                    break
-                time.sleep(0.1)
+            eventually(lambda: stead("range", "--store", f"etcd={client}", *login).returncode == 0, "etcd")
             yield client
         finally:
             process.kill()
