@@ -150,14 +150,17 @@ class Machine:
         os.kill(self.leader, signal.SIGKILL)
         self.process.wait(60)
 
-    def reboot(self, how: str = "systemctl reboot") -> None:
-        """Orderly, or by crash(): what is on the overlay stays, /run does not."""
+    def reboot(self, how: str = "systemctl reboot") -> float:
+        """Orderly, or by crash(): what is on the overlay stays, /run does not. Seconds until it was down."""
+        begin = time.monotonic()
         if how == "crash":
             self.crash()
         else:
             self.run(how, check=False)
             wait_for("the machine to go down", self.is_down, STOP_TIMEOUT, 0.1)
+        seconds = time.monotonic() - begin
         self.start()
+        return seconds
 
     def is_down(self) -> bool:
         """Whether it has ended. systemd-shutdown stops all processes for a moment; nsenter(1), which is not among them,

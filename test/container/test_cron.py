@@ -1,6 +1,5 @@
 """The kind cron with Debian's cron."""
 import os
-import time
 
 import pytest
 
@@ -44,10 +43,10 @@ cron "table" { user = "ada", command = "id -un >/tmp/table", minute = "*" }
 cron "system" { user = "ada", command = "echo $WORD >/tmp/system; id -un >>/tmp/system", minute = "*",
                 target = "/etc/cron.d/system", environment = "WORD=here" }
 """)
-    wait_for("cron", lambda: machine.path("/tmp/table").exists() and machine.path("/tmp/system").exists(), 130, 0.5)
-    time.sleep(0.5)  # the second command writes twice
-    assert machine.path("/tmp/table").read_text() == "ada\n"
-    assert machine.path("/tmp/system").read_text() == "here\nada\n"
+    def written(path):
+        return machine.path(path).exists() and machine.path(path).read_text()
+
+    wait_for("cron", lambda: written("/tmp/table") == "ada\n" and written("/tmp/system") == "here\nada\n", 130, 0.5)
     assert "BAD" not in machine.out("journalctl -u cron --no-pager -q || true").upper().replace("BADGE", "")
 
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -238,7 +237,7 @@ def test_agent_is_stopped_and_continued(machine):
     wait_for("the file", lambda: content(machine, "/srv/paused") == "right")
     os.kill(pid_of(agent), signal.SIGSTOP)
     machine.run("echo drift > /srv/paused; systemctl stop cron")
-    done = machine.run("timeout 20 stead status", check=False)
+    done = machine.run("timeout 50 stead status", check=False)
     os.kill(pid_of(agent), signal.SIGCONT)
     os.kill(agent.pid, signal.SIGCONT)  # nsenter stops with its child
     assert done.returncode != 124, "status waits for an agent that does not answer"
@@ -340,9 +339,7 @@ def test_reboot_while_the_agent_waits_for_systemd(machine):
     machine.run("systemctl daemon-reload && systemctl start after && systemctl stop dbus.socket dbus.service")
     machine.run("systemctl start stead-agent")
     wait_for("the job", lambda: re.search(r"srv-data.mount +stop waiting", machine.out("systemctl list-jobs")))
-    begin = time.monotonic()
-    machine.reboot()
-    assert time.monotonic() - begin < 100  # systemd would wait 300 s
+    assert machine.reboot() < 100  # systemd would wait 300 s
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def test_orphan_that_is_stuck_is_ended(machine, source):
         assert stuck.stdout.readline() == "stuck\n"
         text = machine.stead("apply", config("2.0"))
         assert "ending apt (process " in text and "it has lost what fetches for it" in text
-        assert stuck.wait(10) != 0
+        assert stuck.wait(60) != 0
     finally:
         stuck.kill()
     machine.settled(config("2.0"))

@@ -96,7 +96,7 @@ def test_bind_overlay_and_mounts_below_each_other(machine):
 def test_agent_repairs(machine):
     machine.agent(TMPFS)
     wait_for("the mount", lambda: is_mounted(machine, "/srv/cache"))
-    wait_for("the end of the round", lambda: "created mount" in machine.agent_log(), 20)
+    wait_for("the end of the round", lambda: "created mount" in machine.agent_log(), 45)
 
     def reports() -> list[str]:
         return re.findall(r".*drift repaired in.*", machine.agent_log())
@@ -104,8 +104,8 @@ def test_agent_repairs(machine):
     def repaired(what: str, tamper: str, check) -> None:
         told = len(reports())
         machine.run(tamper)
-        wait_for(f"repair of what was {what}", check, 20)
-        wait_for("the report", lambda: len(reports()) > told, 20)
+        wait_for(f"repair of what was {what}", check, 45)
+        wait_for("the report", lambda: len(reports()) > told, 45)
         print(f"{what}: {reports()[-1]}")
 
     def options() -> set[str]:

@@ -17,9 +17,9 @@ def test_hostname(machine):
     machine.agent('hostname "web2" {}\n')
     wait_for("the name", lambda: machine.out("uname -n") == "web2")
     machine.run("hostname changed-by-somebody")
-    wait_for("its return", lambda: machine.out("uname -n") == "web2", 20)
+    wait_for("its return", lambda: machine.out("uname -n") == "web2", 45)
     machine.run("echo other >/etc/hostname")
-    wait_for("its file", lambda: machine.path("/etc/hostname").read_text() == "web2\n", 20)
+    wait_for("its file", lambda: machine.path("/etc/hostname").read_text() == "web2\n", 45)
     assert before
 
 
@@ -50,7 +50,7 @@ def test_agent_keeps_the_key_of_a_user_who_comes_later(machine):
     path = machine.path("/home/zoe/.ssh/authorized_keys")
     wait_for("the key", lambda: path.exists() and KEY in path.read_text())
     machine.run("echo gone >/home/zoe/.ssh/authorized_keys")
-    wait_for("its return", lambda: KEY in path.read_text(), 20)
+    wait_for("its return", lambda: KEY in path.read_text(), 45)
 
 
 if __name__ == "__main__":

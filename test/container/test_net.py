@@ -193,7 +193,7 @@ def test_two_hosts_over_bridge_and_vxlan(machine):
         machine.converge(overlay(1, 2))
         other.converge(overlay(2, 1))
         wait_for("an answer", lambda: ping(machine, "10.1.0.2"))
-        assert ping(other, "10.1.0.1")
+        wait_for("an answer to the other", lambda: ping(other, "10.1.0.1"))
         other.converge(EMPTY)
         assert not ping(machine, "10.1.0.2")
         machine.converge(EMPTY)

@@ -99,8 +99,12 @@ def test_agent_repairs_also_after_its_programs_were_killed(machine):
 def test_nothing_runs_on_when_stead_is_killed(machine):
     agent = machine.agent(CONFIG)
     wait_for("the programs", lambda: len(programs_of(machine)) == 2)
-    (stead,) = [int(entry.name) for entry in machine.path("/proc").glob("[0-9]*")
+
+    def agents():
+        return [int(entry.name) for entry in machine.path("/proc").glob("[0-9]*")
                 if cmdline(entry).startswith(b"stead\0agent\0")]
+
+    (stead,) = wait_for("it alone", lambda: len(found := agents()) == 1 and found)  # what it starts is it at first
     machine.run(f"kill -{int(signal.SIGKILL)} {stead}")
     agent.wait(60)
     machine.agents.clear()
