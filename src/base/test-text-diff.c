@@ -1,5 +1,6 @@
 #include <glib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/myers.h"
 #include "base/text-diff.h"
@@ -170,14 +171,14 @@ static void test_very_different(void) {
         a[i] = (unsigned)g_rand_int_range(random, 0, 50);
         b[i] = (unsigned)g_rand_int_range(random, 0, 50);
     }
-    gint64 start = g_get_monotonic_time();
+    clock_t start = clock();
     size_t common = check_script(a, N, b, N);
-    gint64 taken = g_get_monotonic_time() - start;
+    clock_t taken = clock() - start;
     size_t best = lcs_length(a, N, b, N);
     g_test_message("%d random items: %.0f ms, %zu common of %zu", N, (double)taken / 1000, common,
                    best);
     g_assert_cmpuint(common, >=, best * 9 / 10);
-    g_assert_cmpint(taken, <, 5 * G_USEC_PER_SEC);
+    g_assert_cmpint(taken, <, 5 * CLOCKS_PER_SEC);
 }
 
 static void test_worst_texts(void) {
@@ -188,12 +189,12 @@ static void test_worst_texts(void) {
         b[i] = (char)('a' + g_rand_int_range(random, 0, 26));
         a[i + 1] = b[i + 1] = '\n';
     }
-    gint64 start = g_get_monotonic_time();
+    clock_t start = clock();
     g_autofree char *diff = text_diff(a, TEXT_DIFF_LIMIT, b, TEXT_DIFF_LIMIT, 3);
-    gint64 taken = g_get_monotonic_time() - start;
+    clock_t taken = clock() - start;
     g_assert_true(g_str_has_prefix(diff, "@@ -"));
     g_test_message("2 x 524288 random lines: %.0f ms", (double)taken / 1000);
-    g_assert_cmpint(taken, <, 30 * G_USEC_PER_SEC);
+    g_assert_cmpint(taken, <, 30 * CLOCKS_PER_SEC);
 }
 
 int main(int argc, char **argv) {

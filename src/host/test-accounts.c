@@ -611,35 +611,42 @@ static void test_lock(void) {
     test_root_free();
 }
 
-/* As lckpwdf(3) does it, in another process. Returns its id once it has the lock. */
-static pid_t hold_lock(const char *root, int hold_ms) {
+/* As lckpwdf(3) does it, in another process. Returns its id once it has the lock, which it keeps
+ * for so long after *ret_release is closed. */
+static pid_t hold_lock(const char *root, int hold_ms, int *ret_release) {
     g_autofree char *path = g_build_filename(root, "etc/.pwd.lock", NULL);
-    int ready[2];
+    int ready[2], release[2];
     g_assert_cmpint(pipe(ready), ==, 0);
+    g_assert_cmpint(pipe2(release, O_CLOEXEC), ==, 0);
     pid_t pid = fork();
+    char byte;
     if (pid == 0) {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
         int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0 || fcntl(fd, F_SETLKW, &lock) != 0 || write(ready[1], "x", 1) != 1)
+        close(release[1]);
+        if (fd < 0 || fcntl(fd, F_SETLKW, &lock) != 0 || write(ready[1], "x", 1) != 1 ||
+            read(release[0], &byte, 1) != 0)
             _exit(1);
         usleep(hold_ms * 1000);
         _exit(0);
     }
-    char byte;
     close(ready[1]);
+    close(release[0]);
     g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
     close(ready[0]);
+    *ret_release = release[1];
     return pid;
 }
 
 static void test_lock_of_others(void) {
     const char *root = new_root();
     g_autoptr(GError) error = NULL;
-    int fd = -1;
-    pid_t pid = hold_lock(root, 400);
+    int fd = -1, release;
+    pid_t pid = hold_lock(root, 300, &release);
     g_autofree char *who = g_strdup_printf("process %d has held", (int)pid);
     expect_error(accounts_lock_take(root, 50000, &fd, &problem), STEAD_ERROR_TIMEOUT, who);
-    g_assert_true(accounts_lock_take(root, 10000000, &fd, &error));
+    close(release);
+    g_assert_true(accounts_lock_take(root, 60000000, &fd, &error));
     g_assert_no_error(error);
     close(fd);
     int status;
@@ -682,8 +689,10 @@ static void expect_changes_seen(Host *host) {
 static void test_real_host(void) {
     const char *root = new_root();
     g_autoptr(GError) error = NULL;
-    pid_t pid = hold_lock(root, 300);
+    int release;
+    pid_t pid = hold_lock(root, 300, &release);
     int64_t start = g_get_monotonic_time();
+    close(release);
     {
         g_autoptr(Host) host = host_real_new(root, NULL, &error);
         g_assert_no_error(error);

@@ -371,7 +371,7 @@ static bool start_daemon(FakeSystemd *systemd) {
 
 static int open_bus(sd_bus **ret_bus) {
     int r = -ECONNREFUSED;
-    for (int i = 0; i < 1000 && r < 0; i++, g_usleep(1000))
+    for (int i = 0; i < 60000 && r < 0; i++, g_usleep(1000))
         r = sd_bus_open_system(ret_bus);
     return r;
 }

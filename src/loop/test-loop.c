@@ -110,11 +110,11 @@ static void test_virtual_hours(void) {
     test.period = SECOND;
     test.limit = 10 * 3600;
     loop_timer_set(test.loop, &test.timer, SECOND, tick, &test);
-    gint64 start = g_get_monotonic_time();
+    double start = cpu_seconds();
     run(&test);
-    gint64 taken = g_get_monotonic_time() - start;
-    g_test_message("10 hours of seconds: %.1f ms", (double)taken / 1000);
-    g_assert_cmpint(taken, <, SECOND);
+    double taken = cpu_seconds() - start;
+    g_test_message("10 hours of seconds: %.1f ms", taken * 1000);
+    g_assert_cmpfloat(taken, <, 1);
     g_assert_cmpuint(loop_now(test.loop), ==, 10 * HOUR);
     g_assert_cmpuint(loop_wall_now(test.loop), ==, LOOP_VIRTUAL_EPOCH + 10 * HOUR);
     test_close(&test);
@@ -132,7 +132,7 @@ static void test_real_time(void) {
     run(&test);
     uint64_t taken = loop_now(test.loop) - start;
     g_assert_cmpuint(taken, >=, 50000);
-    g_assert_cmpuint(taken, <, SECOND);
+    g_assert_cmpuint(taken, <, 10 * SECOND);
     g_assert_cmpfloat(cpu_seconds() - cpu, <, 0.04);
     g_assert_cmpuint(loop_wall_now(test.loop) / SECOND - (uint64_t)g_get_real_time() / SECOND, <=,
                      1);
@@ -377,16 +377,16 @@ static void test_post_speed(void) {
     enum { N = 1000000 };
     Test test;
     test_open(&test, false);
-    uint64_t start = (uint64_t)g_get_monotonic_time();
+    double start = cpu_seconds();
     for (unsigned i = 0; i < N; i++)
         loop_post(test.loop, nothing, NULL);
-    uint64_t post = since(&start);
+    double posted = cpu_seconds();
     loop_post(test.loop, quit, &test);
     run(&test);
-    uint64_t deliver = since(&start);
-    g_test_message("ns a message: post %.0f, deliver %.0f", (double)post * 1000 / N,
-                   (double)deliver * 1000 / N);
-    g_assert_cmpuint(post + deliver, <, 2 * SECOND);
+    double end = cpu_seconds();
+    g_test_message("ns a message: post %.0f, deliver %.0f", (posted - start) * 1e9 / N,
+                   (end - posted) * 1e9 / N);
+    g_assert_cmpfloat(end - start, <, 2);
     test_close(&test);
 }
 
@@ -559,7 +559,7 @@ static void test_longest_callback(void) {
     loop_post(test.loop, sleep_and_post, &test);
     run(&test);
     g_assert_cmpuint(loop_longest_callback(test.loop), >=, 1000);
-    g_assert_cmpuint(loop_longest_callback(test.loop), <, SECOND);
+    g_assert_cmpuint(loop_longest_callback(test.loop), <, 10 * SECOND);
     test_close(&test);
 }
 
