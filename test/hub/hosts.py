@@ -42,13 +42,13 @@ class Gateway:
 
 class Hosts:
     """`with Hosts(url, {"web1": facts}) as hosts:` hosts.bad: digests that all fail with; hosts.sick: what health checks
-    say with a digest."""
+    say with a digest. `with hosts.turns:` they do nothing but what the test lets them do, as by hosts.turn()."""
 
     def __init__(self, url: str, facts: dict):
         self.store, self.facts, self.bad, self.answers = Gateway(url), facts, set(), {}
         self.sick: dict = {}
         self.running: dict = dict.fromkeys(facts, "")
-        self.ending = threading.Event()
+        self.ending, self.turns = threading.Event(), threading.Lock()
         self.thread = threading.Thread(target=self.live)
         self.trouble = None
 
@@ -64,19 +64,24 @@ class Hosts:
     def live(self):
         try:
             while not self.ending.wait(0.05):
-                for host, desired in self.store.range(f"{FLEET}desired/").items():
-                    if host in self.running and self.running[host] != desired["digest"]:
-                        self.running[host] = desired["digest"]
-                        self.report(host)
-                for name, question in self.store.range(f"{FLEET}ask/").items():
-                    if name not in self.answers:
-                        self.answers[name] = question
-                        said = {"answer": f"{question['kind']} {question['name']} is as it shall be"}
-                        if question["name"] == "none":
-                            said = {"error": "there is no such resource"}
-                        self.store.put(f"{FLEET}answer/{name}", said)
+                with self.turns:
+                    self.turn()
         except Exception as trouble:  # told where it is waited for
             self.trouble = trouble
+
+    def turn(self):
+        """Takes what is desired by now, and answers what was asked."""
+        for host, desired in self.store.range(f"{FLEET}desired/").items():
+            if host in self.running and self.running[host] != desired["digest"]:
+                self.running[host] = desired["digest"]
+                self.report(host)
+        for name, question in self.store.range(f"{FLEET}ask/").items():
+            if name not in self.answers:
+                self.answers[name] = question
+                said = {"answer": f"{question['kind']} {question['name']} is as it shall be"}
+                if question["name"] == "none":
+                    said = {"error": "there is no such resource"}
+                self.store.put(f"{FLEET}answer/{name}", said)
 
     def __enter__(self):
         for host, facts in self.facts.items():

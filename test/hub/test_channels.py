@@ -106,6 +106,14 @@ class Repository:
         assert channel["outcome"] == outcome, channel
         return channel
 
+    def comes_to(self, *parts: str) -> str:
+        """Waits for a problem with these words: a look that has begun before may end with others."""
+        def found() -> str:
+            problem = self.channel().get("problem", "")
+            return problem if all(part in problem for part in parts) else ""
+
+        return eventually(found, f"the problem {parts}, not {self.channel()}")
+
     def deploys(self) -> list[dict]:
         return self.hub.get("/v1/deploys").json["deploys"]
 
@@ -235,8 +243,7 @@ def test_gone_and_back(repository):
     repository.follow()
     repository.came(first, "deployed")
     away = repository.bare.rename(repository.directory / "away.git")
-    problem = eventually(lambda: repository.channel().get("problem"))
-    assert f"ask '{repository.url}' for its branch 'main': " in problem and "does not" in problem, problem
+    problem = repository.comes_to(f"ask '{repository.url}' for its branch 'main': ", "does not")
     gone = repository.call("hub", "channel", "check", "prod", "--data", str(repository.hub.data))
     assert gone.returncode == 4 and problem in gone.stdout and "deployed as 1" in gone.stdout, gone
     away.rename(repository.bare)
@@ -251,12 +258,11 @@ def test_gone_and_back(repository):
     assert repository.came(repository.push(), "deployed")["record"] == 2
     if os.geteuid() == 0:
         os.chown(repository.bare, 65534, 65534)
-        problem = eventually(lambda: repository.channel().get("problem"))
-        assert "; give it to the user that the hub runs as, or name it by ssh or https" in problem, problem
+        repository.comes_to("; give it to the user that the hub runs as, or name it by ssh or https")
         os.chown(repository.bare, 0, 0)
         eventually(lambda: "problem" not in repository.channel())
     repository.git("branch", "-m", "main", "other", cwd=repository.bare)
-    assert "it has none of that name" in eventually(lambda: repository.channel().get("problem"))
+    repository.comes_to("it has none of that name")
     repository.on_hub("hub", "channel", "remove", "prod")
     eventually(lambda: not mirror.exists())
     assert repository.hub.get("/v1/channels/prod").status == 404

@@ -72,6 +72,16 @@ def motd(text: str) -> str:
     return f'file "/etc/motd" {{ content = "{text}" }}\n'
 
 
+def heard_of(hub, *names: str):
+    """Until they have said something of themselves: a rollout goes past who is silent."""
+    def heard() -> bool:
+        alive = {row["host"] for row in hub.get("/v1/fleet").json["hosts"] if row["state"] != "silent"}
+        known = {row["host"] for row in hub.get("/v1/fleet/facts").json["hosts"] if row["facts"]}
+        return set(names) <= alive & known
+
+    eventually(heard, f"what {', '.join(names)} say of themselves")
+
+
 def restart(hub):
     hub.options = ("--listen", f"127.0.0.1:{hub.port}")
     hub.start()
@@ -80,9 +90,7 @@ def restart(hub):
 def test_joined_machines_run_what_is_deployed(hub, operator, tmp_path):
     sites = [Member(tmp_path / name, hub, "--deploy-key", operator.public) for name in ("web1", "web10")]
     with sites[0].agent() as first, sites[1].agent():
-        for site in sites:
-            eventually(lambda site=site: operator.hub.get("/v1/fleet/facts").body.decode().count("hostname") or
-                       site.status("hub").get("connected"), "facts")
+        heard_of(hub, "web1", "web10")
         said = operator.deploy('file "/etc/motd" { content = values.motd }', values="motd: one\n")
         assert "2 hosts ('all'): 2 passed" in said
         assert [site.motd() for site in sites] == ["one", "one"]
@@ -97,6 +105,9 @@ def test_joined_machines_run_what_is_deployed(hub, operator, tmp_path):
         eventually(lambda: sites[0].motd() == "one", "the repair without a hub")
         eventually(lambda: "hub: as 'web1', out of reach since " in sites[0].run("status").out)
         restart(hub)
+        for site in sites:
+            eventually(lambda site=site: site.status("hub").get("connected"), "the hub that is back")
+        heard_of(hub, "web1", "web10")
         said = operator.deploy(motd("two"))
         assert "2 hosts ('all'): 2 passed" in said
         assert [site.motd() for site in sites] == ["two", "two"]
@@ -134,7 +145,7 @@ def test_a_bad_deploy_ends_at_its_canary(hub, operator, tmp_path):
         operator.stead("host", "label", site.name, f"role={site.name[:-1]}")
     one_by_one = "batch=1,soak=0s,timeout=60s,order=name"
     with sites[0].agent(), sites[1].agent(), sites[2].agent():
-        eventually(lambda: [row["facts"] != {} for row in hub.get("/v1/fleet/facts").json["hosts"]] == [True] * 3, "facts")
+        heard_of(hub, "db1", "web1", "web2")
         assert "3 hosts ('all'): 3 passed" in operator.deploy(motd("one"), strategy=one_by_one)
         assert [site.motd() for site in sites] == ["one"] * 3
         for site in sites:

@@ -13,7 +13,7 @@ import time
 
 import pytest
 from fleet import Connection, Hub, next_event
-from scratch import PATIENCE, REPOSITORY, STEAD, eventually
+from scratch import PATIENCE, REPOSITORY, STEAD, eventually, free_ports
 
 
 def served(hub) -> bool:
@@ -84,7 +84,7 @@ def test_slow_clients_do_not_hold_others_up(hub):
     for connection in slow:
         connection.send(b"GET /v1/hosts HTTP/1.1\r\nHost: x\r\nX-")
     start = time.monotonic()
-    assert served(hub) and time.monotonic() - start < 5
+    assert served(hub) and time.monotonic() - start < 15  # they are held for 20 s
     for connection in slow[:20]:  # a byte now and then
         with contextlib.suppress(OSError):
             connection.send(b"a")
@@ -119,15 +119,27 @@ def test_stalled_handshakes_cost_nothing(hub):
 
 def test_too_many_of_one_address(hub):
     many = [Connection(hub.port, None) for _ in range(300)]
-    ended = []
     for connection in many:
-        connection.socket.settimeout(0.01)
-        with contextlib.suppress(TimeoutError):
-            ended.append(connection.ended() if not connection.socket.recv(1) else False)
-    assert 40 <= len(ended) <= 60, len(ended)
+        connection.socket.setblocking(False)
+
+    def ended() -> int:
+        return sum(has_ended(connection.socket) for connection in many)
+
+    eventually(lambda: ended() >= 40)
+    assert served_or_none(hub) is None  # of this address nobody more, and by now it has seen all of them
+    assert ended() <= 60, ended()
     for connection in many:
         connection.close()
     eventually(lambda: served_or_none(hub))
+
+
+def has_ended(one: socket.socket) -> bool:
+    try:
+        return not one.recv(1)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def served_or_none(hub):
@@ -233,12 +245,7 @@ def test_disk_full(small_disk, tmp_path):
 
 @pytest.fixture
 def etcd(tmp_path):
-    ports = []
-    for _ in range(2):
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            ports.append(one.getsockname()[1])
-    client, peer = (f"http://127.0.0.1:{port}" for port in ports)
+    client, peer = (f"http://127.0.0.1:{port}" for port in free_ports(2))
     process = subprocess.Popen(
         ["etcd", "--name", "one", "--data-dir", tmp_path / "etcd", "--listen-client-urls", client, "--advertise-client-urls",
          client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"one={peer}"],

@@ -38,7 +38,7 @@ def test_what_a_host_says_drives_no_terminal(world):
     say(web1, "reported/web1", report(message=EVIL))
     say(web1, "drift/web1/1700000000000000", {"resource": EVIL, "what": EVIL})
     say(web1, "facts/web1", {"facts": {"hostname": EVIL, EVIL: 1}})
-    eventually(lambda: "owned" in hub.get("/v1/fleet").body.decode())
+    eventually(lambda: all("owned" in hub.get(f"/v1/fleet{part}").body.decode() for part in ("", "/facts", "/drift")))
     for words in (("fleet", "status"), ("fleet", "drift"), ("fleet", "facts", "--fact", "hostname"), ("fleet", "facts")):
         done = subprocess.run([STEAD, *words, "--data", hub.data], capture_output=True, check=False)
         text = (done.stdout + done.stderr).decode()

@@ -7,7 +7,7 @@ import pytest
 
 from etcd_words import Gateway, b64, delete, get, put, revision_is, text_of, value_is
 from fleet import Hub
-from scratch import STEAD, eventually
+from scratch import PATIENCE, eventually
 
 ROOT = "stead/1/"
 
@@ -342,7 +342,7 @@ def test_pipelined_requests_are_answered_in_order(world):
     keys = [f"{ROOT}kv/web1/p{n}" for n in range(20)]
     connection.send(b"".join(world.web1.request("kv/put", {"key": b64(key), "value": b64("v")}) for key in keys))
     revisions = [int(connection.answer().json["header"]["revision"]) for _ in keys]
-    assert revisions == list(range(revisions[0], revisions[0] + len(keys)))
+    assert revisions == sorted(set(revisions)), revisions  # a lease of another test may end in between
     connection.close()
 
 
@@ -370,7 +370,7 @@ def test_revoked_in_the_middle_of_a_watch(world, tmp_path):
     assert stream.next()["created"]
     threading.Thread(target=lambda: (stream.next(), ended.set()), daemon=True).start()
     assert world.hub.stead("host", "revoke", "gone", "--data", str(world.hub.data)).returncode == 0
-    assert ended.wait(10)
+    assert ended.wait(PATIENCE)
     status, said = gone.put(ROOT + "host/gone", "still here")
     assert status == 403 and "was revoked" in said["error"]
     assert gone.watch(ROOT + "host/", prefix=True)[0] == 403
