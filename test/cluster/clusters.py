@@ -108,9 +108,11 @@ class Cluster:
         time.sleep(0.1)
         for host in self.hosts.values():
             if host.process:
-                answer = host.ask("status", "--json").stdout
-                if answer:
-                    return json.loads(answer)
+                # Behind the picture an error may come: at the moment there is no quorum.
+                events = [json.loads(line) for line in host.ask("status", "--json").stdout.splitlines()]
+                for event in events:
+                    if event["event"] == "cluster":
+                        return event
         return {}
 
     def roles(self) -> dict[str, str]:

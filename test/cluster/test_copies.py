@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from clusters import Cluster, stead
 from etcd import Etcd
-from scratch import PATIENCE, STEAD, eventually
+from scratch import PATIENCE, STEAD, eventually, free_ports
 
 
 @pytest.fixture
@@ -131,8 +131,8 @@ def test_migrate(hub, target):
 
 def test_agents_read_anew_after_a_migration(hub, target, tmp_path):
     """A host's watch at the hub ends when the store behind that is another one, whose revisions mean nothing to it."""
-    running = Hub(hub[0])
-    port = int(running.started["url"].rsplit(":", 1)[1])
+    port = free_ports(1)[0]  # where nobody's connection is while no hub runs
+    running = Hub(hub[0], port=port)
     call = stead("token", "new", "--host", "web1", "--data", hub[0]).stdout.split()[1:]
     assert stead(*call, "--state", tmp_path / "web1").returncode == 0
     mine = tmp_path / "web1/hub"

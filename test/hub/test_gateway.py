@@ -9,7 +9,7 @@ import etcd
 from fleet import Hub
 from scratch import PATIENCE, Site, eventually
 
-TTL = 4  # seconds: what a killed host published is gone after so long
+TTL = 6  # seconds: what a killed host published is gone after so long
 LIST = """
 local names = {}
 for name in pairs(exchange.get("/")) do table.insert(names, name .. "\\n") end
@@ -62,6 +62,12 @@ def published(site: Site) -> list[str]:
     with contextlib.suppress(FileNotFoundError):
         return site.path("/etc/published").read_text().split()
     return []
+
+
+def knows(site: Site, key: str) -> bool:
+    """Whether its agent has it, and has kept that."""
+    kept = site.root / "var/lib/stead/exchange.json"
+    return published(site) == [key] and kept.exists() and key in kept.read_text()
 
 
 def never_worse(condition, seconds: float):
@@ -160,7 +166,7 @@ def test_apply_without_its_hub(fleet):
     fleet.restart_hub()
     with seer.agent() as agent:
         agent.wait("converged")
-        eventually(lambda: (fleet.state(seer) / "exchange.json").exists())
+        eventually(lambda: knows(seer, "web1/http"), "what web1 says again")
     fleet.hub.stop(signal.SIGKILL)
     seer.path("/etc/published").unlink()
     late = seer.apply()

@@ -11,7 +11,7 @@ from fleet import Hub
 from scratch import PATIENCE, STEAD, eventually
 
 EACH = 10  # connections of a kind
-BOUND = 18  # seconds: 13, and a busy machine; the first heartbeat comes after 19, and says nothing for a minute more
+BOUND = 35  # seconds: 13, and a busy machine; the first heartbeat comes after 19, and says nothing for a minute more
 
 # Opens connections of three kinds in the clients' namespace, says so, and stays.
 CLIENTS = r"""
@@ -78,6 +78,19 @@ def established(side) -> int:
     return len(done.stdout.splitlines())
 
 
+def cut(side, neighbour: str):
+    """What is sent goes to a machine that is none: nobody is told, unlike when the link is down."""
+    subprocess.run([*side, "ip", "neigh", "replace", neighbour, "lladdr", "02:00:00:00:00:01", "dev", "wire", "nud", "permanent"],
+                   check=True)
+
+
+def connects(side) -> int:
+    """That were begun there."""
+    lines = subprocess.run([*side, "cat", "/proc/net/snmp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    names, numbers = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(numbers[names.index("ActiveOpens")])
+
+
 def test_a_cut_is_noticed_at_both_ends(tmp_path, sides):
     with contextlib.ExitStack() as stack:
         hub = stack.enter_context(Hub(tmp_path / "hub", inside=sides[0], address="192.0.2.1"))
@@ -96,20 +109,22 @@ def test_a_cut_is_noticed_at_both_ends(tmp_path, sides):
         eventually(lambda: established(sides[1]) == 3 * EACH + 1)
         assert connections(hub) == 3 * EACH + 1
 
-        subprocess.run([*sides[1], "ip", "link", "set", "wire", "down"], check=True)
-        cut = time.monotonic()
+        cut(sides[0], "192.0.2.2")
+        cut(sides[1], "192.0.2.1")
+        begin = time.monotonic()
         # What is told to all of these is on its way when they are gone: the kernel does not ask then.
         assert hub.stead("token", "new", "ann", "--role", "reader", "--data", str(hub.data)).returncode == 0
-        left = eventually(lambda: connections(hub) == 0 and time.monotonic(), "the hub to notice") - cut
-        print(json.dumps({"noticed by the hub after": round(left, 1)}))
-        assert left < BOUND
-        asked = time.monotonic()
-        look = subprocess.run([*sides[1], STEAD, "state", "get", "stead/1/kv/x", "--store", f"etcd={hub.url}"], capture_output=True,
-                              text=True, timeout=PATIENCE, check=False)
-        assert look.returncode == 4, look.stderr
-        assert time.monotonic() - asked < 9  # one connecting, of 5 s, not two
+        left = eventually(lambda: connections(hub) == 0 and time.monotonic(), "the hub to notice") - begin
         # The sockets of Python ask nobody; the agent's is another.
         eventually(lambda: established(sides[1]) <= 3 * EACH, "the watch to notice", BOUND)
+        print(json.dumps({"noticed by the hub after": round(left, 1)}))
+        assert left < BOUND
+        ended(watch)  # it connects too
+        before = connects(sides[1])
+        look = subprocess.run([*sides[1], STEAD, "state", "get", "stead/1/kv/x", "--store", f"etcd={hub.url}"], capture_output=True,
+                              text=True, timeout=PATIENCE, check=False)
+        assert look.returncode == 4 and "unreachable" not in look.stderr, look.stderr
+        assert connects(sides[1]) - before == 1  # one connecting, of 5 s, not two
 
 
 def test_who_ends_a_stream_is_not_counted_on(hub):
@@ -119,4 +134,4 @@ def test_who_ends_a_stream_is_not_counted_on(hub):
         stream.close()
     begin = time.monotonic()
     eventually(lambda: b"\nstead_hub_streams 0\n" in hub.get("/metrics").body)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 15  # the heartbeat comes after 19
