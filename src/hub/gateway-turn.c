@@ -1,80 +1,153 @@
 /*
- * Hosts take turns: one that reads as fast as it can leaves room for the others. What it has read
- * costs it time, at GATEWAY_READ_KIB_S; beyond GATEWAY_AHEAD_US of that its next reads wait, and
- * never are more than GATEWAY_READS of them under way.
+ * Hosts take turns: one that reads or writes as fast as it can leaves room for the others. What it
+ * has done costs it time, at the rate of its kind; beyond what it may be ahead its next requests
+ * wait, and only a few of them are under way at once.
  */
 #include "hub/gateway.h"
 
-static uint64_t cost_us(int kib) {
-    return (uint64_t)(kib + GATEWAY_ASK_KIB) * G_USEC_PER_SEC / GATEWAY_READ_KIB_S;
+typedef struct {
+    int kib_s;
+    int ask_kib;        /* what asking costs by itself */
+    int ahead_s;        /* so much of it at once, after a time of rest */
+    unsigned under_way; /* of a host at the same time */
+} Rate;
+
+static const Rate rates[TURNS] = {
+    [TURN_READ] = { .kib_s = GATEWAY_READ_KIB_S, .ask_kib = 8, .ahead_s = 2, .under_way = 2 },
+    [TURN_WRITE] = { .kib_s = GATEWAY_WRITE_KIB_S, .ask_kib = 1, .ahead_s = 64, .under_way = 16 },
+};
+
+static bool writes(const StoreTxn *txn) {
+    for (unsigned branch = STORE_THEN; branch <= STORE_ELSE; branch++)
+        for (unsigned i = 0; i < txn->branches[branch]->len; i++)
+            if (((const Op *)txn->branches[branch]->pdata[i])->kind != OP_RANGE)
+                return true;
+    return false;
 }
 
-static void pump(Tenant *tenant);
+/* What it puts, whichever branch it is that runs. */
+static int written_kib(const StoreTxn *txn) {
+    size_t bytes = 0;
+    for (unsigned branch = STORE_THEN; branch <= STORE_ELSE; branch++)
+        for (unsigned i = 0; i < txn->branches[branch]->len; i++) {
+            const Op *op = txn->branches[branch]->pdata[i];
+            bytes += op->value ? g_bytes_get_size(op->key) + g_bytes_get_size(op->value) : 0;
+        }
+    return (int)(bytes / 1024);
+}
+
+static Turn *turn_of(const Ask *ask) {
+    return &tenant_of(ask->hub->gateway, ask->host)->turns[ask->turn];
+}
+
+static void pay(Turn *turn, int kib) {
+    uint64_t now = loop_now(turn->gateway->hub->loop);
+    turn->paid_until = MAX(turn->paid_until, now) +
+                       (uint64_t)kib * G_USEC_PER_SEC / (unsigned)rates[turn->of].kib_s;
+}
+
+static void begin(Turn *turn, Ask *ask) {
+    ask->in_turn = true;
+    turn->under_way++;
+    pay(turn, ask->ask_kib);
+    ask->go(ask);
+}
+
+/* From when on the next one may begin. */
+static uint64_t next_begin(const Turn *turn) {
+    uint64_t ahead = (uint64_t)rates[turn->of].ahead_s * G_USEC_PER_SEC;
+    return turn->paid_until - MIN(turn->paid_until, ahead);
+}
+
+static bool has_room(const Turn *turn) {
+    return turn->under_way < rates[turn->of].under_way;
+}
+
+static bool may_begin(const Turn *turn) {
+    return has_room(turn) && next_begin(turn) <= loop_now(turn->gateway->hub->loop);
+}
+
+/* Whoever asked is gone. */
+static void leave(void *data) {
+    Ask *ask = data;
+    Turn *turn = turn_of(ask);
+    turn->waiting_kib -= ask->ask_kib;
+    g_queue_remove(&turn->waiting, ask);
+}
+
+static void push(Turn *turn, Ask *ask) {
+    turn->waiting_kib += ask->ask_kib;
+    turn->gateway->waited[turn->of]++;
+    g_queue_push_tail(&turn->waiting, ask);
+    ask_hold(ask, ask, leave);
+}
+
+static Ask *pop(Turn *turn) {
+    Ask *ask = g_queue_pop_head(&turn->waiting);
+    if (ask) {
+        turn->waiting_kib -= ask->ask_kib;
+        ask_release(ask);
+    }
+    return ask;
+}
+
+static void on_time(void *data);
+
+static void pump(Turn *turn) {
+    while (turn->waiting.head && may_begin(turn))
+        begin(turn, pop(turn));
+    if (turn->waiting.head && has_room(turn))
+        loop_timer_set(turn->gateway->hub->loop, &turn->timer, next_begin(turn), on_time, turn);
+}
 
 static void on_time(void *data) {
     pump(data);
 }
 
-static void begin(Tenant *tenant, Ask *ask) {
-    ask->reads = true;
-    tenant->reading++;
-    ask->go(ask);
-}
-
-/* From when on the next one may begin. */
-static uint64_t next_turn(const Tenant *tenant) {
-    return tenant->paid_until - MIN(tenant->paid_until, GATEWAY_AHEAD_US);
-}
-
-static void pump(Tenant *tenant) {
-    Loop *loop = tenant->gateway->hub->loop;
-    while (tenant->waiting.head && tenant->reading < GATEWAY_READS &&
-           next_turn(tenant) <= loop_now(loop)) {
-        Ask *ask = g_queue_pop_head(&tenant->waiting);
-        ask_release(ask);
-        begin(tenant, ask);
-    }
-    if (tenant->waiting.head && tenant->reading < GATEWAY_READS)
-        loop_timer_set(loop, &tenant->timer, next_turn(tenant), on_time, tenant);
-}
-
-static void leave(void *data) {
-    Ask *ask = data;
-    g_queue_remove(&tenant_of(ask->hub->gateway, ask->host)->waiting, ask);
-}
-
 void turn_take(Ask *ask, void (*go)(Ask *ask)) {
-    Tenant *tenant = tenant_of(ask->hub->gateway, ask->host);
+    ask->turn = writes(ask->asked->txn) ? TURN_WRITE : TURN_READ;
+    ask->ask_kib = rates[ask->turn].ask_kib + written_kib(ask->asked->txn);
     ask->go = go;
-    if (!tenant->waiting.head && tenant->reading < GATEWAY_READS &&
-        next_turn(tenant) <= loop_now(ask->hub->loop)) {
-        begin(tenant, ask);
-        return;
+    Turn *turn = turn_of(ask);
+    if (!turn->waiting.head && may_begin(turn)) {
+        begin(turn, ask);
+    } else if (turn->waiting_kib + ask->ask_kib > GATEWAY_WAITING_KIB) {
+        g_autoptr(GError) error =
+            g_error_new(STORE_ERROR, STORE_ERROR_UNAVAILABLE,
+                        "host '%s' has %d KiB of requests that wait: it may go on at %d KiB/s",
+                        ask->host, turn->waiting_kib, rates[turn->of].kib_s);
+        gateway_refuse(ask, error);
+    } else {
+        push(turn, ask);
+        pump(turn);
     }
-    ask->hub->gateway->waited++;
-    g_queue_push_tail(&tenant->waiting, ask);
-    ask_hold(ask, ask, leave);
-    pump(tenant);
 }
 
 void turn_end(Ask *ask) {
-    if (!ask->reads)
+    if (!ask->in_turn)
         return;
-    Tenant *tenant = tenant_of(ask->hub->gateway, ask->host);
-    uint64_t now = loop_now(ask->hub->loop);
-    ask->reads = false;
-    tenant->reading--;
-    tenant->paid_until = MAX(tenant->paid_until, now) + cost_us(ask->load_kib);
-    pump(tenant);
+    Turn *turn = turn_of(ask);
+    ask->in_turn = false;
+    turn->under_way--;
+    pay(turn, ask->load_kib);
+    pump(turn);
 }
 
 void turn_away(Gateway *gateway, const char *host) {
     Tenant *tenant = g_hash_table_lookup(gateway->tenants, host);
     g_autoptr(GError) error = g_error_new(STORE_ERROR, STORE_ERROR_DENIED,
                                           "host '%s' was revoked: let it join again", host);
-    Ask *ask;
-    while (tenant && (ask = g_queue_pop_head(&tenant->waiting))) {
-        ask_release(ask);
-        gateway_refuse(ask, error);
-    }
+    for (unsigned of = 0; tenant && of < TURNS; of++)
+        for (Ask *ask; (ask = pop(&tenant->turns[of]));)
+            gateway_refuse(ask, error);
+}
+
+void turn_init(Turn *turn, TurnOf of, Gateway *gateway) {
+    *turn = (Turn){ .of = of, .gateway = gateway };
+    g_queue_init(&turn->waiting);
+}
+
+void turn_clear(Turn *turn) {
+    g_assert(g_queue_is_empty(&turn->waiting));
+    loop_timer_clear(&turn->timer);
 }

@@ -8,8 +8,8 @@
 
 static void tenant_free(void *data) {
     Tenant *tenant = data;
-    g_assert(g_queue_is_empty(&tenant->waiting));
-    loop_timer_clear(&tenant->timer);
+    for (unsigned of = 0; of < TURNS; of++)
+        turn_clear(&tenant->turns[of]);
     g_atomic_rc_box_release(tenant->load);
     g_free(tenant->name);
     g_free(tenant);
@@ -21,8 +21,8 @@ Tenant *tenant_of(Gateway *gateway, const char *host) {
         tenant = g_new0(Tenant, 1);
         tenant->name = g_strdup(host);
         tenant->load = g_atomic_rc_box_new0(Load);
-        tenant->gateway = gateway;
-        g_queue_init(&tenant->waiting);
+        for (unsigned of = 0; of < TURNS; of++)
+            turn_init(&tenant->turns[of], of, gateway);
         g_hash_table_insert(gateway->tenants, tenant->name, tenant);
     }
     return tenant;
@@ -184,16 +184,8 @@ static void start(Ask *ask) {
     ask_wait(ask, etcd_asked_start(ask->asked, ask->hub->state, on_asked, ask), on_done);
 }
 
-static bool has_range(const StoreTxn *txn) {
-    for (unsigned branch = STORE_THEN; txn && branch <= STORE_ELSE; branch++)
-        for (unsigned i = 0; i < txn->branches[branch]->len; i++)
-            if (((const Op *)txn->branches[branch]->pdata[i])->kind == OP_RANGE)
-                return true;
-    return false;
-}
-
 static void start_for_host(Ask *ask) {
-    if (has_range(ask->asked->txn))
+    if (ask->asked->txn)
         turn_take(ask, start);
     else
         start(ask);

@@ -17,11 +17,11 @@
 #define GATEWAY_BEHIND_S   30u
 #define GATEWAY_UNSENT_KIB (64 * 1024) /* of answers to a host that it has not taken, at a hub */
 
-/* What a host may read at a hub for long, and at once before; what asking costs by itself. */
-#define GATEWAY_READ_KIB_S 8192
-#define GATEWAY_AHEAD_US   (2 * (uint64_t)G_USEC_PER_SEC)
-#define GATEWAY_ASK_KIB    8
-#define GATEWAY_READS      2u /* of a host, under way at the same time */
+/* What a host may read and write at a hub for long. What it overwrites stays as history for an hour
+ * (history.c): the rate of writing bounds how much that is. */
+#define GATEWAY_READ_KIB_S  8192
+#define GATEWAY_WRITE_KIB_S 512
+#define GATEWAY_WAITING_KIB (16 * 1024) /* of requests of a host of one kind, when it does more */
 /* From here on an answer is written by a worker, not by the loop. */
 #define GATEWAY_LARGE_KIB 128
 
@@ -33,17 +33,25 @@ struct Load {
     int kib; /* that were answered, and are not sent */
 };
 
+typedef enum { TURN_READ, TURN_WRITE, TURNS } TurnOf;
+
+/* Requests of a host that cost the same. */
+typedef struct {
+    TurnOf of;
+    Gateway *gateway;
+    GQueue waiting; /* of Ask */
+    int waiting_kib;
+    unsigned under_way;
+    uint64_t paid_until; /* loop time: what was done has cost its time up to then */
+    LoopTimer *timer;
+} Turn;
+
 /* A host that has asked. */
 typedef struct {
     char *name;
     unsigned leases, granting; /* that are known here; that it is about to get */
     Load *load;
-
-    Gateway *gateway;
-    GQueue waiting;      /* of Ask: to read */
-    unsigned reading;    /* under way */
-    uint64_t paid_until; /* loop time: what it has read has cost its time up to then */
-    LoopTimer *timer;
+    Turn turns[TURNS];
 } Tenant;
 
 struct Gateway {
@@ -52,7 +60,7 @@ struct Gateway {
     GHashTable *tenants; /* name -> Tenant; as long as the gateway */
     GPtrArray *channels; /* of Channel */
     GHashTable *leases;  /* int64_t -> Tenant: those that are known here */
-    uint64_t refused, requests, waited;
+    uint64_t refused, requests, waited[TURNS];
     int64_t revision; /* the last that was seen */
     GPtrArray *said;  /* of StoreEntry: what message tells, as many watches are told the same */
     GBytes *message;
@@ -76,6 +84,8 @@ unsigned gateway_watches_of(const Gateway *gateway, const char *host);
 void gateway_turn_away(Gateway *gateway, const char *credential);
 
 /* gateway-turn.c */
+void turn_init(Turn *turn, TurnOf of, Gateway *gateway);
+void turn_clear(Turn *turn);                        /* nobody waits any more */
 void turn_take(Ask *ask, void (*go)(Ask *ask));     /* goes at once, or when it is its turn */
 void turn_end(Ask *ask);                            /* it was answered, with ask->load_kib */
 void turn_away(Gateway *gateway, const char *host); /* refuses all that waits */

@@ -91,7 +91,9 @@ struct Ask {
     int load_kib;        /* of the answer */
     Claim *claim;        /* the same: what it is about to add to the store; or NULL */
     bool granting;       /* the same: a lease */
-    bool reads;          /* the same: it is its host's turn */
+    unsigned turn;       /* the same: TurnOf */
+    int ask_kib;         /* the same: what it costs its host before it is answered */
+    bool in_turn;        /* the same: it is its host's turn */
 };
 
 Ask *ask_of(HttpRequest *request);

@@ -124,3 +124,44 @@ def test_who_reads_as_fast_as_it_can_leaves_room(tmp_path):
             assert not reader.is_alive()
         web1.close()
         web2.close()
+
+
+class Flood(threading.Thread):
+    """Overwrites a key of kv/ as fast as it may, and counts how often it did."""
+
+    def __init__(self, gateway: Gateway, key: str):
+        super().__init__(daemon=True)
+        self.gateway, self.key, self.written, self.last = Gateway(gateway.hub, *gateway.certificate), key, 0, None
+
+    def run(self):
+        with contextlib.suppress(OSError, AssertionError):
+            while (answer := self.gateway.put(self.key, "v" * 700_000))[0] == 200:
+                self.written += 1
+            self.last = answer
+        self.gateway.close()
+
+
+def test_who_writes_as_fast_as_it_can_fills_no_disk(tmp_path):
+    """What is overwritten stays as history: 32 MiB at once, then 512 KiB a second."""
+    with Hub(tmp_path / "hub") as hub:
+        web1, web2 = (Gateway(hub, *hub.join(name, tmp_path / name)) for name in ("web1", "web2"))
+        writers = [Flood(web1, f"{ROOT}kv/web1/{number}") for number in range(30)]
+        for writer in writers:
+            writer.start()
+        waited = re.compile(r"stead_hub_gateway_writes_waited_total [1-9]")
+        eventually(lambda: waited.search(hub.get("/metrics").body.decode()), "the first that waits")
+        written, begin = sum(writer.written for writer in writers), time.monotonic()
+        assert written <= 32 * 2**20 / 700_000 + 30  # and those under way
+        while time.monotonic() - begin < 2:
+            assert web2.put(ROOT + "kv/web2")[0] == 200  # others do not wait
+            time.sleep(0.005)  # a pace, not a wait
+        took = time.monotonic() - begin
+        assert sum(writer.written for writer in writers) - written <= 30 + took * 512 * 1024 / 700_000 + 1
+        refused = eventually(lambda: [writer.last for writer in writers if writer.last], "one that may not even wait")[0]
+        assert refused[0] == 503 and "KiB of requests that wait: it may go on at 512 KiB/s" in refused[1]["error"], refused
+        assert hub.ask("POST", "/v1/hosts/web1/revoke", {}).status == 200  # while some wait
+        for writer in writers:
+            writer.join(60)
+            assert not writer.is_alive()
+        web1.close()
+        web2.close()
