@@ -88,6 +88,20 @@ class Sshd:
 class Desk:
     """Where stead is called: an ssh of its own that knows the targets."""
 
+    started: "list[subprocess.Popen]" = []  # by all of them
+
+    @classmethod
+    def end_all(cls) -> bool:
+        """What a test that failed left to run. True: there was something."""
+        left = [process for process in cls.started if process.poll() is None]
+        for process in cls.started:
+            process.kill()
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                stream.close()
+        cls.started.clear()
+        return bool(left)
+
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
         (directory / "bin").mkdir(parents=True)
@@ -107,9 +121,10 @@ class Desk:
 
     def start(self, *words: str, verb: str = "apply", hosts: str = "web1") -> subprocess.Popen:
         environment = dict(os.environ, PATH=f"{self.directory}/bin:{os.environ['PATH']}")
-        return subprocess.Popen([STEAD, verb, "--ssh", hosts, *words, "site/site.lua"], cwd=self.directory,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                env=environment, preexec_fn=die_with_parent)
+        self.started.append(subprocess.Popen([STEAD, verb, "--ssh", hosts, *words, "site/site.lua"], cwd=self.directory,
+                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                             text=True, env=environment, preexec_fn=die_with_parent))
+        return self.started[-1]
 
     def run(self, *words: str, code: int = 0, **options) -> str:
         process = self.start(*words, **options)
