@@ -63,8 +63,8 @@ def test_hosts_come_and_go(base, tmp_path):
         # Whoever is interrupted leaves what there was.
         command = [STEAD, "lab", "up", "--data", DATA, file(tmp_path, "hub", "web1", "web2", "web3", "web4", "web5")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
-            while "web4 is starting" not in started.stdout.readline():
-                assert started.poll() is None
+            while "web4 is starting" not in (line := started.stdout.readline()):
+                assert line, started.stderr.read()
             started.send_signal(signal.SIGINT)
             _, told = started.communicate(timeout=PATIENCE)
         assert (started.returncode, "interrupted: the lab has the hosts that it had" in told) == (130, True), told
