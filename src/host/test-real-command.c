@@ -307,7 +307,7 @@ static void stop_stubborn(GThreadFunc stopper, int64_t least_ms, int64_t most_ms
 }
 
 static void test_kill_after_grace(void) {
-    stop_stubborn(request_later, 3000, 60000);
+    stop_stubborn(request_later, 3000, 7000);
 }
 
 static void test_kill_at_once(void) {
