@@ -12,44 +12,66 @@
 #define OPTION      "--token"
 #define TOKEN_BYTES 1024u /* far more than one has */
 
-static char *read_standard_input(GError **error) {
+/* One byte more than a token may have: then it is none. */
+static GBytes *read_standard_input(GError **error) {
     char text[TOKEN_BYTES + 1];
-    size_t size = fread(text, 1, TOKEN_BYTES, stdin);
-    text[size] = '\0';
+    size_t size = fread(text, 1, sizeof text, stdin);
     if (!ferror(stdin))
-        return g_strdup(text);
+        return g_bytes_new(text, size);
     (void)set_io_error(error, errno, "read the token from standard input");
     return NULL;
 }
 
-static char *read_file(const char *path, GError **error) {
+static GBytes *read_file(const char *path, GError **error) {
     if (strcmp(path, "-") == 0)
         return read_standard_input(error);
-    g_autoptr(GBytes) bytes = disk_read(path, TOKEN_BYTES, error);
-    if (bytes)
-        return g_strndup(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
-    g_prefix_error(error, "--token-file: ");
+    GBytes *bytes = disk_read(path, TOKEN_BYTES, error);
+    if (!bytes)
+        g_prefix_error(error, "--token-file: ");
+    return bytes;
+}
+
+char *join_token_parse(const char *text, size_t size, const char *where, GError **error) {
+    const char *end = text + size;
+    while (text < end && g_ascii_isspace(*text))
+        text++;
+    while (text < end && g_ascii_isspace(end[-1]))
+        end--;
+    const char *problem = text == end                          ? "there is no token in it"
+                          : (size_t)(end - text) > TOKEN_BYTES ? "it is too long for a token"
+                                                               : NULL;
+    for (const char *p = text; p < end && !problem; p++)
+        if (!g_ascii_isgraph(*p))
+            problem = "what is in it is no token, which is one word";
+    if (!problem)
+        return g_strndup(text, (size_t)(end - text));
+    g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED, "%s: %s", where, problem);
     return NULL;
 }
 
+static char *token_of_file(const char *path, GError **error) {
+    g_autoptr(GBytes) bytes = read_file(path, error);
+    if (!bytes)
+        return NULL;
+    size_t size;
+    const char *text = g_bytes_get_data(bytes, &size);
+    g_autofree char *where = g_strdup_printf("--token-file: read '%s'", path);
+    return join_token_parse(text, size, where, error);
+}
+
 char *join_token(const Arguments *arguments, const char *missing, GError **error) {
-    const char *file = arguments->token_file;
-    if (file && arguments->token) {
+    const char *file = arguments->token_file, *given = arguments->token;
+    if (file && given) {
         g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
                             "give --token or --token-file, not both");
         return NULL;
     }
-    const char *given = arguments->token ? arguments->token : g_getenv(VARIABLE);
-    g_autofree char *token = file ? read_file(file, error) : g_strdup(given);
-    if (file && !token)
-        return NULL;
-    if (token && *g_strstrip(token))
-        return g_steal_pointer(&token);
     if (file)
-        g_set_error(error, STEAD_ERROR, STEAD_ERROR_REFUSED,
-                    "--token-file: read '%s': there is no token in it", file);
-    else
-        g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG, missing);
+        return token_of_file(file, error);
+    const char *text = given ? given : g_getenv(VARIABLE);
+    if (text && *text)
+        return join_token_parse(text, strlen(text), given ? OPTION : VARIABLE, error);
+    g_set_error_literal(error, STEAD_ERROR, STEAD_ERROR_CONFIG, missing);
     return NULL;
 }
 

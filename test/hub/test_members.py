@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -111,8 +112,12 @@ def test_a_token_that_nobody_else_sees(hub, tmp_path):
     for done in (join("--token-file", kept), join("--token-file", "-", text=made()[at + 1]), join(STEAD_JOIN_TOKEN=made()[at + 1])):
         assert done.returncode == 0 and done.stdout.startswith("joined as web1"), done
     (tmp_path / "empty").write_text("\n")
+    (tmp_path / "call").write_text(shlex.join(words))
     for done, said in ((join("--token-file", tmp_path / "none"), f"stead: --token-file: read '{tmp_path}/none': No such file"),
                        (join("--token-file", tmp_path / "empty"), f"read '{tmp_path}/empty': there is no token in it"),
+                       (join("--token-file", tmp_path / "call"), f"read '{tmp_path}/call': what is in it is no token, which is one word"),
+                       (join("--token-file", "-", text="x" * 1025), "--token-file: read '-': it is too long for a token"),
+                       (join(STEAD_JOIN_TOKEN="two words"), "STEAD_JOIN_TOKEN: what is in it is no token"),
                        (join("--token-file", kept, "--token", token), "give --token or --token-file, not both"),
                        (join(), "stead agent join: --ca-fingerprint, or the token, is missing")):
         assert done.returncode == 1 and said in done.stderr, done
