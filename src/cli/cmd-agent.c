@@ -50,6 +50,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Watch, watch_clear)
 static void on_event(void *data, const EngineEvent *event) {
     Watch *watch = data;
     agent_log_event(watch->log, watch->agent, event);
+    if (event->type == ENGINE_SWAPPED)
+        programs_retire(watch->session->machine->programs);
     if (watch->member)
         member_event(watch->member, event);
 }

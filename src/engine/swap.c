@@ -43,7 +43,9 @@ static bool can_morph(const Vertex *vertex, const Graph *graph, unsigned leader)
     const Resource *to = graph_resource(graph, leader);
     const Kind *kind = to->kind;
     bool hidden = resource_meta(to)->hidden || vertex->state == VERTEX_HIDDEN;
-    return !hidden && vertex->n_members == n && !(kind->flags & KIND_RESTARTS) &&
+    /* A program described itself anew: then the parameters are others. */
+    bool same_kind = vertex->members[0]->kind == kind;
+    return !hidden && same_kind && vertex->n_members == n && !(kind->flags & KIND_RESTARTS) &&
            (!kind->can_morph || kind->can_morph(vertex->members[0], to));
 }
 

@@ -49,8 +49,8 @@ static void take_description(Talk *talk, const Message *message) {
                             talk->path, protocol, PROGRAM_PROTOCOL, PROGRAM_PROTOCOL);
     } else if (talk->description && !value_equal(talk->description, kind)) {
         error = g_error_new(STEAD_ERROR, STEAD_ERROR_REFUSED,
-                            "program '%s' describes itself differently than when it was first "
-                            "asked; restart stead to work with the new one",
+                            "program '%s' describes itself differently than before: its file has "
+                            "changed; the next evaluation works with the new one",
                             talk->path);
     }
     if (error) {

@@ -41,12 +41,13 @@ struct Talk {
     unsigned parallel, n_changing;
     uint64_t last_id;
     Value *description;
-    bool ending, renewing; /* wishes */
-    bool stopping;         /* told to end: nothing more is sent */
-    char *reason;          /* why it was told to end; NULL: it ends by itself */
-    bool blameless;        /* and that is no fault of the requests it has */
-    bool leaving;          /* its input was ended for good */
-    int64_t kill_at;       /* monotonic; 0: not */
+    bool ending, renewing, retiring; /* wishes */
+    bool over;                       /* the thread has ended, and is to be joined */
+    bool stopping;                   /* told to end: nothing more is sent */
+    char *reason;                    /* why it was told to end; NULL: it ends by itself */
+    bool blameless;                  /* and that is no fault of the requests it has */
+    bool leaving;                    /* its input was ended for good */
+    int64_t kill_at;                 /* monotonic; 0: not */
 
     Child child; /* pid 0: none */
     int64_t started;

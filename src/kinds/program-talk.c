@@ -42,7 +42,7 @@ void talk_stop(Talk *talk) {
     g_mutex_unlock(&talk->lock);
     if (thread)
         g_thread_join(thread);
-    talk->ending = false;
+    talk->ending = talk->over = false;
 }
 
 void talk_free(Talk *talk) {
@@ -82,6 +82,10 @@ void talk_unsend(Talk *talk, GList *link) {
 
 /* Under the lock. */
 static bool wake(Talk *talk, GError **error) {
+    talk->retiring = false;
+    if (talk->over)
+        g_thread_join(g_steal_pointer(&talk->thread));
+    talk->over = false;
     if (talk->wake_fd < 0 && (talk->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return set_io_error(error, errno, "talk with '%s'", talk->path);
     if (!talk->thread && !(talk->thread = thread_start("kind", talk_converse, talk, error)))
@@ -183,6 +187,20 @@ void talk_renew(Talk *talk) {
     g_mutex_unlock(&talk->lock);
 }
 
+void talk_retire(Talk *talk) {
+    g_mutex_lock(&talk->lock);
+    talk->retiring = true;
+    if (talk->thread)
+        talk_raise_fd(talk->wake_fd);
+    g_mutex_unlock(&talk->lock);
+}
+
+void talk_kill(Talk *talk) {
+    g_mutex_lock(&talk->lock);
+    talk_end_process(talk, SIGKILL, "is not needed", true);
+    g_mutex_unlock(&talk->lock);
+}
+
 /* --- watching */
 
 TalkWatch *talk_watch(Talk *talk, Value *members, TalkWatchCallback callback, void *data) {
@@ -207,8 +225,9 @@ void talk_watch_free(TalkWatch *watch) {
         g_autoptr(Value) members = value_new_map();
         value_map_set(members, "watch", value_new_int((int64_t)watch->id));
         talk_put_line(talk, ++talk->last_id, "unwatch", members);
-        talk_raise_fd(talk->wake_fd);
     }
+    if (talk->thread)
+        talk_raise_fd(talk->wake_fd); /* it may have been the last */
     g_mutex_unlock(&talk->lock);
     value_unref(watch->members);
     g_free(watch);

@@ -42,6 +42,12 @@ Value *talk_ask(Talk *talk, const char *request, Value *members, TalkSort sort, 
  * one: its file has changed. */
 void talk_renew(Talk *talk);
 
+/* Ends the process, and the thread with it, once it has nothing to do and nobody watches. What is
+ * asked later starts it again. */
+void talk_retire(Talk *talk);
+/* Ends it at once: it has done nothing but describe itself. */
+void talk_kill(Talk *talk);
+
 /* Called by the program's thread, with the talk locked: only to pass it on. failure: the watch is
  * dead; else something may have changed. first: the watch is armed from now on. */
 typedef void (*TalkWatchCallback)(void *data, bool first, const char *failure);

@@ -239,7 +239,8 @@ static void check_time(Talk *talk, int64_t now) {
 /* Ends its input when nothing is to come any more. */
 static void check_farewell(Talk *talk, int64_t now) {
     bool idle = g_queue_is_empty(&talk->sent) && talk->out_at == talk->out->len;
-    bool wanted = talk->ending || (talk->renewing && idle && talk->described);
+    bool unused = talk->retiring && talk->watches->len == 0 && g_queue_is_empty(&talk->waiting);
+    bool wanted = talk->ending || ((talk->renewing || unused) && idle && talk->described);
     if (!wanted || talk->child.pid == 0 || talk->leaving)
         return;
     child_close_input(&talk->child);
@@ -278,10 +279,15 @@ static void wait_for_something(Talk *talk, int timeout) {
         on_end(talk);
 }
 
+static bool is_over(const Talk *talk) {
+    bool unused = talk->watches->len == 0 && g_queue_is_empty(&talk->waiting);
+    return talk->child.pid == 0 && (talk->ending || (talk->retiring && unused));
+}
+
 void *talk_converse(void *data) {
     Talk *talk = data;
     g_mutex_lock(&talk->lock);
-    while (!talk->ending || talk->child.pid != 0) {
+    while (!is_over(talk)) {
         int64_t now = g_get_monotonic_time(), start_at;
         if (wants_process(talk, now, &start_at))
             start(talk);
@@ -292,9 +298,10 @@ void *talk_converse(void *data) {
         write_input(talk);
         check_farewell(talk, now);
         check_time(talk, now);
-        if (!talk->ending || talk->child.pid != 0)
+        if (!is_over(talk))
             wait_for_something(talk, wait_ms(now, talk->kill_at, start_at));
     }
+    talk->over = true;
     g_mutex_unlock(&talk->lock);
     return NULL;
 }

@@ -20,15 +20,24 @@ typedef struct {
     struct timespec mtime, ctime;
 } Stamp;
 
+/* One description that a program gave of itself. Resources of an older one may be in a graph that
+ * still runs: it is kept, and so is the way to talk with what describes itself so. */
+typedef struct {
+    Stamp stamp; /* of the newest file that described itself so */
+    Talk *talk;
+    ProgramKind *kind;
+} Version;
+
 typedef struct {
     char *name, *path;
     char *other; /* path of another program with that name; NULL: none */
     GMutex lock; /* what follows */
-    Stamp stamp; /* of the file when it was asked last */
+    int look;    /* of the programs, when its file was looked at last */
     bool asked;
-    Talk *talk;
-    ProgramKind *kind; /* NULL: not asked, or error */
-    GError *error;
+    Stamp stamp;         /* of the file when it was asked last */
+    GPtrArray *versions; /* of Version *, once there, they stay */
+    Version *current;    /* NULL: none yet */
+    GError *error;       /* what is wrong with the file of now */
 } Program;
 
 struct Programs {
@@ -36,16 +45,23 @@ struct Programs {
     KindSet set;
     gatomicrefcount refs;
     char *root;
+    int look; /* atomic: so often it was said that files may have changed */
     GMutex lock;
     GPtrArray *directories; /* of char * */
     GHashTable *by_name;    /* name -> Program; once there, they stay */
     GPtrArray *names;       /* of char *, borrowed, sorted, NULL-terminated; as last listed */
 };
 
+static void version_free(void *data) {
+    Version *version = data;
+    talk_free(version->talk);
+    program_kind_free(version->kind);
+    g_free(version);
+}
+
 static void program_free(void *data) {
     Program *program = data;
-    talk_free(program->talk);
-    program_kind_free(program->kind);
+    g_ptr_array_unref(program->versions);
     g_clear_error(&program->error);
     g_mutex_clear(&program->lock);
     g_free(program->name);
@@ -108,6 +124,7 @@ static Program *program_new(const char *name, char *path) {
     Program *program = g_new0(Program, 1);
     program->name = g_strdup(name);
     program->path = path;
+    program->versions = g_ptr_array_new_with_free_func(version_free);
     g_mutex_init(&program->lock);
     return program;
 }
@@ -182,43 +199,88 @@ static bool check_single(const Program *program, GError **error) {
     return false;
 }
 
-static bool ask(Programs *programs, Program *program, GError **error) {
+static Version *version_new(const Program *program, Talk *talk, const Value *described,
+                            GError **error) {
+    ProgramKind *kind = program_kind_new(program->name, program->path, described, error);
+    if (!kind)
+        return NULL;
+    kind->talk = talk;
+    talk_set_parallel(talk, kind->parallel);
+    Version *version = g_new0(Version, 1);
+    *version = (Version){ .stamp = program->stamp, .talk = talk, .kind = kind };
+    return version;
+}
+
+static Version *find_described(const Program *program, const Value *described) {
+    for (unsigned i = 0; i < program->versions->len; i++) {
+        Version *version = program->versions->pdata[i];
+        if (value_equal(version->kind->described, described))
+            return version;
+    }
+    return NULL;
+}
+
+/* By a process of its own: what runs goes on with the file of before until it is known that this
+ * one can be used. */
+static bool ask(const Programs *programs, Program *program, GError **error) {
     if (!check_single(program, error) || !programs_trust(program->path, error))
         return false;
-    if (!program->talk)
-        program->talk = talk_new(program->path, programs->root);
-    g_autoptr(Value) described = talk_describe(program->talk, error);
+    g_autoptr(Talk) talk = talk_new(program->path, programs->root);
+    g_autoptr(Value) described = talk_describe(talk, error);
     if (!described)
         return false;
-    if (program->kind)
-        return true;
-    program->kind = program_kind_new(program->name, program->path, described, error);
-    if (!program->kind) { /* it may describe itself better once it was mended */
-        talk_free(g_steal_pointer(&program->talk));
+    Version *version = find_described(program, described);
+    if (version) {
+        talk_kill(talk);
+        talk_renew(version->talk);
+        version->stamp = program->stamp;
+    } else if ((version = version_new(program, talk, described, error))) {
+        (void)g_steal_pointer(&talk);
+        g_ptr_array_add(program->versions, version);
+    } else {
         return false;
     }
-    program->kind->talk = program->talk;
-    talk_set_parallel(program->talk, program->kind->parallel);
+    program->current = version;
     return true;
 }
 
-/* Asked once for each version of its file. */
+/* That the file is again what it was needs no question: a configuration was refused, or reverted.
+ */
+static Version *find_stamped(const Program *program) {
+    for (unsigned i = 0; i < program->versions->len; i++) {
+        Version *version = program->versions->pdata[i];
+        if (stamp_equal(&version->stamp, &program->stamp))
+            return version;
+    }
+    return NULL;
+}
+
+static void look(const Programs *programs, Program *program) {
+    Stamp stamp = stamp_of(program->path);
+    if (program->asked && stamp_equal(&stamp, &program->stamp))
+        return;
+    g_clear_error(&program->error);
+    program->stamp = stamp;
+    program->asked = true;
+    Version *known = find_stamped(program);
+    if (known)
+        program->current = known;
+    else
+        (void)ask(programs, program, &program->error);
+}
+
+/* Asked once for each version of its file, and one version for all of an evaluation. */
 static const Kind *program_kind(Programs *programs, Program *program, GError **error) {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&program->lock);
-    Stamp stamp = stamp_of(program->path);
-    if (!program->asked || !stamp_equal(&stamp, &program->stamp)) {
-        if (program->talk)
-            talk_renew(program->talk);
-        g_clear_error(&program->error);
-        program->stamp = stamp;
-        program->asked = true;
-        (void)ask(programs, program, &program->error);
-    }
+    int now = g_atomic_int_get(&programs->look);
+    if (!program->asked || program->look != now)
+        look(programs, program);
+    program->look = now;
     if (program->error) {
         g_propagate_error(error, g_error_copy(program->error));
         return NULL;
     }
-    return &program->kind->kind;
+    return &program->current->kind->kind;
 }
 
 static const Kind *find(const KindSource *source, const char *name, GError **error) {
@@ -297,6 +359,7 @@ static bool check_one(const Program *program, bool (*is_word)(const char *name),
 
 bool programs_check(Programs *programs, bool (*is_word)(const char *name), GError **error) {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&programs->lock);
+    (void)g_atomic_int_add(&programs->look, 1);
     list(programs);
     for (unsigned i = 0; i < programs->names->len; i++) {
         const Program *program = g_hash_table_lookup(programs->by_name, programs->names->pdata[i]);
@@ -306,14 +369,29 @@ bool programs_check(Programs *programs, bool (*is_word)(const char *name), GErro
     return true;
 }
 
-void programs_stop(Programs *programs) {
+/* Calls do_it with all ways to talk with a program, or only with those of former versions. */
+static void for_each_talk(Programs *programs, bool former, void (*do_it)(Talk *talk)) {
     g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&programs->lock);
     GHashTableIter iter;
-    void *program;
+    void *value;
     g_hash_table_iter_init(&iter, programs->by_name);
-    while (g_hash_table_iter_next(&iter, NULL, &program))
-        if (((Program *)program)->talk)
-            talk_stop(((Program *)program)->talk);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Program *program = value;
+        g_autoptr(GMutexLocker) inner G_GNUC_UNUSED = g_mutex_locker_new(&program->lock);
+        for (unsigned i = 0; i < program->versions->len; i++) {
+            const Version *version = program->versions->pdata[i];
+            if (!former || version != program->current)
+                do_it(version->talk);
+        }
+    }
+}
+
+void programs_stop(Programs *programs) {
+    for_each_talk(programs, false, talk_stop);
+}
+
+void programs_retire(Programs *programs) {
+    for_each_talk(programs, true, talk_retire);
 }
 
 const KindSet *programs_kinds(const Programs *programs) {

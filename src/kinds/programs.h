@@ -20,9 +20,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Programs, programs_unref)
 
 /* A directory that does not exist yet may come. Once is enough. */
 void programs_add(Programs *programs, const char *directory);
-/* Whether no program has the name of a built-in kind, of another program, or a word of which
+/* To be called before each evaluation: from here on files may be others than before. A program that
+ * then describes itself otherwise is a kind of its own for what is evaluated next; resources of
+ * before keep the kind that they have, and the process that speaks for it.
+ * Whether no program has the name of a built-in kind, of another program, or a word of which
  * is_word says so; the error names both. is_word may be NULL. */
 bool programs_check(Programs *programs, bool (*is_word)(const char *name), GError **error);
+/* No resources of before the last evaluation are left: ends the processes of kinds that were
+ * described anew since. Does not wait. */
+void programs_retire(Programs *programs);
 /* Ends all that run, which may take 2 s; they start again when asked. */
 void programs_stop(Programs *programs);
 

@@ -458,9 +458,15 @@ def test_agent_takes_a_new_version_of_the_program(site):
         assert "new one" in notes(site)
         install(site, misbehave='kind["help"] = "another"')
         site.write('thing "a" { text = "zz" }')
-        eventually(lambda: "describes itself differently" in agent.log.read_text(), "the refusal")
-        for pid in running(path):
-            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: site.path("/srv/a").read_text() == "zz", "the change by what describes itself differently")
+        eventually(lambda: len(running(path)) == 1, "the end of the process of before")
+        for version in ("3", "4"):  # with a watch that is to be armed anew
+            install(site, misbehave=f'{EVENTS}\nkind["help"] = "{version}"')
+            site.write(f'thing "a" {{ text = "{version}" }}')
+            eventually(lambda: site.path("/srv/a").read_text() == version, "the change by one that watches")
+            site.path("/srv/a").write_text("tampered")
+            eventually(lambda: site.path("/srv/a").read_text() == version, "the repair")
+            eventually(lambda: len(running(path)) == 1, "the end of the process of before")
 
 
 EVENTS = '''

@@ -1,4 +1,6 @@
 """Machines that joined a hub, with real agents: what is deployed there with `stead deploy` runs on them."""
+import contextlib
+import pathlib
 import re
 import signal
 import subprocess
@@ -277,3 +279,54 @@ def test_kinds_come_with_the_bundle(hub, operator, tmp_path):
     with site.agent("--kinds", str(own)) as agent:
         event = eventually(lambda: agent.find("error"), "the refusal")[0]
         assert "two programs have this name" in event["message"]
+
+
+# The third has, on a machine that has the file, a parameter of that name.
+ANEW = STAMP.replace("VERSION = ", 'NAME = "%s"\nVERSION = ').replace('"text"', "NAME").replace(
+    'answer |= {"protocol"', """named = os.path.join(ask["root"], "etc/name")
+        NAME = open(named).read() if VERSION == "three" and os.path.exists(named) else NAME
+        answer |= {"protocol\"""")
+
+
+def test_a_program_that_describes_itself_anew_comes_with_its_bundle(hub, operator, tmp_path):
+    """With another parameter. One that cannot be used is refused, and what runs goes on with its process; also back."""
+    site = Member(tmp_path / "web1", hub, "--deploy-key", operator.public)
+    program = operator.directory / "site/kinds/stamp"
+    program.parent.mkdir(mode=0o755)
+    stamp, named = site.path("/etc/stamp"), site.path("/etc/name")
+
+    def deploy(version: str, name: str, more: str = "", strategy: str = QUICK) -> str:
+        program.write_text(ANEW % (name, version))
+        program.chmod(0o755)
+        return operator.deploy(f'stamp "it" {{ {name} = "hello" }}\n{more}', strategy=strategy)
+
+    def processes() -> list[pathlib.Path]:
+        path = bytes(site.state / "deploy/current/kinds/stamp")
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                found += [entry] if path in (entry / "cmdline").read_bytes().split(b"\0") else []
+        return found
+
+    def goes_on(version: str):
+        """The drift is repaired, by the one process that there is."""
+        stamp.write_text("drift")
+        eventually(lambda: stamp.read_text() == f"hello by {version}", version)
+        eventually(lambda: len(processes()) == 1, "one process")
+        return processes()
+
+    with site.agent() as agent:
+        eventually(lambda: site.status("hub").get("connected"), "the hub")
+        assert "1 host ('all'): 1 passed" in deploy("one", "text")
+        goes_on("one")
+        assert "1 host ('all'): 1 passed" in deploy("two", "says")
+        kept = goes_on("two")
+        for name, problem in (("other", "no parameter 'says'"), ("No Name", "understand how")):
+            named.write_text(name)
+            said = deploy("three", "says", f"-- {name}\n")
+            assert "halted" in said and problem in said, said
+            assert any(problem in event["message"] for event in agent.find("error")), problem
+            assert goes_on("two") == kept
+        sick = 'health "web" { tcp = "127.0.0.1:1", interval = 0.2 }\n'
+        assert "reverted" in deploy("four", "more", sick, "batch=1,soak=2s,timeout=2s,on-failure=revert")
+        goes_on("two")
