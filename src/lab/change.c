@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "lab/addresses.h"
 #include "lab/base.h"
@@ -244,6 +245,41 @@ static Lab *lab_copy(const Lab *lab, GError **error) {
     return lab_part(lab, lab, true, error);
 }
 
+/* A host that is coming or going has a mark on the disk. Where it is found later, whoever changed
+ * the lab was killed. */
+static char *mark_path(const Record *record, const LabHost *host) {
+    return disk_path(record->directory, host, "unfinished");
+}
+
+static bool is_marked(const Record *record, const LabHost *host) {
+    g_autofree char *path = mark_path(record, host);
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+static bool mark(const Record *record, const LabHost *host, GError **error) {
+    g_autofree char *path = mark_path(record, host);
+    return disk_replace(path, "", 0, 0600, error);
+}
+
+/* Without hosts that somebody left when they were coming or going. */
+static Lab *lab_finished(const Record *record, GError **error) {
+    g_autoptr(Value) map = lab_to_value(record->lab);
+    Value *hosts = value_new_list();
+    value_map_set(map, "hosts", hosts);
+    for (unsigned i = 0; i < record->lab->hosts->len; i++) {
+        const LabHost *host = lab_host(record->lab, i);
+        if (!is_marked(record, host))
+            value_list_append(hosts, lab_host_to_value(host));
+    }
+    return lab_from_value(map, error);
+}
+
+/* It is there, or stays. */
+static void unmark(const Record *record, const LabHost *host) {
+    g_autofree char *path = mark_path(record, host);
+    (void)unlink(path); /* most have none; with one that stays the host is made anew next time */
+}
+
 /* Calls visit for each host with its state. */
 static bool visit_states(const Change *change,
                          void (*visit)(void *data, const char *host, const char *state), void *data,
@@ -305,14 +341,38 @@ static bool end_hosts(Change *change, const Lab *stays, GError **error) {
     return true;
 }
 
+static bool has_joined(const Record *record, const LabHost *host) {
+    g_autofree char *path = disk_path(record->directory, host, "upper" DISK_MEMBERSHIP);
+    return lab_joins(record->lab, host) && g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+static bool revoke_one(const Record *record, const LabHost *host, GError **error) {
+    bool was_marked = is_marked(record, host);
+    if (!was_marked && !mark(record, host, error))
+        return false;
+    if (!has_joined(record, host) || join_revoke(record, host, error))
+        return true;
+    if (!was_marked)
+        unmark(record, host);
+    return false;
+}
+
 /* What the hub knows of them counts no more. */
 static bool revoke_hosts(const Change *change, const Lab *stays, GError **error) {
     const Lab *lab = change->record->lab;
     for (unsigned i = 0; i < lab->hosts->len; i++)
-        if (lab_find_host(stays, lab_host(lab, i)->name) < 0 && lab_joins(lab, lab_host(lab, i)) &&
-            !join_revoke(change->record, lab_host(lab, i), error))
+        if (lab_find_host(stays, lab_host(lab, i)->name) < 0 &&
+            !revoke_one(change->record, lab_host(lab, i), error))
             return false;
     return true;
+}
+
+/* They may be anything between nothing and complete: they come anew, or are gone. */
+static bool end_unfinished(Change *change, GError **error) {
+    g_autoptr(Lab) finished = lab_finished(change->record, error);
+    return finished &&
+           (finished->hosts->len == change->record->lab->hosts->len ||
+            (revoke_hosts(change, finished, error) && end_hosts(change, finished, error)));
 }
 
 /* --- what comes ------------------------------------------------------------------------------- */
@@ -324,7 +384,8 @@ static bool make_disks(const Change *change, const Lab *lab, GError **error) {
         g_autofree char *path = g_build_filename(record->directory, "hosts", host->name, NULL);
         /* Of one that was interrupted. */
         if (lab_find_host(record->lab, host->name) < 0 &&
-            (!tree_remove(path, error) || !disk_make(record->directory, lab, host, error)))
+            (!tree_remove(path, error) || !disk_make(record->directory, lab, host, error) ||
+             !mark(record, host, error)))
             return false;
     }
     return true;
@@ -387,7 +448,8 @@ static bool provide_bases(Change *change, const char *data, const Lab *wanted, G
     g_autoptr(Record) record = NULL;
     if (!record_read(data, wanted->name, &record, error))
         return false;
-    g_autoptr(Lab) lab = change_plan(record->lab, wanted, error);
+    g_autoptr(Lab) now = lab_finished(record, error);
+    g_autoptr(Lab) lab = now ? change_plan(now, wanted, error) : NULL;
     for (unsigned i = 0; lab && i < lab->hosts->len; i++) {
         g_autofree char *tree = base_provide(data, lab, lab_host(lab, i), tell_base, change, error);
         if (!tree)
@@ -413,7 +475,12 @@ static bool change_to(Change *change, Lab *lab, const ChangeCounts *counts, GErr
     g_autoptr(Lab) rest = lab_copy(change->record->lab, error);
     if (!rest || (counts->added > 0 && !add_or_undo(change, rest, g_steal_pointer(&then), error)))
         return false;
-    return counts->added + counts->removed == 0 || join_tell_names(change->record, before, error);
+    if (counts->added + counts->removed == 0)
+        return true;
+    bool ok = join_tell_names(change->record, before, error);
+    for (unsigned i = 0; i < change->record->lab->hosts->len; i++)
+        unmark(change->record, lab_host(change->record->lab, i));
+    return ok;
 }
 
 bool change_run(const char *data, const Lab *wanted, UpProgress progress, void *progress_data,
@@ -423,7 +490,8 @@ bool change_run(const char *data, const Lab *wanted, UpProgress progress, void *
     if (lock < 0)
         return false;
     watch_signals(&change);
-    bool ok = record_read(data, wanted->name, &change.record, error);
+    bool ok =
+        record_read(data, wanted->name, &change.record, error) && end_unfinished(&change, error);
     Lab *lab = ok ? change_plan(change.record->lab, wanted, error) : NULL;
     if (lab)
         count(change.record->lab, lab, ret_counts);

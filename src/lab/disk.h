@@ -9,6 +9,7 @@
  *                  common           stead itself: program.h
  *                  hosts/HOST/upper what the host writes, above common and the base
  *                             work, root, console
+ *                             unfinished       there while the host comes or goes: change.c
  */
 #include "lab/lab.h"
 

@@ -70,6 +70,18 @@ def test_hosts_come_and_go(base, tmp_path):
         assert (started.returncode, "interrupted: the lab has the hosts that it had" in told) == (130, True), told
         assert set(states()) == {"hub", "web1", "web2", "web3"}
         assert "web4" not in at("web1", "cat", "/etc/hosts")
+
+        # Whoever is killed leaves something that the next one finishes.
+        for moment in ("web4 is running", "web4 is off"):  # it has yet to join; it may not any more
+            hosts = ["hub", "web1", "web2", "web3", *(["web4"] if "running" in moment else [])]
+            with subprocess.Popen([*command[:-1], file(tmp_path, *hosts)], stdout=subprocess.PIPE, text=True) as started:
+                while moment not in started.stdout.readline():
+                    assert started.poll() is None
+                started.kill()
+            lab("up", file(tmp_path, "hub", "web1", "web2", "web3", "web4"))
+            assert "certificate until" in (listed := hub_list().get("web4", "")) and "revoked" not in listed, (moment, listed)
+            at("web4", "systemctl", "is-active", "stead-agent")
+            assert "web4" in at("web1", "cat", "/etc/hosts")
     finally:
         lab("down", NAME)
     assert not [one for what in ("mounts", "processes", "groups", "directories") for one in traces(NAME, DATA)[what]]
