@@ -23,7 +23,6 @@
 
 #define DEPLOYS            "deploy" /* below the state directory */
 #define DEFAULT_FLAP_LIMIT 10
-#define RECHECK_FAILED_US  (600 * (uint64_t)G_USEC_PER_SEC)
 
 typedef struct {
     Session *session;
@@ -286,7 +285,7 @@ static int start(Watch *watch, const Arguments *arguments) {
             .parallel = (unsigned)MAX(0, arguments->parallel),
             .noop = arguments->noop,
             .sema = arguments->sema,
-            .recheck_failed = RECHECK_FAILED_US,
+            .recheck_failed = ENGINE_RECHECK_FAILED_US,
             .flap_limit = arguments->flap < 0 ? DEFAULT_FLAP_LIMIT : (unsigned)arguments->flap,
             .converged_timeout = converged_timeout,
             .state_dir = session->machine->state_dir,

@@ -61,6 +61,9 @@ typedef struct {
 
 typedef void (*EngineListener)(void *data, const EngineEvent *event);
 
+/* What keeps a machine tries again what failed after so long at the latest. */
+#define ENGINE_RECHECK_FAILED_US (600 * (uint64_t)G_USEC_PER_SEC)
+
 typedef struct {
     Loop *loop;                 /* all pointers are borrowed and must outlive the engine */
     Host *host;                 /* an overlay makes this run a plan */

@@ -58,6 +58,14 @@ static void tell(void *data, const EngineEvent *engine_event) {
     value_unref(event.changes);
 }
 
+static uint64_t recheck_failed(const stead_run_options *options) {
+    if (options->recheck_failed == UINT64_MAX)
+        return 0;
+    if (options->recheck_failed == 0 && options->flags & STEAD_RUN_KEEP)
+        return ENGINE_RECHECK_FAILED_US;
+    return options->recheck_failed;
+}
+
 static stead_run *start(stead_machine *machine, Graph *graph, const stead_run_options *options,
                         GError **error) {
     bool keep = options->flags & STEAD_RUN_KEEP, noop = options->flags & STEAD_RUN_NOOP;
@@ -74,7 +82,7 @@ static stead_run *start(stead_machine *machine, Graph *graph, const stead_run_op
         .noop = noop,
         .watch = keep || options->converged_timeout > 0,
         .converged_timeout = options->converged_timeout,
-        .recheck_failed = options->recheck_failed,
+        .recheck_failed = recheck_failed(options),
         .flap_limit = options->flap_limit,
         .configuration = machine->name,
         .take_over = options->flags & STEAD_RUN_TAKE_OVER,

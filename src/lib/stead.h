@@ -320,15 +320,17 @@ typedef enum {
 } stead_run_flags;
 
 typedef struct {
-    size_t size;                   /* sizeof(stead_run_options) */
-    uint64_t flags;                /* stead_run_flags */
-    unsigned parallel;             /* resources at once; 0: twice the processors */
-    unsigned flap_limit;           /* corrections a minute before backing off; 0: no limit */
-    uint64_t recheck_failed;       /* us after which what failed is tried again; 0: never */
-    uint64_t converged_timeout;    /* us of quiet before STEAD_EVENT_CONVERGED; without
-                                    * STEAD_RUN_KEEP the run watches until then */
-    const stead_plan *plan;        /* stop at any change it did not announce; NULL: all may be. Must
-                                    * outlive the run */
+    size_t size;                /* sizeof(stead_run_options) */
+    uint64_t flags;             /* stead_run_flags */
+    unsigned parallel;          /* resources at once; 0: twice the processors */
+    unsigned flap_limit;        /* corrections a minute before backing off; 0: no limit */
+    uint64_t recheck_failed;    /* us after which what failed is tried again at the latest: sooner
+                                 * at first, and when something happens to it. 0: ten minutes
+                                 * with STEAD_RUN_KEEP, else never; UINT64_MAX: never */
+    uint64_t converged_timeout; /* us of quiet before STEAD_EVENT_CONVERGED; without
+                                 * STEAD_RUN_KEEP the run watches until then */
+    const stead_plan *plan;     /* stop at any change it did not announce; NULL: all may be. Must
+                                 * outlive the run */
     stead_event_callback on_event; /* or NULL */
     void *data;                    /* for on_event */
 } stead_run_options;

@@ -449,6 +449,20 @@ static void test_keep(Fixture *fixture, gconstpointer unused) {
     stead_graph_free(other);
 }
 
+/* What failed is tried again when something happens to it, without being asked for. */
+static void test_keep_tries_again(Fixture *fixture, gconstpointer unused) {
+    stead_graph *graph = stead_graph_new();
+    add_file(fixture, graph, "/srv/hello.txt", "hello\n");
+    stead_run *run = start(fixture, valid(fixture, graph), STEAD_RUN_KEEP);
+    g_assert_false(own_loop(fixture, run, &fixture->counts[STEAD_EVENT_FAILED], 1));
+    g_autofree char *srv = in_root(fixture, "srv");
+    g_assert_cmpint(g_mkdir(srv, 0755), ==, 0);
+    g_assert_false(own_loop(fixture, run, &fixture->counts[STEAD_EVENT_CHANGED], 1));
+    expect_content(fixture, "srv/hello.txt", "hello\n");
+    stead_run_free(run);
+    stead_graph_free(graph);
+}
+
 /* Nothing to do: the host program's loop sleeps. */
 static void test_idle(Fixture *fixture, gconstpointer unused) {
     stead_graph *graph = sample(fixture, "hello\n");
@@ -716,6 +730,7 @@ int main(int argc, char **argv) {
         { "/lib/removal", test_what_left_is_undone },
         { "/lib/forgetful", test_forgetful },
         { "/lib/keep", test_keep },
+        { "/lib/keep-tries-again", test_keep_tries_again },
         { "/lib/idle", test_idle },
         { "/lib/failure", test_failure },
         { "/lib/receive", test_receive },
