@@ -52,7 +52,8 @@ def drive(program, environment, root):
     with open(root.parent / "log", "w") as log:
         process = subprocess.Popen([program, root], stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
     try:
-        eventually(lambda: motd.exists() and motd.read_text() == "hello\n", "the first message")
+        eventually(lambda: "converged" in (root.parent / "log").read_text(), "the first message")
+        assert motd.read_text() == "hello\n"
         motd.write_text("mine\n")
         eventually(lambda: motd.read_text() == "hello\n", "the repair")
         process.stdin.write(b"news\n")
