@@ -26,8 +26,9 @@ def alive(pid: int) -> bool:
 
 
 class Host:
-    def __init__(self, directory: pathlib.Path, name: str):
-        self.data, self.name, self.port = directory / name, name, free_ports(3)[0]
+    def __init__(self, directory: pathlib.Path, name: str, port: int = 0):
+        """port: the first of three; 0: any."""
+        self.data, self.name, self.port = directory / name, name, port or free_ports(3)[0]
         self.listen, self.url = f"127.0.0.1:{self.port}", f"https://127.0.0.1:{self.port}"
         self.log, self.process = directory / f"{name}.log", None
 

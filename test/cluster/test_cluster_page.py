@@ -4,7 +4,7 @@ import re
 import subprocess
 
 from clusters import Cluster, Host
-from scratch import PATIENCE, REPOSITORY, STEAD, eventually
+from scratch import PATIENCE, REPOSITORY, STEAD, eventually, free_ports
 
 PAGE = REPOSITORY / "doc/cluster.md"
 ADDRESSES = {"192.0.2.1": "db1", "192.0.2.2": "db2", "192.0.2.3": "db3", "192.0.2.9": "new1"}
@@ -23,7 +23,8 @@ def plain(text: str) -> str:
 class Page:
     def __init__(self, directory):
         self.directory, self.cluster, self.call = directory, Cluster(directory), {}
-        self.cluster.hosts = {name: Host(directory, name) for name in ADDRESSES.values()}
+        ports = free_ports(3 * len(ADDRESSES))[::3]  # of all at once: none is taken before it is started
+        self.cluster.hosts = {name: Host(directory, name, port) for name, port in zip(ADDRESSES.values(), ports)}
 
     def real(self, host: Host, text: str) -> str:
         for address, name in ADDRESSES.items():

@@ -35,6 +35,22 @@ def lab(*words, code=0, data=DATA, **options):
     return done
 
 
+def kill_hub_while(holds, name):
+    """What is published lives for 2 s, and may be away for a moment on a busy machine: then the hub is killed once more."""
+    for _ in range(5):
+        wait_for("all to be published", holds)
+        lab("kill", "hub", "--lab", name)
+        if holds():
+            return
+        lab("start", "hub", "--lab", name)
+    raise AssertionError("what was published goes with the hub")
+
+
+def added(before, after):
+    """What is there now, and was not before. Bases that others build do not count."""
+    return [one for what in before if what != "unfinished" for one in after[what] if one not in before[what]]
+
+
 def wait_for(what, check, timeout=PATIENCE):
     deadline = time.monotonic() + timeout
     while not (value := check()):

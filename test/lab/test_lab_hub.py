@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from labs import DATA, PREFIX, STEAD, lab, wait_for, write
+from labs import DATA, PREFIX, STEAD, kill_hub_while, lab, wait_for, write
 
 NAME = f"{PREFIX}-hub"
 SITE = r"""
@@ -63,8 +63,7 @@ def test_what_a_dead_host_published_goes_and_comes_back(fleet):
 
 
 def test_nothing_empties_while_the_hub_is_away(fleet):
-    wait_for("both", lambda: "b=" in seen_by("a"))
-    lab("kill", "--lab", NAME, "hub")
+    kill_hub_while(lambda: "b=" in seen_by("a"), NAME)
     at("a", "systemctl", "restart", "stead-agent")
     (fleet / "site.lua").write_text(SITE + 'file "/etc/offline" { content = "changed" }')
     wait_for("the edit", lambda: at("a", "cat", "/etc/offline", code=None) == "changed")
