@@ -50,7 +50,7 @@ bool remove_lab(const Record *record, GError **error) {
 
 typedef struct {
     const char *data;
-    GHashTable *live;    /* names of labs that stay: char * */
+    GHashTable *live; /* names of labs that stay: char * -> whether it is up, as GINT_TO_POINTER */
     GHashTable *keepers; /* the numbers of their keepers: set of GINT_TO_POINTER */
     RemoveReport report;
     void *report_data;
@@ -73,7 +73,7 @@ static bool sweep_labs(const Sweep *sweep, GError **error) {
         g_autoptr(Record) record = NULL;
         (void)record_read(sweep->data, name, &record, NULL); /* what is damaged is left over */
         if (record && record_is_live(record)) {
-            g_hash_table_add(sweep->live, g_strdup(name));
+            g_hash_table_insert(sweep->live, g_strdup(name), GINT_TO_POINTER(record->is_up));
             g_hash_table_add(sweep->keepers, GINT_TO_POINTER((int)record->keeper.pid));
             continue;
         }
@@ -85,8 +85,9 @@ static bool sweep_labs(const Sweep *sweep, GError **error) {
     return true;
 }
 
-/* Whether its command line is that of a keeper of these labs. */
-static bool is_keeper(const Sweep *sweep, const char *pid) {
+/* Whether its command line is that of a keeper of these labs. One that is being set up looks after
+ * its keeper itself: the record may say which it is only after we have read it. */
+static bool is_loose_keeper(const Sweep *sweep, const char *pid) {
     g_autofree char *path = g_build_filename("/proc", pid, "cmdline", NULL), *text = NULL;
     g_autofree char *labs = g_build_filename(sweep->data, "labs/", NULL);
     static const char start[] = "stead\0lab\0keep";
@@ -94,7 +95,12 @@ static bool is_keeper(const Sweep *sweep, const char *pid) {
     if (!g_file_get_contents(path, &text, &size, NULL) || size <= sizeof start ||
         memcmp(text, start, sizeof start) != 0)
         return false;
-    return g_str_has_prefix(text + sizeof start, labs);
+    const char *directory = text + sizeof start;
+    if (!g_str_has_prefix(directory, labs))
+        return false;
+    void *is_up;
+    return !g_hash_table_lookup_extended(sweep->live, directory + strlen(labs), NULL, &is_up) ||
+           GPOINTER_TO_INT(is_up);
 }
 
 /* Those whose record is gone, or names another. */
@@ -105,7 +111,7 @@ static bool sweep_keepers(const Sweep *sweep, GError **error) {
         ProcessId id;
         if (!g_ascii_isdigit(*name) ||
             g_hash_table_contains(sweep->keepers, GINT_TO_POINTER(atoi(name))) ||
-            !process_identify(atoi(name), &id) || !is_keeper(sweep, name))
+            !process_identify(atoi(name), &id) || !is_loose_keeper(sweep, name))
             continue;
         if (!process_end(&id, PATIENCE_S, error))
             return false;

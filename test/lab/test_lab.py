@@ -372,6 +372,27 @@ def test_killed_keeper(clean, tmp_path):
     assert added(before, traces(name)) == []
 
 
+def test_gc_leaves_what_is_being_set_up(pair, tmp_path):
+    """Also a keeper whose number the record does not say yet; once nobody sets it up, that goes too."""
+    place, owner = tmp_path / "data/labs/young", pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    record = json.loads((DATA / "labs" / f"{PREFIX}-pair" / "record.json").read_text())
+    record.update(up=False, keeper={"pid": 0, "start": 0}, owner={"pid": os.getpid(), "start": int(owner[19])})
+    place.mkdir(parents=True)
+    (place / "record.json").write_text(json.dumps(record))
+    (tmp_path / "lab").write_text("read until_the_end\n")
+    keeper = subprocess.Popen(["stead", "lab", "keep", place], executable="/bin/sh", cwd=tmp_path, stdin=subprocess.PIPE)
+    try:
+        assert lab("gc", data=tmp_path / "data").stdout == ""
+        assert keeper.poll() is None and place.exists()
+        (place / "record.json").write_text(json.dumps({**record, "owner": {"pid": 0, "start": 0}}))
+        assert lab("gc", data=tmp_path / "data").stdout == (
+            f"removed what was left of lab 'young'\nended the keeper {keeper.pid}, which had no lab\n")
+        assert keeper.wait(PATIENCE) == -signal.SIGKILL and not place.exists()
+    finally:
+        keeper.kill()
+        keeper.communicate()
+
+
 def test_a_stopped_command_does_not_hold_the_lab_back(clean, tmp_path):
     """As Ctrl-Z does it: who waits for the command is stopped, and cannot wait."""
     name = f"{PREFIX}-crash"
