@@ -312,8 +312,7 @@ def test_a_program_that_describes_itself_anew_comes_with_its_bundle(hub, operato
         """The drift is repaired, by the one process that there is."""
         stamp.write_text("drift")
         eventually(lambda: stamp.read_text() == f"hello by {version}", version)
-        eventually(lambda: len(processes()) == 1, "one process")
-        return processes()
+        return eventually(lambda: len(found := processes()) == 1 and found, "one process")
 
     with site.agent() as agent:
         eventually(lambda: site.status("hub").get("connected"), "the hub")
