@@ -89,6 +89,12 @@ def is_held(path):
     return False
 
 
+def groups(parent, name):
+    """Control groups below that one; others may go while we look, which glob() would not bear."""
+    return sorted(f"{path}/{one}" for path, below, _ in os.walk("/sys/fs/cgroup") if path.endswith(parent)
+                  for one in below if one.startswith(name))
+
+
 def traces(name, data=DATA):
     """Everything on this machine that could be of a lab of that name (or start of one)."""
     mark = hashlib.sha256(str(data).encode()).hexdigest()[:8]
@@ -100,7 +106,7 @@ def traces(name, data=DATA):
         "namespaces": sorted(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else [],
         "nspawn": sorted(p.name for p in pathlib.Path("/run/systemd/nspawn/locks").glob("*") if not is_held(p)),
         "processes": sorted(command_lines(f"{data}/labs/{name}").values()),
-        "groups": sorted(str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/stead-lab/{mark}/{name}*")),
+        "groups": groups(f"/stead-lab/{mark}", name),
         "directories": sorted(p.name for p in (data / "labs").glob(f"{name}*")) if data.exists() else [],
         "unfinished": sorted(p.name for p in (data / "bases").glob("*.new")) if data.exists() else [],
     }
