@@ -236,11 +236,14 @@ static void check_time(Talk *talk, int64_t now) {
     talk->kill_at = 0;
 }
 
+static bool is_unused(Talk *talk) {
+    return talk->retiring && talk->watches->len == 0 && g_queue_is_empty(&talk->waiting);
+}
+
 /* Ends its input when nothing is to come any more. */
 static void check_farewell(Talk *talk, int64_t now) {
     bool idle = g_queue_is_empty(&talk->sent) && talk->out_at == talk->out->len;
-    bool unused = talk->retiring && talk->watches->len == 0 && g_queue_is_empty(&talk->waiting);
-    bool wanted = talk->ending || ((talk->renewing || unused) && idle && talk->described);
+    bool wanted = talk->ending || ((talk->renewing || is_unused(talk)) && idle && talk->described);
     if (!wanted || talk->child.pid == 0 || talk->leaving)
         return;
     child_close_input(&talk->child);
@@ -279,9 +282,8 @@ static void wait_for_something(Talk *talk, int timeout) {
         on_end(talk);
 }
 
-static bool is_over(const Talk *talk) {
-    bool unused = talk->watches->len == 0 && g_queue_is_empty(&talk->waiting);
-    return talk->child.pid == 0 && (talk->ending || (talk->retiring && unused));
+static bool is_over(Talk *talk) {
+    return talk->child.pid == 0 && (talk->ending || is_unused(talk));
 }
 
 void *talk_converse(void *data) {

@@ -25,7 +25,7 @@ def ssh_of(process) -> int:
 def sockets_of(process) -> set:
     """Those on the targets, whose /tmp is ours, that its ssh lead back here."""
     lines = [pathlib.Path(f"/proc/{child}/cmdline").read_text() for child in children(process.pid)]
-    return {pathlib.Path(path) for line in lines for path in re.findall(r"/tmp/stead-[\w-]+", line)}
+    return {pathlib.Path(path) for line in lines for path in re.findall(r"/tmp/stead-[0-9a-f]{8}(?:-[0-9a-f]+){4}", line)}
 
 
 def slow_until(target, path: str) -> str:
