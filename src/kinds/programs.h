@@ -27,7 +27,7 @@ void programs_add(Programs *programs, const char *directory);
  * is_word says so; the error names both. is_word may be NULL. */
 bool programs_check(Programs *programs, bool (*is_word)(const char *name), GError **error);
 /* No resources of before the last evaluation are left: ends the processes of kinds that were
- * described anew since. Does not wait. */
+ * described anew since. Waits for none of them, but for an evaluation that asks a program now. */
 void programs_retire(Programs *programs);
 /* Ends all that run, which may take 2 s; they start again when asked. */
 void programs_stop(Programs *programs);
